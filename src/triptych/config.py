@@ -1,0 +1,161 @@
+"""Strict configs: frozen dataclasses, loaded from TOML, where an unknown key is an error.
+
+Durations carry their unit, so that ``20 epochs`` can never be mistaken for 20 steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from triptych.errors import TriptychError, unknown
+
+__all__ = ["Duration", "OptimizerConfig", "dump", "merge", "read_toml", "to_dict"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A length of training: an amount and its unit.
+
+    Example:
+        >>> Duration.parse("20 epochs").steps(per_epoch=781)
+        15620
+        >>> str(Duration.parse("50_000 steps"))
+        '50000 steps'
+    """
+
+    amount: float
+    unit: Literal["epochs", "steps"]
+
+    @classmethod
+    def parse(cls, text: str) -> Duration:
+        """Read ``20 epochs`` or ``50_000 steps``; anything else is a `TriptychError`."""
+        words = text.split()
+        try:
+            amount = float(words[0].replace("_", ""))
+            unit = {"epoch": "epochs", "step": "steps"}.get(words[1], words[1])
+        except (IndexError, ValueError):
+            amount, unit = -1.0, ""
+        if len(words) != 2 or unit not in ("epochs", "steps") or not 0 < amount < float("inf"):
+            raise TriptychError(
+                f"'{text}' is not a duration; write a positive number and a unit, "
+                "such as '20 epochs' or '50_000 steps'"
+            )
+        return cls(amount, unit)  # type: ignore[arg-type]
+
+    def steps(self, per_epoch: int) -> int:
+        """The same length in steps, at least one."""
+        amount = self.amount * per_epoch if self.unit == "epochs" else self.amount
+        return max(1, round(amount))
+
+    def __str__(self) -> str:
+        return f"{self.amount:.12g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """An optimizer and how its learning rate moves over the training."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    """Which algorithm."""
+    lr: float = 3e-4
+    """Peak learning rate."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's two decay rates."""
+    momentum: float = 0.9
+    """SGD's momentum."""
+    weight_decay: float = 0.0
+    """L2 penalty on the weights."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: stay, or follow half a cosine down to zero."""
+    warmup: float = 0.0
+    """Share of the training during which the rate rises linearly from zero."""
+
+
+def merge(default: T, values: Mapping[str, Any], where: str = "") -> T:
+    """``default`` with some fields replaced, checked against their types; nested tables merge.
+
+    Raises `TriptychError` for an unknown key (with the nearest name) or a value of the wrong type.
+
+    Example:
+        >>> merge(OptimizerConfig(), {"lr": 0.1}).lr
+        0.1
+    """
+    hints = get_type_hints(type(default))
+    names = [f.name for f in dataclasses.fields(default)]  # type: ignore[arg-type]
+    changes = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in names:
+            raise unknown("option", f"{where}{key}", [f"{where}{n}" for n in names])
+        current = getattr(default, name)
+        if dataclasses.is_dataclass(current) and isinstance(value, Mapping):
+            changes[name] = merge(current, value, f"{where}{name}.")
+        else:
+            changes[name] = _convert(hints[name], value, f"{where}{name}")
+    return dataclasses.replace(default, **changes)  # type: ignore[type-var]
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Union or isinstance(hint, types.UnionType):
+        inner = [a for a in args if a is not type(None)]
+        return _convert(inner[0], value, where)
+    if hint is Duration and isinstance(value, str):
+        return Duration.parse(value)
+    if origin is Literal and value in args:
+        return value
+    if origin is tuple and isinstance(value, (list, tuple)):
+        kinds = args[:1] * len(value) if args[-1] is Ellipsis else args
+        if len(kinds) == len(value):
+            return tuple(_convert(k, v, where) for k, v in zip(kinds, value, strict=True))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    wanted = f"one of {', '.join(map(repr, args))}" if origin is Literal else _name(hint)
+    raise TriptychError(f"option '{where}' cannot be {value!r}; it takes {wanted}")
+
+
+def _name(hint: Any) -> str:
+    return getattr(hint, "__name__", str(hint)) if get_origin(hint) is None else str(hint)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain tables that TOML can hold; fields that are none are left out."""
+    table: dict[str, Any] = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if value is None:
+            continue
+        if isinstance(value, Duration):
+            value = str(value)
+        elif dataclasses.is_dataclass(value):
+            value = to_dict(value)
+        table[f.name] = list(value) if isinstance(value, tuple) else value
+    return table
+
+
+def dump(table: Mapping[str, Any]) -> str:
+    """TOML text of plain tables."""
+    import tomli_w
+
+    return tomli_w.dumps(table)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file; a `TriptychError` that names the file where it cannot be read."""
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TriptychError(f"there is no file '{path}'") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TriptychError(f"'{path}' is not valid TOML: {error}") from None

@@ -1,0 +1,28 @@
+"""The data plane: named data sets and a person's own images, decoded once to uint8 arrays.
+
+`load` is the way in; `catalog`, `whereabouts` and `get` are what ``triptych data`` shows.
+"""
+
+from triptych.data.catalog import Entry, catalog
+from triptych.data.find import entry_for, find, get, whereabouts
+from triptych.data.load import load
+from triptych.data.progress import Progress, bars
+from triptych.data.sources import Source
+from triptych.data.spec import DataConfig, Dataset, Images, Values
+
+__all__ = [
+    "DataConfig",
+    "Dataset",
+    "Entry",
+    "Images",
+    "Progress",
+    "Source",
+    "Values",
+    "bars",
+    "catalog",
+    "entry_for",
+    "find",
+    "get",
+    "load",
+    "whereabouts",
+]

@@ -1,0 +1,198 @@
+"""Decode once: a memory-mapped N×C×H×W array a split, keyed by the content of the source files.
+
+A set is written into a folder beside its place and then renamed, so what has
+the final name is complete; of two processes that decode the same set at once
+the slower one uses what the faster one wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych.data.hashing import digest, digests
+from triptych.data.images import Decoder, Fit, Pixels
+from triptych.data.places import cache_root
+from triptych.data.progress import Progress
+from triptych.data.readers.part import Part
+from triptych.data.sources import Source
+from triptych.data.spec import Images, Values
+from triptych.errors import TriptychError
+
+__all__ = ["READER_VERSION", "Stored", "decoded"]
+
+READER_VERSION = 1
+"""To be raised whenever the same files would decode to other pixels, labels or order."""
+
+STALE_SECONDS = 24 * 3600.0
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The splits as files hold them; `jpegs` counts the images that came in JPEG files."""
+
+    splits: Mapping[str, Images]
+    classes: tuple[str, ...] | None
+    values: Values
+    fingerprint: str
+    jpegs: int
+
+
+def decoded(source: Source, fit: Fit, shuffle: Collection[str], progress: Progress) -> Stored:
+    """The decoded set, from the cache or read now; splits in `shuffle` get a fixed random order."""
+    home = cache_root() / "decoded"
+    place = home / _key(source, fit, shuffle, progress)
+    stored = _open(place)
+    if stored is not None:
+        return stored
+    home.mkdir(parents=True, exist_ok=True)
+    _clean(home)
+    temporary = home / f".tmp-{os.getpid()}-{token_hex(4)}"
+    temporary.mkdir()
+    try:
+        _write(temporary, source, fit, shuffle, progress)
+        _publish(temporary, place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    stored = _open(place)
+    if stored is None:
+        raise TriptychError(f"{place} vanished while it was opened; run the command again")
+    return stored
+
+
+def _key(source: Source, fit: Fit, shuffle: Collection[str], progress: Progress) -> str:
+    """Everything that decides the decoded bytes: contents, names (they carry classes), options."""
+    named = [(split, path) for split, files in source.files.items() for path in files]
+    hashes = digests([path for _, path in named], progress)
+    names = (f"{split} {os.path.relpath(path, source.root)}" for split, path in named)
+    options = (READER_VERSION, fit.size, fit.colour, sorted(shuffle))
+    return digest((*options, *names, *hashes))[:32]
+
+
+def _publish(temporary: Path, place: Path) -> None:
+    """Give the finished folder its name, unless another process was first."""
+    try:
+        temporary.rename(place)
+    except OSError:
+        if _open(place) is not None:
+            return
+        # What is there is damaged: out of the way with it, under a name that gets cleaned.
+        place.rename(place.with_name(f".tmp-damaged-{token_hex(4)}"))
+        temporary.rename(place)
+
+
+def _clean(home: Path) -> None:
+    """Remove what processes that were killed have left; a day is longer than any reading takes."""
+    for left in home.glob(".tmp-*"):
+        if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _open(place: Path) -> Stored | None:
+    """The set in a finished folder; None where there is none or a file of it is gone or cut."""
+    try:
+        meta = json.loads((place / "meta.json").read_text())
+        for name, size in meta["sizes"].items():
+            if (place / name).stat().st_size != size:
+                return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    splits = {split: _open_split(place, split) for split in meta["splits"]}
+    classes = tuple(meta["classes"]) if meta["classes"] else None
+    return Stored(splits, classes, meta["values"], meta["fingerprint"], meta["jpegs"])
+
+
+def _open_split(place: Path, split: str) -> Images:
+    labels = place / f"{split}.labels.npy"
+    return Images(
+        np.load(place / f"{split}.npy", mmap_mode="r"),
+        np.load(labels) if labels.is_file() else None,
+    )
+
+
+def _write(
+    folder: Path, source: Source, fit: Fit, shuffle: Collection[str], progress: Progress
+) -> None:
+    """Decode every split into the folder, then describe them in meta.json."""
+    decoder = Decoder(fit)
+    classes: tuple[str, ...] | None = None
+    for split, files in source.files.items():
+        part = source.read(split, files, decoder)
+        if not part.count:
+            raise TriptychError(f"the split '{split}' of {source.root} has no image; add some")
+        _write_split(folder, split, part, split in shuffle, progress)
+        classes = classes or part.classes
+    decoder.finish(str(source.root))
+    splits = {split: _open_split(folder, split) for split in source.files}
+    meta: dict[str, Any] = {
+        "splits": list(splits),
+        "classes": classes,
+        "values": _values(splits),
+        "fingerprint": _fingerprint(splits),
+        "jpegs": decoder.jpegs,
+        "source": str(source.root),
+        "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},
+    }
+    (folder / "meta.json").write_text(json.dumps(meta, indent=1))
+
+
+def _write_split(folder: Path, split: str, part: Part, shuffled: bool, progress: Progress) -> None:
+    """Blocks to their rows on the disk, so that a set larger than memory can be decoded."""
+    order = place_in_order(part.count) if shuffled else np.arange(part.count)
+    out: Pixels | None = None
+    done = 0
+    for block in part.blocks:
+        if out is None:
+            shape = (part.count, *block.shape[1:])
+            out = np.lib.format.open_memmap(
+                folder / f"{split}.npy", mode="w+", dtype=np.uint8, shape=shape
+            )
+        out[order[done : done + len(block)]] = block
+        done += len(block)
+        progress(f"reading {split} (images)", done, part.count)
+    if part.labels is not None:
+        labels = np.empty_like(part.labels)
+        labels[order] = part.labels
+        np.save(folder / f"{split}.labels.npy", labels)
+
+
+def place_in_order(count: int) -> npt.NDArray[np.int64]:
+    """The row to which each of `count` images goes, always the same for the same count."""
+    # The legacy generator: numpy promises that its numbers never change.
+    return np.random.RandomState(0).permutation(count).astype(np.int64)
+
+
+def _values(splits: Mapping[str, Images]) -> Values:
+    every = [images.pixels for images in splits.values()]
+    if all(_binary(pixels) for pixels in every):
+        return "binary"
+    return "grey" if every[0].shape[1] == 1 else "colour"
+
+
+def _binary(pixels: Pixels) -> bool:
+    """Whether there is nothing but 0 and 255; gives up at the first chunk that has more."""
+    chunks = (pixels[start : start + CHUNK] for start in range(0, len(pixels), CHUNK))
+    return all(bool(((chunk == 0) | (chunk == 255)).all()) for chunk in chunks)
+
+
+def _fingerprint(splits: Mapping[str, Images]) -> str:
+    """The same for the same pixels and labels in the same order, whatever files they came in."""
+    told = hashlib.sha256()
+    for split, images in sorted(splits.items()):
+        told.update(f"{split} {images.pixels.shape}".encode())
+        told.update(images.pixels.data)
+        if images.labels is not None:
+            told.update(images.labels.tobytes())
+    return told.hexdigest()[:16]

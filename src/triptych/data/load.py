@@ -1,0 +1,130 @@
+"""The one way in: a `DataConfig` to a `Dataset` with its train, valid and test splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from triptych.data.cache import Stored, decoded
+from triptych.data.catalog import Entry
+from triptych.data.find import entry_for, find
+from triptych.data.hashing import digest
+from triptych.data.images import Fit
+from triptych.data.progress import Progress, silent
+from triptych.data.sources import Source
+from triptych.data.spec import DataConfig, Dataset, Images
+from triptych.errors import TriptychError
+
+__all__ = ["load"]
+
+
+def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
+    """Find, download if need be, decode once, and split.
+
+    Pixels are memory-mapped and read-only. `config.binarize` is not applied
+    here: the stream of batches draws or cuts. Every mistake in the input, a
+    file that cannot be read included, is a `TriptychError` of one sentence.
+
+    Example:
+        >>> digits = load(DataConfig("mnist-5k"))
+        >>> digits.shape, len(digits.splits["train"])
+        ((1, 28, 28), 3500)
+    """
+    if config.image_size is not None and config.image_size < 1:
+        raise TriptychError(f"--image-size {config.image_size} is not a size; give 1 or more")
+    if config.holdout is not None and config.holdout < 0:
+        raise TriptychError(f"--holdout {config.holdout} is not a number of images; give 0 or more")
+    progress = progress or silent
+    try:
+        entry = entry_for(config.name)
+        source = find(config, progress)
+        fit = Fit(config.image_size, config.colour)
+        # The splits of a named set were drawn at random by its makers, or (SVHN) have
+        # neighbours that must stay together; a folder is in the order of its names.
+        shuffle = () if entry or not _carves(source, config) else ("train",)
+        stored = decoded(source, fit, shuffle, progress)
+    except OSError as why:
+        where = f"{why.filename}: " if why.filename else ""
+        raise TriptychError(f"cannot read or write the data ({where}{why.strerror})") from why
+    if entry is not None:
+        _check_counts(entry, source, stored)
+        return _named(entry, config, stored)
+    return _own(source, config, stored)
+
+
+def _carves(source: Source, config: DataConfig) -> bool:
+    no_valid = "valid" not in source.files and config.holdout != 0
+    return no_valid or "test" not in source.files
+
+
+def _check_counts(entry: Entry, source: Source, stored: Stored) -> None:
+    for split, due in entry.counts.items():
+        found = len(stored.splits[split])
+        if found != due:
+            raise TriptychError(
+                f"{source.root} has {found:,} {split} images where {entry.title} has {due:,}; "
+                "to use it as data of your own give its path as --data"
+            )
+
+
+def _named(entry: Entry, config: DataConfig, stored: Stored) -> Dataset:
+    holdout = entry.holdout if config.holdout is None else config.holdout
+    splits = {split: stored.splits[split] for split in entry.counts}
+    if "valid" not in splits:
+        splits = _carve(splits, {"valid": holdout})
+    # JPEG is lossy: figures measured on such a copy are not those of the data set.
+    title = f"{entry.title} (JPEG)" if stored.jpegs else entry.title
+    return _dataset(entry.name, title, splits, entry.classes, stored)
+
+
+def _own(source: Source, config: DataConfig, stored: Stored) -> Dataset:
+    """A tenth for each split that is missing; a test set drawn at random shows in the title."""
+    whole = len(stored.splits["train"])
+    tenth = max(1, whole // 10)
+    wanted = {}
+    if "test" not in stored.splits:
+        wanted["test"] = tenth
+    if "valid" not in stored.splits:
+        wanted["valid"] = tenth if config.holdout is None else config.holdout
+    splits = _carve(stored.splits, wanted)
+    root = Path(config.name).expanduser().resolve()
+    title = root.name if root.is_dir() else root.name.split(".")[0]
+    if "test" in wanted:
+        sizes = "/".join(str(len(images)) for images in splits.values())
+        title += f" (random split {'/'.join(splits)} {sizes})"
+    return _dataset(config.name, title, splits, stored.classes, stored)
+
+
+def _carve(splits: Mapping[str, Images], wanted: Mapping[str, int]) -> dict[str, Images]:
+    """Take the splits that are wanted from the end of train, without copying a pixel."""
+    carved = dict(splits)
+    for name, count in wanted.items():
+        if not count:
+            continue
+        train = carved["train"]
+        rest = len(train) - count
+        if rest < 1:
+            raise TriptychError(
+                f"{count:,} of {len(train):,} training images cannot be held out for {name}; "
+                "give more images or a smaller --holdout"
+            )
+        carved["train"] = _slice(train, 0, rest)
+        carved[name] = _slice(train, rest, len(train))
+    return {name: carved[name] for name in ("train", "valid", "test") if name in carved}
+
+
+def _slice(images: Images, start: int, stop: int) -> Images:
+    labels = None if images.labels is None else images.labels[start:stop]
+    return Images(images.pixels[start:stop], labels)
+
+
+def _dataset(
+    name: str,
+    title: str,
+    splits: dict[str, Images],
+    classes: tuple[str, ...] | None,
+    stored: Stored,
+) -> Dataset:
+    sizes = [f"{split} {len(images)}" for split, images in splits.items()]
+    fingerprint = digest([stored.fingerprint, *sizes])[:16]
+    return Dataset(name, title, splits, classes, stored.values, fingerprint)

@@ -1,0 +1,45 @@
+"""How long work in the data plane says where it is: one small function, called now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+__all__ = ["Progress", "bars", "silent"]
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""``progress(what, done, total)``: `what` names the work and its unit; total 0 is unknown."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Say nothing."""
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    """A `Progress` that draws a bar on standard error for each `what`, from its first call on.
+
+    Example:
+        >>> with bars() as progress:
+        ...     progress("reading train (images)", 10, 10)
+    """
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    drawn = Bars(console=Console(stderr=True), transient=True)
+    tasks: dict[str, TaskID] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        if not tasks:
+            drawn.start()
+        if what not in tasks:
+            tasks[what] = drawn.add_task(what)
+        drawn.update(tasks[what], completed=done, total=total or None)
+
+    try:
+        yield progress
+    finally:
+        if tasks:
+            drawn.stop()

@@ -1,0 +1,115 @@
+"""Which files at a path make up a data set, and the reader that fits them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from triptych.data.readers import amat, arrays, folder, idx, mat, table
+from triptych.data.readers.part import SPLITS, Read
+from triptych.errors import TriptychError
+
+__all__ = ["Source", "source_at", "tabular_source"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of every split, in order, and how to read them; nothing has been decoded yet.
+
+    ``root`` is the path that errors name; ``ignored`` counts files that are not part of the data.
+    """
+
+    root: Path
+    files: Mapping[str, tuple[Path, ...]]
+    read: Read
+    ignored: int = 0
+
+
+@dataclass(frozen=True)
+class _Format:
+    """One kind of file that holds many images: how its name tells it, and its reader."""
+
+    suffix: str
+    in_folder: str | None
+    read: Read
+    with_companions: Callable[[Path], tuple[Path, ...]] | None = None
+    splits: Callable[[Path], tuple[str, ...]] | None = None
+    shards: bool = False
+
+
+FORMATS = (
+    _Format(
+        r"idx3-ubyte(\.gz)?",
+        r"(?:.+-)?(?P<split>train|valid|test|t10k)-images[-.]idx3-ubyte(?:\.gz)?",
+        idx.read,
+        with_companions=idx.companions,
+    ),
+    _Format(r"\.mat", r"(?P<split>train|test)_32x32\.mat", mat.read),
+    _Format(r"\.amat", r"(?:.+_)?(?P<split>train|valid|test)\.amat", amat.read),
+    _Format(
+        r"\.parquet",
+        r"(?P<split>train|valid|val|validation|test)(?:-.+)?\.parquet",
+        table.read,
+        shards=True,
+    ),
+    _Format(r"\.npy", None, arrays.read_npy),
+    _Format(r"\.npz", None, arrays.read_npz, splits=arrays.splits_of_npz),
+)
+
+
+def source_at(path: Path) -> Source:
+    """The data set at a path: one file, a folder of such files, or a folder of images."""
+    if path.is_dir():
+        return tabular_source(path) or _folder_of_images(path)
+    for kind in FORMATS:
+        if re.search(kind.suffix + "$", path.name):
+            splits = kind.splits(path) if kind.splits else ("train",)
+            return Source(path, dict.fromkeys(splits, _with_companions(kind, path)), kind.read)
+    raise TriptychError(
+        f"{path} is not a kind of file that holds many images "
+        "(.npy, .npz, .parquet, .mat, .amat, IDX); give such a file or a folder of images"
+    )
+
+
+def tabular_source(root: Path) -> Source | None:
+    """The data set in a folder whose file names follow one of the formats; None if none does."""
+    names = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    for kind in FORMATS:
+        found = _by_split(kind, names)
+        if not found:
+            continue
+        if "train" not in found:
+            raise TriptychError(
+                f"{root} has files for {' and '.join(found)} but none for train; add train"
+            )
+        used = sum(map(len, found.values()))
+        return Source(root, found, kind.read, ignored=len(names) - used)
+    return None
+
+
+def _by_split(kind: _Format, paths: list[Path]) -> dict[str, tuple[Path, ...]]:
+    """The files of each split; for a format without shards the first one counts."""
+    if kind.in_folder is None:
+        return {}
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        if match := re.fullmatch(kind.in_folder, path.name):
+            found.setdefault(SPLITS[match["split"]], []).append(path)
+    if not found and kind.shards:
+        every = [path for path in paths if re.search(kind.suffix + "$", path.name)]
+        found = {"train": every} if every else {}
+    if kind.shards:
+        return {split: tuple(files) for split, files in found.items()}
+    return {split: _with_companions(kind, files[0]) for split, files in found.items()}
+
+
+def _with_companions(kind: _Format, path: Path) -> tuple[Path, ...]:
+    return kind.with_companions(path) if kind.with_companions else (path,)
+
+
+def _folder_of_images(root: Path) -> Source:
+    tree = folder.look(root)
+    return Source(root, tree.files, partial(folder.read, tree=tree, root=root), tree.ignored)

@@ -1,0 +1,67 @@
+"""What a person can say about the data, and what the rest of the program is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["DataConfig", "Dataset", "Images", "Values"]
+
+Values = Literal["binary", "grey", "colour"]
+Binarize = Literal["none", "dynamic", "threshold"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images to read, and how to make them one size."""
+
+    name: str = "mnist-5k"
+    """A named data set (`triptych data list`), a folder of images, or a .npy, .npz or parquet file or folder."""
+    dir: str | None = None
+    """A local mirror of the named data sets; without it they are downloaded."""
+    image_size: int | None = None
+    """Resize to this many pixels on a side (centre crop to a square first)."""
+    colour: Literal["auto", "grey", "rgb"] = "auto"
+    """Convert every image to one mode; `auto` keeps what the files have."""
+    holdout: int | None = None
+    """How many training images become the validation split where there is none; the default is the data set's own."""
+    binarize: Binarize = "none"
+    """Draw every pixel anew at each visit from its grey level (`dynamic`), or cut at one half (`threshold`)."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split, decoded: pixels uint8, N×C×H×W (often memory-mapped), labels int64 or none."""
+
+    pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64] | None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Every split of one data set, with what a result must say of it.
+
+    ``title`` is the name to print beside a figure; ``values`` says whether all
+    pixels are 0 or 255 (binary), or there is one channel (grey) or three
+    (colour); ``fingerprint`` identifies the decoded content of all splits.
+    """
+
+    name: str
+    title: str
+    splits: Mapping[str, Images]
+    classes: tuple[str, ...] | None
+    values: Values
+    fingerprint: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """C, H, W of one image."""
+        c, h, w = self.splits["train"].pixels.shape[1:]
+        return int(c), int(h), int(w)

@@ -1,0 +1,89 @@
+"""Batches in an order that follows from (seed, epoch): nothing to save, nothing to restore."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from triptych.data.spec import Binarize, Images
+from triptych.errors import TriptychError
+from triptych.seeds import derive
+from triptych.types import Batch
+
+__all__ = ["Stream", "as_floats", "place"]
+
+
+def place(images: Images, device: torch.device) -> Tensor:
+    """The pixels as a uint8 tensor where the model is, if they fit there, else memory-mapped on the host."""
+    with warnings.catch_warnings():
+        # The map is read-only and stays so: the pixels are only ever indexed.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        pixels = torch.from_numpy(images.pixels)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if pixels.numel() < free // 2:
+            return pixels.to(device)
+    return pixels
+
+
+def as_floats(pixels: Tensor, binarize: Binarize, generator: torch.Generator) -> Tensor:
+    """uint8 levels as floats in [0, 1], binarized if asked.
+
+    ``dynamic`` draws every pixel from Bernoulli(level / 255), as in Salakhutdinov and Murray (2008).
+    """
+    x = pixels.float() / 255
+    if binarize == "dynamic":
+        draw = torch.rand(x.shape, generator=generator, device=generator.device)
+        return (draw.to(x.device) < x).float()
+    if binarize == "threshold":
+        return (x >= 0.5).float()
+    return x
+
+
+class Stream:
+    """Training batches by number: batch i is the same whenever and in whatever process it is asked for.
+
+    Each epoch visits the images in a new order drawn from (seed, epoch); the last
+    images that do not fill a batch are left out, so that every batch has one size.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        binarize: Binarize = "none",
+        fingerprint: str = "",
+    ) -> None:
+        if len(images) < batch_size:
+            raise TriptychError(
+                f"a batch of {batch_size} needs at least that many training images and there are "
+                f"{len(images)}; say --batch-size {max(1, len(images) // 2)} for instance"
+            )
+        self.pixels = place(images, device)
+        self.batch_size, self.seed, self.device, self.binarize = batch_size, seed, device, binarize
+        self.fingerprint = fingerprint
+        self.batches_per_epoch = len(images) // batch_size
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._generator = torch.Generator()
+
+    def order(self, epoch: int) -> Tensor:
+        """The permutation of one epoch, int64, on the host."""
+        if epoch != self._epoch:
+            self._generator.manual_seed(derive(self.seed, "order", epoch))
+            self._epoch = epoch
+            self._order = torch.randperm(len(self.pixels), generator=self._generator)
+        return self._order
+
+    def batch(self, number: int) -> Batch:
+        """Batch ``number`` of the training, counted from its start."""
+        epoch, position = divmod(number, self.batches_per_epoch)
+        start = position * self.batch_size
+        index = self.order(epoch)[start : start + self.batch_size]
+        pixels = self.pixels[index.to(self.pixels.device)].to(self.device)
+        if self.binarize == "dynamic":
+            self._generator.manual_seed(derive(self.seed, "binarize", number))
+        return Batch((as_floats(pixels, self.binarize, self._generator),), index)

@@ -1,0 +1,237 @@
+"""How likely the images are: ELBO, and log p(x) by importance sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+
+import torch
+from torch import Tensor
+
+from triptych.errors import TriptychError
+from triptych.evaluate.subject import Subject, generator
+from triptych.objectives.importance import NestedBounds, WeightSums, nested_blocks
+from triptych.runs import Result
+from triptych.types import HasLikelihood
+
+__all__ = [
+    "ImportanceEstimate",
+    "bf16_error",
+    "elbo",
+    "importance_estimate",
+    "log_likelihood",
+    "validation_elbo",
+]
+
+HEADLINE = 200
+"""Samples for the figure that is compared with others: the reference's K."""
+
+ROWS = 4000
+"""Latents decoded at once: few enough that their logits stay in the processor's cache."""
+
+BF16_TOLERANCE = 0.02
+"""Nats by which bf16 may move a log-likelihood before fp32 is used instead."""
+
+
+def _mean(values: Tensor) -> tuple[float, float]:
+    """Mean and its standard error over images, accumulated in double precision."""
+    values = values.double()
+    return float(values.mean()), float(values.std() / math.sqrt(max(len(values), 1)))
+
+
+def _elbo_terms(subject: Subject, split: str) -> dict[str, Tensor]:
+    method = subject.method
+    assert isinstance(method, HasLikelihood)
+    found: dict[str, list[Tensor]] = {}
+    with torch.inference_mode():
+        for number, x in subject.blocks(split):
+            draw = generator(subject.device, "elbo", split, number)
+            noise = torch.randn(len(x), method.latent, generator=draw, device=subject.device)
+            for name, value in method.elbo(x, noise).items():
+                found.setdefault(name, []).append(value.cpu())
+    return {name: torch.cat(values) for name, values in found.items()}
+
+
+def validation_elbo(subject: Subject) -> dict[str, float]:
+    """ELBO and its terms on the validation split, in nats an image: what training watches."""
+    terms = _elbo_terms(subject, "valid")
+    return {f"valid/{name}": _mean(values)[0] for name, values in terms.items()}
+
+
+def elbo(subject: Subject, split: str) -> dict[str, Result]:
+    """``<split>/elbo`` with ``reconstruction`` and ``kl``: one sample of z an image, analytic divergence."""
+    method = subject.method
+    assert isinstance(method, HasLikelihood)
+    protocol = subject.protocol(
+        split,
+        likelihood=method.likelihood,
+        estimator="ELBO, analytic KL, 1 sample",
+        unit="nats an image",
+    )
+    return {
+        f"{split}/{name}": Result(*_mean(values), len(values), protocol)
+        for name, values in _elbo_terms(subject, split).items()
+    }
+
+
+@dataclass(frozen=True)
+class ImportanceEstimate:
+    """What K importance samples say of N images: all tensors have one value an image.
+
+    ``sums`` are over the first ``headline`` samples; ``curve`` has, for each of
+    ``blocks``, the bound L_k from all K samples in blocks of k.
+    """
+
+    headline: int
+    blocks: tuple[int, ...]
+    sums: WeightSums
+    curve: Tensor
+
+
+def _chunk(samples: int, blocks: tuple[int, ...]) -> int:
+    """How many samples of each image are decoded at once."""
+    chunk = max(k for k in blocks if k <= HEADLINE)
+    if chunk == 1 and samples > 1:
+        if samples > 1000:
+            near = max(1, round(samples / HEADLINE)) * HEADLINE
+            raise TriptychError(f"{samples} samples cannot be cut into blocks; take {near}")
+        return samples
+    return chunk
+
+
+def _log_weights(
+    subject: Subject, x: Tensor, chunk: int, dtype: torch.dtype, purpose: tuple[str | int, ...]
+) -> Iterator[Tensor]:
+    """Log-weights N×chunk of some images, for ever; encodes once.
+
+    The noise of each chunk follows from the purpose and the chunk's number, so
+    the first 200 of 1,000 samples are the 200 samples of a shorter run.
+    """
+    method, device = subject.method, subject.device
+    assert isinstance(method, HasLikelihood)
+    q = method.posterior(x)
+    rows = max(1, ROWS // chunk)
+    for number in count():
+        draw = generator(device, "importance", *purpose, number)
+        parts = []
+        for start in range(0, len(x), rows):
+            part = type(q)(*(t[start : start + rows] for t in q))
+            shape = (len(part.mean), chunk, method.latent)
+            noise = torch.randn(shape, generator=draw, device=device)
+            with torch.autocast(device.type, torch.bfloat16, dtype == torch.bfloat16):
+                parts.append(method.log_weights(x[start : start + rows], part, noise))
+        yield torch.cat(parts)
+
+
+def importance_estimate(
+    subject: Subject, split: str, samples: int, dtype: torch.dtype = torch.float32
+) -> ImportanceEstimate:
+    """Run the importance sampler over a split, in memory that does not grow with ``samples``.
+
+    ``dtype`` is the precision of the decoder's matrix products; weights are
+    summed in fp32 logarithms whatever it is.
+    """
+    blocks = nested_blocks(samples)
+    headline = HEADLINE if HEADLINE in blocks else samples
+    chunk = _chunk(samples, blocks)
+    total = len(subject.dataset.splits[split])
+    heads: list[WeightSums] = []
+    curves: list[Tensor] = []
+    with torch.inference_mode():
+        for number, x in subject.blocks(split):
+            bounds, head = NestedBounds(blocks), None
+            chunks = _log_weights(subject, x, chunk, dtype, (split, number))
+            for log_w in islice(chunks, samples // chunk):
+                bounds.add(log_w)
+                sums = WeightSums.of(log_w)
+                if head is None or head.count < headline:
+                    head = sums if head is None else head.add(sums)
+            assert head is not None
+            heads.append(head)
+            curves.append(bounds.curve().cpu())
+            subject.progress("log-likelihood", sum(map(len, curves)), total)
+    sums = WeightSums(
+        torch.cat([h.log_sum for h in heads]).cpu(),
+        torch.cat([h.log_sum_squares for h in heads]).cpu(),
+        headline,
+    )
+    return ImportanceEstimate(headline, blocks, sums, torch.cat(curves))
+
+
+def bf16_error(subject: Subject, split: str, images: int = 64) -> float:
+    """How far bf16 moves the mean log-likelihood of some images, on the same noise; nats, signed."""
+    means = []
+    with torch.inference_mode():
+        x = subject.examples(split, images)
+        for dtype in (torch.bfloat16, torch.float32):
+            log_w = next(_log_weights(subject, x, HEADLINE, dtype, ("check",)))
+            means.append(float(WeightSums.of(log_w).bound().double().mean()))
+    return means[0] - means[1]
+
+
+def log_likelihood(
+    subject: Subject, split: str, samples: int, dtype: torch.dtype
+) -> dict[str, Result]:
+    """``<split>/log_likelihood`` with effective sample size, bias and the curve over K.
+
+    In bf16 the first images are computed in both precisions, and fp32 is used
+    after all where they differ by more than 0.02 nat.
+    """
+    method = subject.method
+    assert isinstance(method, HasLikelihood)
+    note = ""
+    if dtype == torch.bfloat16:
+        error = bf16_error(subject, split)
+        if abs(error) > BF16_TOLERANCE:
+            dtype = torch.float32
+        note = f"bf16 differs from fp32 by {error:+.4f} nat on 64 images" + (
+            "; fp32 was used" if dtype == torch.float32 else ""
+        )
+    found = importance_estimate(subject, split, samples, dtype)
+
+    def protocol(k: int | str, unit: str) -> dict[str, str | int | float]:
+        return subject.protocol(
+            split,
+            likelihood=method.likelihood,
+            estimator=f"importance sampling, q(z|x) as proposal, K={k}",
+            unit=unit,
+        )
+
+    value, stderr = _mean(found.sums.bound())
+    n, k = len(found.curve), found.headline
+    per_dimension = 1 / (method.spec.dimensions * math.log(2))
+    ess = found.sums.effective_sample_size().double()
+    median, low = (float(ess.quantile(q)) for q in (0.5, 0.05))
+    curve = [_mean(found.curve[:, i]) for i in range(len(found.blocks))]
+    no_error = "a description of the sampler, not an estimate"
+    return {
+        f"{split}/log_likelihood": Result(
+            value, stderr, n, protocol(k, "nats an image"), note
+        ),
+        f"{split}/bits_per_dimension": Result(
+            -value * per_dimension, stderr * per_dimension, n, protocol(k, "bits"), note
+        ),
+        f"{split}/effective_sample_size": Result(
+            {"median": median, "5% quantile": low}, None, n, protocol(k, "samples"), no_error
+        ),
+        f"{split}/importance_bias": Result(
+            float(found.sums.bias().double().mean()),
+            None,
+            n,
+            protocol(k, "nats an image"),
+            "estimate by the delta method of how far log_likelihood lies below log p(x)",
+        ),
+        f"{split}/log_likelihood_curve": Result(
+            {
+                "k": list(found.blocks),
+                "value": [c[0] for c in curve],
+                "stderr": [c[1] for c in curve],
+            },
+            None,
+            n,
+            protocol(f"blocks of k from {samples} samples", "nats an image"),
+            "a standard error for each k is in the value",
+        ),
+    }

@@ -1,0 +1,99 @@
+"""Everything that can be measured of a method, by what it can do and never by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from triptych.evaluate import interpolate, knn, latent, likelihood
+from triptych.evaluate.subject import Subject
+from triptych.runs import Result, Run
+from triptych.types import Decodes, Encodes, HasLikelihood, Reconstructs
+
+__all__ = ["EvaluateConfig", "evaluate", "monitor"]
+
+PICTURES = 64
+"""Samples in the grid."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How an evaluation is done."""
+
+    split: str = "test"
+    """The split that the headline figures are measured on."""
+    checkpoint: Literal["best", "last"] = "best"
+    """The weights: those of the best validation, or the last."""
+    samples: int = 1000
+    """Importance samples an image; the headline figure uses the first 200 of them."""
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    """Precision of matrix products in importance sampling; `auto` is bf16 where the hardware has it."""
+
+
+def monitor(subject: Subject) -> dict[str, float]:
+    """The validation metrics of one moment of the training."""
+    found: dict[str, float] = {}
+    if "valid" in subject.dataset.splits and isinstance(subject.method, HasLikelihood):
+        found |= likelihood.validation_elbo(subject)
+    return found
+
+
+def evaluate(subject: Subject, run: Run, config: EvaluateConfig) -> dict[str, Result]:
+    """Measure what can be measured, record it in results.json and keep what pictures are drawn from."""
+    method, split, splits = subject.method, config.split, subject.dataset.splits
+    found: dict[str, Result] = {}
+    if isinstance(method, HasLikelihood):
+        for name in dict.fromkeys(("valid", split)):
+            if name in splits:
+                found |= likelihood.elbo(subject, name)
+        found |= likelihood.log_likelihood(
+            subject, split, config.samples, _dtype(config.dtype, subject.device)
+        )
+        found |= latent.active_units(subject, split)
+    if isinstance(method, Encodes) and splits["train"].labels is not None:
+        found |= knn.knn(subject, split)
+    run.record(found)
+    _keep_pictures(subject, run, split)
+    return found
+
+
+def _keep_pictures(subject: Subject, run: Run, split: str) -> None:
+    method = subject.method
+    if isinstance(method, Decodes):
+        run.save_arrays("samples", images=_bytes(latent.prior_samples(subject, PICTURES)))
+    if isinstance(method, Reconstructs):
+        x = subject.examples(split, 20)
+        with torch.inference_mode():
+            run.save_arrays(
+                "reconstructions",
+                originals=_bytes(x),
+                reconstructions=_bytes(method.reconstruct(x)),
+            )
+    if isinstance(method, HasLikelihood) and isinstance(method, Decodes):
+        run.save_arrays("traversal", **_arrays(latent.traversal(subject, split)))
+    if isinstance(method, Encodes) and isinstance(method, Decodes):
+        run.save_arrays("interpolation", **_arrays(interpolate.between_images(subject, split)))
+
+
+def _bytes(images: Tensor) -> np.ndarray:
+    """Floats in [0, 1] as uint8 levels, on the host."""
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Images as levels, vectors as they are."""
+    return {k: _bytes(v) if v.ndim > 2 else v.cpu().numpy() for k, v in tensors.items()}
+
+
+def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+    if wanted == "auto":
+        fast = device.type == "cuda" or (
+            device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        )
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if wanted == "bf16" else torch.float32

@@ -1,0 +1,291 @@
+"""From a config to a trained and measured run: where data, method, loop and evaluation meet."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from triptych import checkpoint, methods
+from triptych import data as data_plane
+from triptych.config import merge, read_toml, to_dict
+from triptych.data.spec import DataConfig, Dataset
+from triptych.data.stream import Stream
+from triptych.errors import TriptychError, unknown
+from triptych.evaluate.subject import Progress, Subject
+from triptych.evaluate.suite import EvaluateConfig, monitor
+from triptych.evaluate.suite import evaluate as measure
+from triptych.nets.initialise import initialise
+from triptych.runs import Result, Run
+from triptych.train.loop import Display, fit
+from triptych.train.settings import TrainConfig
+from triptych.types import DataSpec, Method
+
+__all__ = ["ExperimentConfig", "default_config", "evaluate", "preset_names", "resume", "train"]
+
+PATIENT_STEPS = 20_000
+"""On a CPU, compiling costs about as much time as it saves over this many small steps."""
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """One run: everything that is needed to repeat it."""
+
+    method_name: str
+    """Which method; a name of `triptych.methods.names`."""
+    method: Any
+    """The method's own config."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Which images."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How to train."""
+    seed: int = 0
+    """Everything random follows from this number."""
+
+    def tables(self) -> dict[str, Any]:
+        """As config.toml holds it."""
+        return {
+            "seed": self.seed,
+            "method": {"name": self.method_name, **to_dict(self.method)},
+            "data": to_dict(self.data),
+            "train": to_dict(self.train),
+        }
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Any]) -> ExperimentConfig:
+        """Read what `tables` gave, strictly."""
+        rest = dict(tables)
+        method = dict(rest.pop("method", {}))
+        name = method.pop("name", None)
+        if name is None:
+            raise TriptychError("the config names no method: it needs [method] with a name")
+        default = cls(name, methods.find(name).Config())
+        return merge(default, {**rest, "method": method})
+
+
+def _preset_folder(method: str) -> Any:
+    return files("triptych.presets") / method
+
+
+def preset_names(method: str) -> list[str]:
+    """The presets of a method, without reading them."""
+    return sorted(p.name.removesuffix(".toml") for p in _preset_folder(method).iterdir())
+
+
+def default_config(method: str, preset: str | None = None) -> ExperimentConfig:
+    """A method's defaults, changed as a preset says; `TriptychError` for an unknown one of either.
+
+    Example:
+        >>> default_config("vae", "reference").train.batch_size
+        64
+    """
+    config = ExperimentConfig(method, methods.find(method).Config())
+    if preset is None:
+        return config
+    if preset not in preset_names(method):
+        raise unknown(f"preset of {method}", preset, preset_names(method))
+    tables = read_toml(Path(str(_preset_folder(method) / f"{preset}.toml")))
+    return merge(config, tables)
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        wanted = "mps" if torch.backends.mps.is_available() else wanted
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if wanted in there and not there[wanted]():
+        raise TriptychError(f"there is no {wanted} device on this machine; say --device cpu")
+    return torch.device(wanted)
+
+
+def _resolve(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> ExperimentConfig:
+    """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
+    train = config.train
+    threads = train.threads or len(os.sched_getaffinity(0))
+    compile = train.compile
+    if compile == "auto":
+        compile = "off"
+    method = methods.find(config.method_name).resolve(config.method, spec)
+    train = dataclasses.replace(train, device=device.type, threads=threads, compile=compile)
+    return dataclasses.replace(config, method=method, train=train)
+
+
+def _spec(dataset: Dataset, data: DataConfig) -> DataSpec:
+    return DataSpec(dataset.shape, dataset.values if data.binarize == "none" else "binary")
+
+
+def _build(config: ExperimentConfig, dataset: Dataset, device: torch.device) -> Method:
+    """The method with its initial weights, on its device."""
+    method = methods.find(config.method_name)(config.method, _spec(dataset, config.data))
+    initialise(method, config.seed)
+    return method.to(device)
+
+
+def train(
+    config: ExperimentConfig,
+    out: Path | None = None,
+    *,
+    root: Path = Path("runs"),
+    display: Display | None = None,
+) -> Run:
+    """Train into a new run folder: ``out``, or the next free number below ``root``.
+
+    Nothing is written before data and method have proved to fit each other.
+    Returns the run, whose `status` says whether it is done or was interrupted.
+
+    Raises `TriptychError` for anything wrong with the input, and for a loss that is not finite.
+    """
+    dataset = data_plane.load(config.data)
+    device = _device(config.train.device)
+    config = _resolve(config, _spec(dataset, config.data), device)
+    torch.set_num_threads(config.train.threads)
+    method = _build(config, dataset, device)
+    stream = _stream(config, dataset, device)
+    title = f"{config.method_name}-{Path(config.data.name).name}"
+    if out is None:
+        run = Run.create_numbered(root, title, config.tables())
+    else:
+        run = Run.create(out, config.tables())
+    run.write("environment.json", json.dumps(_environment(dataset, device), indent=1) + "\n")
+    _fit(config, run, method, dataset, stream, display, resume=False)
+    return run
+
+
+def resume(path: Path, *, data_dir: str | None = None, display: Display | None = None) -> Run:
+    """Go on with a run that was interrupted, to the same bits as if it never had been."""
+    run, config, dataset, device = _reopen(path, data_dir)
+    if run.status() == "done":
+        raise TriptychError(f"'{path}' is done already: {run.reason()}")
+    torch.set_num_threads(config.train.threads)
+    method = _build(config, dataset, device)
+    stream = _stream(config, dataset, device)
+    _fit(config, run, method, dataset, stream, display, resume=run.checkpoint("last").exists())
+    return run
+
+
+def _stream(config: ExperimentConfig, dataset: Dataset, device: torch.device) -> Stream:
+    return Stream(
+        dataset.splits["train"],
+        config.train.batch_size,
+        config.seed,
+        device,
+        config.data.binarize,
+        dataset.fingerprint,
+    )
+
+
+def _fit(
+    config: ExperimentConfig,
+    run: Run,
+    method: Method,
+    dataset: Dataset,
+    stream: Stream,
+    display: Display | None,
+    resume: bool,
+) -> None:
+    subject = Subject(method, dataset, config.data.binarize, stream.device)
+    with run.lock():
+        run.reopen()
+        if not resume:
+            run.rewind(0)
+        try:
+            ended = fit(
+                method,
+                stream,
+                config.train,
+                run,
+                seed=config.seed,
+                validate=lambda: monitor(subject),
+                display=display,
+                resume=resume,
+            )
+        except TriptychError as error:
+            run.finish("FAILED", str(error))
+            raise
+        except Exception as error:
+            run.finish("FAILED", f"{type(error).__name__}: {error}")
+            raise
+        if ended == "done":
+            run.finish("DONE", f"trained for {config.train.duration}")
+
+
+def _reopen(
+    path: Path, data_dir: str | None
+) -> tuple[Run, ExperimentConfig, Dataset, torch.device]:
+    run = Run.open(path)
+    config = ExperimentConfig.from_tables(run.config)
+    if data_dir is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=data_dir))
+    return run, config, data_plane.load(config.data), _device(config.train.device)
+
+
+def evaluate(
+    path: Path,
+    config: EvaluateConfig | None = None,
+    *,
+    data_dir: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Result]:
+    """Measure a run, write results.json and what pictures are drawn from; returns the results."""
+    config = config or EvaluateConfig()
+    run, trained, dataset, device = _reopen(path, data_dir)
+    torch.set_num_threads(trained.train.threads)
+    method = _build(trained, dataset, device)
+    which = config.checkpoint if run.checkpoint(config.checkpoint).exists() else "last"
+    tensors, _ = checkpoint.load(run.checkpoint(which))
+    checkpoint.load_weights(method, tensors, run.checkpoint(which))
+    subject = Subject(method.eval(), dataset, trained.data.binarize, device, which)
+    if progress is not None:
+        subject = dataclasses.replace(subject, progress=progress)
+    if config.split not in dataset.splits:
+        raise unknown("split", config.split, dataset.splits)
+    return measure(subject, run, config)
+
+
+def _environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
+    """Versions, machine and data: what a repetition must have to end in the same bits."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "triptych": version("triptych"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "commit": _commit(),
+        "data": {
+            "title": dataset.title,
+            "fingerprint": dataset.fingerprint,
+            "images": {name: len(images) for name, images in dataset.splits.items()},
+        },
+        "command": sys.argv,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), "")
+
+
+def _commit() -> str | None:
+    """The commit of the source tree that this package runs from, if it is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

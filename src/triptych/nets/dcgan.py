@@ -1,0 +1,84 @@
+"""Convolutional stacks between images and vectors, whose depth follows the image size.
+
+The 4×4 convolutions of DCGAN (Radford et al. 2016, arXiv 1511.06434): each layer
+halves or doubles the side; one last convolution covers the whole of what is left.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from triptych.errors import TriptychError
+
+__all__ = ["ImageToVector", "VectorToImage", "halvings"]
+
+
+def halvings(size: int) -> tuple[int, int]:
+    """How often a side of ``size`` pixels is halved, and the base side of 4 to 7 that is left.
+
+    Raises `TriptychError` for a size that does not halve down to such a base.
+
+    Example:
+        >>> halvings(32), halvings(28)
+        ((3, 4), (2, 7))
+    """
+    base, count = size, 0
+    while base > 7 and base % 2 == 0:
+        base, count = base // 2, count + 1
+    if not 4 <= base <= 7 or count == 0:
+        raise TriptychError(
+            f"a convolutional network needs images whose side is 4, 5, 6 or 7 times a power of two, "
+            f"at least 8 pixels; {size} is not: resize with --image-size, to "
+            f"{max(8, 1 << size.bit_length() - 1)} for instance"
+        )
+    return count, base
+
+
+def _square(shape: tuple[int, int, int]) -> int:
+    _, height, width = shape
+    if height != width:
+        raise TriptychError(
+            f"a convolutional network needs square images, these are {height}×{width}: "
+            "say --image-size"
+        )
+    return height
+
+
+class ImageToVector(nn.Module):
+    """Strided convolutions with leaky ReLU and no normalisation: C×S×S → outputs.
+
+    Widths are ``width``, 2·``width``, 4·``width``, …, one for each halving.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], outputs: int, width: int) -> None:
+        super().__init__()
+        count, base = halvings(_square(shape))
+        widths = [shape[0], *(width * 2**i for i in range(count))]
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        self.net = nn.Sequential(*layers, nn.Conv2d(widths[-1], outputs, base))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×S×S → N×outputs."""
+        return self.net(x).flatten(1)
+
+
+class VectorToImage(nn.Module):
+    """Transposed convolutions with ReLU, batch norm if asked: inputs → channels×S×S, no final squashing."""
+
+    def __init__(
+        self, inputs: int, shape: tuple[int, int, int], width: int, batch_norm: bool
+    ) -> None:
+        super().__init__()
+        count, base = halvings(_square(shape))
+        widths = [width * 2**i for i in reversed(range(count))]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, widths[0], base)]
+        for before, after in zip(widths, [*widths[1:], shape[0]], strict=True):
+            layers += [nn.BatchNorm2d(before)] if batch_norm else []
+            layers += [nn.ReLU(), nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)]
+        self.net = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """N×inputs → N×channels×S×S."""
+        return self.net(z[:, :, None, None])

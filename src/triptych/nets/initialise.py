@@ -1,0 +1,29 @@
+"""Initial values drawn from (seed, name), so that two networks that share a layer share its start."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from triptych.seeds import derive
+
+__all__ = ["initialise"]
+
+
+def initialise(model: nn.Module, seed: int) -> None:
+    """Redraw every parameter by its own layer's rule, each layer from (seed, the layer's name).
+
+    The draw does not depend on the order or number of other layers: the arms of
+    an ablation start from the same weights wherever they have the same layers.
+    Drawn on the CPU, so call it before the model moves to a device. Every module
+    that owns parameters must have ``reset_parameters``.
+    """
+    with torch.random.fork_rng(devices=[]):
+        for name, module in model.named_modules():
+            if next(module.parameters(recurse=False), None) is None:
+                continue
+            torch.manual_seed(derive(seed, "initialise", name))
+            reset = getattr(module, "reset_parameters", None)
+            if not callable(reset):
+                raise TypeError(f"{type(module).__name__} has parameters but no reset_parameters")
+            reset()

@@ -1,0 +1,1 @@
+"""Objectives and estimators: pure functions of tensors, one value per example."""

@@ -1,0 +1,216 @@
+"""Run folders: the only thing that passes from training to everything after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych.config import dump, read_toml
+from triptych.errors import TriptychError
+
+__all__ = ["Result", "Run", "Status", "list_runs"]
+
+Status = Literal["done", "failed", "running", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured number, with all that is needed to believe or repeat it.
+
+    ``value`` is a number, or a list or table of numbers; ``stderr`` is its
+    standard error, or none with the reason in ``note``; ``n`` is how many
+    examples it rests on; ``protocol`` says, field by field, how it was measured:
+    two results may be compared only where all fields agree.
+    """
+
+    value: Any
+    stderr: float | None
+    n: int
+    protocol: Mapping[str, str | int | float]
+    note: str = ""
+
+
+class Run:
+    """One run's folder.
+
+    Example:
+        >>> run = Run.create(tmp_path / "a", {"seed": 0, "method": {"name": "vae"}})
+        >>> run.log({"step": 1, "train/elbo": -200.0})
+        >>> Run.open(tmp_path / "a").metrics()
+        [{'step': 1, 'train/elbo': -200.0}]
+        >>> run.status()
+        'interrupted'
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, config: Mapping[str, Any]) -> Run:
+        """Make the folder and write its config; a `TriptychError` where something is there already."""
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            raise TriptychError(
+                f"'{path}' exists already; choose another --out, "
+                f"or go on with it: triptych train --resume {path}"
+            ) from None
+        except OSError as error:
+            raise TriptychError(f"cannot make the run folder '{path}': {error.strerror}") from None
+        for folder in ("checkpoints", "samples", "figures"):
+            (path / folder).mkdir()
+        run = cls(path)
+        run.write("config.toml", dump(config))
+        return run
+
+    @classmethod
+    def create_numbered(cls, root: Path, title: str, config: Mapping[str, Any]) -> Run:
+        """Make ``root/00007-title`` with the next free number, safe when two start at once."""
+        for _ in range(1000):
+            taken = [int(m[0]) for p in root.glob("*") if (m := re.match(r"\d{5}", p.name))]
+            path = root / f"{max(taken, default=-1) + 1:05d}-{_slug(title)}"
+            if not path.exists():
+                try:
+                    return cls.create(path, config)
+                except TriptychError:
+                    if not path.exists():
+                        raise
+        raise TriptychError(f"found no free number for a run in '{root}'")
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """An existing run's folder; a `TriptychError` for anything else."""
+        if not (path / "config.toml").is_file():
+            raise TriptychError(f"'{path}' is not a run folder: it has no config.toml")
+        return cls(path)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The tables of config.toml."""
+        return read_toml(self.path / "config.toml")
+
+    def checkpoint(self, which: str) -> Path:
+        """Where the checkpoint ``last`` or ``best`` lies."""
+        return self.path / "checkpoints" / f"{which}.safetensors"
+
+    def write(self, name: str, text: str) -> None:
+        """Replace a text file of the folder in one step, never half-written."""
+        target = self.path / name
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run while training: a second process that tries is told so."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                yield
+        except Timeout:
+            raise TriptychError(f"another process is training '{self.path}' just now") from None
+
+    def status(self) -> Status:
+        """How the run ended, or that it has not."""
+        for name, status in (("DONE", "done"), ("FAILED", "failed")):
+            if (self.path / name).exists():
+                return status  # type: ignore[return-value]
+        try:
+            with self.lock():
+                return "interrupted"
+        except TriptychError:
+            return "running"
+
+    def reason(self) -> str:
+        """What DONE or FAILED says."""
+        for name in ("DONE", "FAILED"):
+            if (self.path / name).exists():
+                return (self.path / name).read_text(encoding="utf-8").strip()
+        return ""
+
+    def finish(self, status: Literal["DONE", "FAILED"], reason: str) -> None:
+        """Mark how the run ended."""
+        self.write(status, reason + "\n")
+
+    def reopen(self) -> None:
+        """Forget how the run ended: it goes on."""
+        for name in ("DONE", "FAILED"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def log(self, entry: Mapping[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; a last line cut off by a kill is dropped."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]
+
+    def curve(self, name: str) -> tuple[list[float], list[float]]:
+        """Epochs and values of one logged metric."""
+        points = [(e["epoch"], e[name]) for e in self.metrics() if name in e]
+        return [p[0] for p in points], [p[1] for p in points]
+
+    def rewind(self, step: int) -> None:
+        """Drop the metrics of steps after ``step``: a resumed run writes them again."""
+        kept = [e for e in self.metrics() if e["step"] <= step]
+        self.write("metrics.jsonl", "".join(json.dumps(e) + "\n" for e in kept))
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        """All of results.json: name → {value, stderr, n, protocol}."""
+        path = self.path / "results.json"
+        if not path.exists():
+            return {}
+        try:
+            found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise TriptychError(f"'{path}' is damaged: {error}") from None
+        return found
+
+    def record(self, results: Mapping[str, Result]) -> None:
+        """Add results to results.json, replacing those of the same name."""
+        merged = self.results() | {k: asdict(v) for k, v in results.items()}
+        self.write("results.json", json.dumps(dict(sorted(merged.items())), indent=1) + "\n")
+
+    def save_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
+        """Keep what a picture is drawn from as samples/name.npz."""
+        temporary = self.path / "samples" / f".{name}.{os.getpid()}.npz"
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+        temporary.replace(self.path / "samples" / f"{name}.npz")
+
+    def arrays(self, name: str) -> dict[str, npt.NDArray[Any]] | None:
+        """What `save_arrays` kept, or none."""
+        path = self.path / "samples" / f"{name}.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+
+    def remove(self) -> None:
+        """Delete the folder and everything in it."""
+        shutil.rmtree(self.path)
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-") or "run"
+
+
+def list_runs(roots: Iterable[Path]) -> list[Run]:
+    """Every run folder directly below the given folders, by name."""
+    found = [p.parent for root in roots if root.is_dir() for p in root.glob("*/config.toml")]
+    return [Run(path) for path in sorted(found)]

@@ -1,0 +1,257 @@
+"""The training loop: one function, its phases visible."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from triptych import checkpoint
+from triptych.data.stream import Stream
+from triptych.errors import TriptychError
+from triptych.runs import Run
+from triptych.seeds import derive
+from triptych.train.compiler import compiled
+from triptych.train.optim import PhaseOptimizer
+from triptych.train.settings import TrainConfig
+from triptych.train.watch import Watch
+from triptych.types import Batch, Losses, Method, Noise
+
+__all__ = ["Display", "Losser", "draw_noise", "fit"]
+
+Losser = Callable[[str, Batch, Mapping[str, Tensor], Tensor], Losses]
+
+
+class Display(Protocol):
+    """Whatever shows a person how far the training is."""
+
+    def __call__(self, step: int, epoch: float, metrics: Mapping[str, float]) -> None:
+        """Called at every log point and every validation."""
+        ...
+
+
+def draw_noise(
+    wanted: Mapping[str, Noise], count: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """One tensor count×shape for each name, on the generator's device."""
+    draw = {"normal": torch.randn, "uniform": torch.rand}
+    return {
+        name: draw[noise.kind](
+            (count, *noise.shape), generator=generator, device=generator.device
+        )
+        for name, noise in wanted.items()
+    }
+
+
+def fit(
+    method: Method,
+    stream: Stream,
+    config: TrainConfig,
+    run: Run,
+    *,
+    seed: int,
+    validate: Callable[[], Mapping[str, float]] | None = None,
+    display: Display | None = None,
+    resume: bool = False,
+) -> Literal["done", "interrupted"]:
+    """Train ``method`` on ``stream`` into ``run``, from the start or from the last checkpoint.
+
+    Every random number follows from (seed, step), so a run that was killed and
+    resumed ends in the same bits. Ctrl-C ends the step, saves and returns ``interrupted``.
+
+    Raises `TriptychError` when a loss is not finite; the last checkpoint is then the last good one.
+    """
+    device = stream.device
+    state = TrainState(method, stream, device)
+    if resume:
+        state.load(run)
+    phases = method.phases()
+    batches_per_step = sum(phase.repeats for phase in phases)
+    steps_per_epoch = max(1, stream.batches_per_epoch // batches_per_step)
+    total = config.duration.steps(steps_per_epoch)
+    validate_every = config.validate_every.steps(steps_per_epoch)
+    checkpoint_every = config.checkpoint_every.steps(steps_per_epoch)
+    losses: Losser = compiled(method.losses, config.compile == "on")
+    generator = torch.Generator(device=device)
+    progress = torch.zeros((), device=device)
+    several = len(phases) > 1
+
+    method.train()
+    with _interruptible() as interrupted:
+        started = time.perf_counter() - state.seconds
+        for step in range(state.step, total):
+            progress.fill_(step / total)
+            number = step * batches_per_step
+            for phase in phases:
+                optimizer, watch = state.optimizers[phase.name], state.watches[phase.name]
+                if several:
+                    _train_only(method, optimizer)
+                for repeat in range(phase.repeats):
+                    batch = stream.batch(number)
+                    number += 1
+                    generator.manual_seed(derive(seed, "noise", phase.name, step, repeat))
+                    noise = draw_noise(phase.noise, stream.batch_size, generator)
+                    with torch.autocast(device.type, torch.bfloat16, config.dtype == "bf16"):
+                        found = losses(phase.name, batch, noise, progress)
+                    objective = found.minimise.mean()
+                    optimizer.zero_grad()
+                    objective.backward()  # type: ignore[no-untyped-call]
+                    watch.see(step, objective.detach(), found.terms)
+                    optimizer.step(step / total)
+            method.after_step()
+
+            state.step = step + 1
+            stop = interrupted()
+            last = state.step == total
+            logs = state.step % config.log_every == 0 or last
+            validates = state.step % validate_every == 0 or last
+            saves = state.step % checkpoint_every == 0 or last or stop
+            if not (logs or validates or saves):
+                continue
+
+            state.seconds = time.perf_counter() - started
+            state.check(run)
+            where = {
+                "step": state.step,
+                "epoch": round(state.step / steps_per_epoch, 4),
+                "seconds": round(state.seconds, 3),
+            }
+            if logs:
+                metrics = state.read()
+                run.log(where | metrics)
+                if display:
+                    display(state.step, where["epoch"], metrics)
+            if validates and validate is not None:
+                method.eval()
+                found_metrics = dict(validate())
+                method.train()
+                run.log(where | found_metrics)
+                state.select(run, found_metrics)
+                if display:
+                    display(state.step, where["epoch"], found_metrics)
+            if saves:
+                state.save(run)
+            started = time.perf_counter() - state.seconds
+            if stop and not last:
+                return "interrupted"
+    return "done"
+
+
+class TrainState:
+    """Everything that a checkpoint holds: weights, optimizers, counters, and what is not yet logged."""
+
+    def __init__(self, method: Method, stream: Stream, device: torch.device) -> None:
+        self.method = method
+        self.stream = stream
+        skip = torch.zeros((), device=device)
+        phases = method.phases()
+        self.optimizers = {p.name: PhaseOptimizer(method, p, skip) for p in phases}
+        self.watches = {p.name: Watch(p.name, skip) for p in phases}
+        self.step = 0
+        self.seconds = 0.0
+        self.best: float | None = None
+
+    def read(self) -> dict[str, float]:
+        """The mean of every term since the last log point, as ``train/<term>``."""
+        return {
+            f"train/{name}": value
+            for watch in self.watches.values()
+            for name, value in watch.read().items()
+        }
+
+    def check(self, run: Run) -> None:
+        """Stop the run if a loss or a weight is not finite."""
+        for watch in self.watches.values():
+            watch.check(str(run.checkpoint("last")))
+        # A gradient can break the weights while the loss was still finite.
+        for name, value in self.method.state_dict().items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise TriptychError(
+                    f"the weights '{name}' were not finite at step {self.step}; "
+                    "lower the learning rate (--method.optimizer.lr)"
+                )
+
+    def select(self, run: Run, metrics: Mapping[str, float]) -> None:
+        """Keep the weights as ``best`` if the method's selection metric says so."""
+        selection = self.method.selection
+        if selection is None or selection.metric not in metrics:
+            return
+        value = metrics[selection.metric]
+        if selection.improves(value, self.best):
+            self.best = value
+            about = {"step": self.step, selection.metric: value}
+            checkpoint.save(run.checkpoint("best"), self._weights(), about)
+
+    def save(self, run: Run) -> None:
+        """Write the complete state as ``last``."""
+        tensors = self._weights()
+        for part in (*self.optimizers.values(), *self.watches.values()):
+            tensors |= part.state()
+        about = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "data": self.stream.fingerprint,
+            "watches": {
+                name: {"names": watch.names, "count": watch.count}
+                for name, watch in self.watches.items()
+            },
+        }
+        checkpoint.save(run.checkpoint("last"), tensors, about)
+
+    def load(self, run: Run) -> None:
+        """Take back what `save` wrote."""
+        path = run.checkpoint("last")
+        tensors, about = checkpoint.load(path)
+        checkpoint.load_weights(self.method, tensors, path)
+        if about["data"] != self.stream.fingerprint:
+            raise TriptychError(
+                f"the checkpoint '{path}' was made with other data than is read now; "
+                "point --data-dir to the data that the run began with"
+            )
+        for optimizer in self.optimizers.values():
+            optimizer.load(tensors)
+        for name, watch in self.watches.items():
+            watch.load(tensors, **about["watches"][name])
+        self.step, self.seconds, self.best = about["step"], about["seconds"], about["best"]
+        run.rewind(self.step)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {f"{checkpoint.WEIGHTS}{k}": v for k, v in self.method.state_dict().items()}
+
+
+def _train_only(method: Method, optimizer: PhaseOptimizer) -> None:
+    """Freeze what the phase does not train, so that no gradient is computed for it."""
+    for parameter in method.parameters():
+        parameter.requires_grad_(False)
+    for parameter in optimizer.parameters:
+        parameter.requires_grad_(True)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C or SIGTERM into a wish to stop; a second one stops at once."""
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    try:
+        before = {kind: signal.signal(kind, note) for kind in kinds}
+    except ValueError:
+        # Only the main thread may set handlers; elsewhere the caller's stay in force.
+        before = {}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -1,0 +1,103 @@
+"""Optimizers and learning rates, from their configs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from triptych.config import OptimizerConfig
+from triptych.types import Phase
+
+__all__ = ["PhaseOptimizer", "learning_rate"]
+
+
+def learning_rate(config: OptimizerConfig, progress: float) -> float:
+    """The rate after a share ``progress`` of the training: linear warm-up, then constant or cosine.
+
+    Example:
+        >>> learning_rate(OptimizerConfig(lr=1.0, schedule="cosine"), 0.5)
+        0.5
+    """
+    if progress < config.warmup:
+        return config.lr * progress / config.warmup
+    if config.schedule == "constant":
+        return config.lr
+    share = (progress - config.warmup) / (1 - config.warmup)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class PhaseOptimizer:
+    """The optimizers of one phase, stepped together and skipped together.
+
+    Fused implementations only: they take a flag *on the device* that turns a step
+    into nothing, so a loss that is not finite needs no host synchronisation.
+    """
+
+    def __init__(self, method: nn.Module, phase: Phase, skip: Tensor) -> None:
+        self.phase = phase
+        self.named: list[list[tuple[str, nn.Parameter]]] = []
+        self.optimizers: list[torch.optim.Optimizer] = []
+        for group in phase.groups:
+            named = [
+                (f"{module}.{name}", parameter)
+                for module in group.modules
+                for name, parameter in method.get_submodule(module).named_parameters()
+            ]
+            optimizer = _build(group.optimizer, [p for _, p in named])
+            optimizer.found_inf = skip  # type: ignore[attr-defined]
+            self.named.append(named)
+            self.optimizers.append(optimizer)
+        self.parameters = [p for named in self.named for _, p in named]
+
+    def step(self, progress: float) -> None:
+        """One update at the scheduled rates."""
+        for group, optimizer in zip(self.phase.groups, self.optimizers, strict=True):
+            optimizer.param_groups[0]["lr"] = learning_rate(group.optimizer, progress)
+            optimizer.step()
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of every optimizer, by parameter name."""
+        return {
+            f"optimizer.{self.phase.name}.{name}.{key}": value
+            for named, optimizer in zip(self.named, self.optimizers, strict=True)
+            for name, parameter in named
+            for key, value in optimizer.state[parameter].items()
+            if value is not None
+        }
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+        for named, optimizer in zip(self.named, self.optimizers, strict=True):
+            for name, parameter in named:
+                prefix = f"optimizer.{self.phase.name}.{name}."
+                optimizer.state[parameter] = {
+                    key.removeprefix(prefix): value.to(parameter.device, copy=True)
+                    for key, value in tensors.items()
+                    if key.startswith(prefix)
+                }
+
+
+def _build(config: OptimizerConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if config.name == "adam":
+        return torch.optim.Adam(
+            parameters,
+            lr=config.lr,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+    return torch.optim.SGD(
+        parameters,
+        lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )

@@ -1,0 +1,34 @@
+"""How a method is trained: what is not particular to any one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from triptych.config import Duration
+
+__all__ = ["TrainConfig"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Length, batch, precision and the rhythm of logging and saving."""
+
+    duration: Duration = Duration(20, "epochs")
+    """How long to train; `--epochs 3` and `--steps 500` say the same shorter."""
+    batch_size: int = 64
+    """Images in a batch; the last partial batch of an epoch is left out."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; `auto` takes a GPU if there is one."""
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    """Precision of the networks' matrix products; losses and weights are always fp32."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the losses; `auto` does so when the run is long enough to pay for it."""
+    threads: int = 0
+    """Threads on the CPU; 0 takes every core that this process may use."""
+    log_every: int = 100
+    """Steps between lines of metrics.jsonl, each the mean over those steps."""
+    validate_every: Duration = Duration(1, "epochs")
+    """How often the validation metrics are computed."""
+    checkpoint_every: Duration = Duration(1, "epochs")
+    """How often the complete state is saved; it also is at the end and at Ctrl-C."""

@@ -1,0 +1,224 @@
+"""The contract between what is optimised and how.
+
+A `Method` says *what*: its phases, and a pure function from a batch and noise
+to losses. The loop says *how*: it draws the noise, freezes what a phase does
+not train, reduces, back-propagates, steps, logs. What an evaluator may ask of a
+method is structural: one of the small protocols at the end of this file.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from triptych.config import OptimizerConfig
+
+__all__ = [
+    "Batch",
+    "DataSpec",
+    "Decodes",
+    "DiagonalGaussian",
+    "Encodes",
+    "Group",
+    "HasLikelihood",
+    "Losses",
+    "Method",
+    "Noise",
+    "Phase",
+    "Reconstructs",
+    "Selection",
+]
+
+
+class Batch(NamedTuple):
+    """One batch as a method sees it.
+
+    ``views`` holds one or more tensors N×C×H×W of floats in [0, 1], different
+    looks at the same N images; ``index`` is the position of each image in its split.
+    """
+
+    views: tuple[Tensor, ...]
+    index: Tensor
+
+    @property
+    def x(self) -> Tensor:
+        """The images, for a method that looks once."""
+        return self.views[0]
+
+
+class Losses(NamedTuple):
+    """What a phase minimises, and every term worth logging by its name.
+
+    Each is a vector over the examples of the batch, or a scalar of the batch as
+    a whole (a learned scale, say). The loop takes the mean, once.
+    """
+
+    minimise: Tensor
+    terms: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Random numbers that a phase wants: one tensor N×shape, drawn from (seed, step)."""
+
+    shape: tuple[int, ...]
+    kind: Literal["normal", "uniform"] = "normal"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share an optimizer, named by the submodules that hold them."""
+
+    modules: tuple[str, ...]
+    optimizer: OptimizerConfig
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One kind of update. A step runs every phase in order, each ``repeats`` times on fresh batches."""
+
+    name: str
+    groups: tuple[Group, ...]
+    noise: Mapping[str, Noise] = field(default_factory=dict)
+    repeats: int = 1
+
+
+class Selection(NamedTuple):
+    """The validation metric that decides which weights are the best."""
+
+    metric: str
+    better: Literal["higher", "lower"]
+
+    def improves(self, value: float, best: float | None) -> bool:
+        """Whether ``value`` beats ``best`` (anything beats none)."""
+        return best is None or (value > best if self.better == "higher" else value < best)
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a method may know about the data when it is built: shape C×H×W and kind of values.
+
+    ``values`` is ``binary`` also where grey levels are binarized on the way in.
+    """
+
+    shape: tuple[int, int, int]
+    values: Literal["binary", "grey", "colour"]
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers in one image, C·H·W."""
+        c, h, w = self.shape
+        return c * h * w
+
+
+class Method(nn.Module, ABC):
+    """A way of learning without labels. One file in ``methods/`` is one method is one CLI name.
+
+    A subclass names its config class in ``Config`` and is built as
+    ``Method(config, spec)``. It never calls ``backward``, never logs and never
+    touches an optimizer.
+    """
+
+    Config: ClassVar[type[Any]]
+    selection: ClassVar[Selection | None] = None
+    gauge: ClassVar[str]
+    """The logged term that the progress bar shows."""
+
+    def __init__(self, config: Any, spec: DataSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = spec
+
+    @classmethod
+    def resolve(cls, config: Any, spec: DataSpec) -> Any:
+        """The config with every ``auto`` decided from the data; what the run folder records."""
+        return config
+
+    @abstractmethod
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of one step, in order."""
+
+    @abstractmethod
+    def losses(
+        self, phase: str, batch: Batch, noise: Mapping[str, Tensor], progress: Tensor
+    ) -> Losses:
+        """The losses of one phase: pure, without ``.item()`` or a branch on a tensor's value.
+
+        ``progress`` is the share of the training done, a scalar tensor in [0, 1).
+        """
+
+    def after_step(self) -> None:  # noqa: B027  (optional by design)
+        """Called when all phases of a step are done: the place for a moving average."""
+
+
+class DiagonalGaussian(NamedTuple):
+    """N(mean, diag(exp(log_variance))), both tensors N×d."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """mean + std · noise; noise N×d, or N×K×d for K samples of each."""
+        mean, std = self.mean, (0.5 * self.log_variance).exp()
+        if noise.ndim == mean.ndim + 1:
+            mean, std = mean.unsqueeze(1), std.unsqueeze(1)
+        return torch.addcmul(mean, std, noise)
+
+    def float(self) -> Self:
+        """The same in single precision, whatever autocast made of it."""
+        return type(self)(self.mean.float(), self.log_variance.float())
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Turns latent vectors from N(0, I) into images: a decoder or a generator."""
+
+    latent: int
+
+    def decode(self, z: Tensor) -> Tensor:
+        """N×latent → N×C×H×W in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Turns images into the features that are to be judged."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """N×C×H×W in [0, 1] → N×features."""
+        ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Turns images into latents and back."""
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """N×C×H×W in [0, 1] → the same shape."""
+        ...
+
+
+@runtime_checkable
+class HasLikelihood(Protocol):
+    """A latent-variable model with a proposal for its posterior."""
+
+    latent: int
+    likelihood: str
+    """Which p(x|z): part of every protocol."""
+
+    def posterior(self, x: Tensor) -> DiagonalGaussian:
+        """q(z|x) for N×C×H×W images."""
+        ...
+
+    def elbo(self, x: Tensor, noise: Tensor) -> Mapping[str, Tensor]:
+        """``elbo``, ``reconstruction`` and ``kl`` in nats an image, from one sample of z; noise N×latent."""
+        ...
+
+    def log_weights(self, x: Tensor, q: DiagonalGaussian, noise: Tensor) -> Tensor:
+        """log p(x, z) − log q(z|x) in nats, N×K, for z = q.sample(noise), noise N×K×latent."""
+        ...
