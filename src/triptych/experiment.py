@@ -11,15 +11,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from triptych import checkpoint, methods
+from triptych import checkpoint, methods, presets
 from triptych import data as data_plane
-from triptych.config import merge, read_toml, to_dict
+from triptych.config import merge, to_dict
 from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
 from triptych.errors import TriptychError, unknown
@@ -32,11 +31,7 @@ from triptych.train.loop import Display, fit
 from triptych.train.settings import TrainConfig
 from triptych.types import DataSpec, Method
 
-__all__ = ["ExperimentConfig", "default_config", "evaluate", "preset_names", "resume", "train"]
-
-PATIENT_STEPS = 20_000
-"""On a CPU, compiling costs about as much time as it saves over this many small steps."""
-
+__all__ = ["ExperimentConfig", "default_config", "evaluate", "resume", "train"]
 
 @dataclass(frozen=True)
 class ExperimentConfig:
@@ -74,15 +69,6 @@ class ExperimentConfig:
         return merge(default, {**rest, "method": method})
 
 
-def _preset_folder(method: str) -> Any:
-    return files("triptych.presets") / method
-
-
-def preset_names(method: str) -> list[str]:
-    """The presets of a method, without reading them."""
-    return sorted(p.name.removesuffix(".toml") for p in _preset_folder(method).iterdir())
-
-
 def default_config(method: str, preset: str | None = None) -> ExperimentConfig:
     """A method's defaults, changed as a preset says; `TriptychError` for an unknown one of either.
 
@@ -93,10 +79,7 @@ def default_config(method: str, preset: str | None = None) -> ExperimentConfig:
     config = ExperimentConfig(method, methods.find(method).Config())
     if preset is None:
         return config
-    if preset not in preset_names(method):
-        raise unknown(f"preset of {method}", preset, preset_names(method))
-    tables = read_toml(Path(str(_preset_folder(method) / f"{preset}.toml")))
-    return merge(config, tables)
+    return merge(config, presets.tables(method, preset))
 
 
 def _device(wanted: str) -> torch.device:
@@ -137,16 +120,19 @@ def train(
     out: Path | None = None,
     *,
     root: Path = Path("runs"),
+    dataset: Dataset | None = None,
     display: Display | None = None,
 ) -> Run:
     """Train into a new run folder: ``out``, or the next free number below ``root``.
+
+    ``dataset`` is what ``config.data`` names, where it has been loaded already.
 
     Nothing is written before data and method have proved to fit each other.
     Returns the run, whose `status` says whether it is done or was interrupted.
 
     Raises `TriptychError` for anything wrong with the input, and for a loss that is not finite.
     """
-    dataset = data_plane.load(config.data)
+    dataset = dataset or data_plane.load(config.data)
     device = _device(config.train.device)
     config = _resolve(config, _spec(dataset, config.data), device)
     torch.set_num_threads(config.train.threads)

@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -22,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.data.hashing import digest, digests
-from triptych.data.images import Decoder, Fit, Pixels
+from triptych.data.images import Decoder
+from triptych.data.picture import Fit, Pixels
 from triptych.data.places import cache_root
 from triptych.data.progress import Progress
 from triptych.data.readers.part import Part
@@ -96,8 +98,9 @@ def _publish(temporary: Path, place: Path) -> None:
 def _clean(home: Path) -> None:
     """Remove what processes that were killed have left; a day is longer than any reading takes."""
     for left in home.glob(".tmp-*"):
-        if time.time() - left.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its process has just finished
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _open(place: Path) -> Stored | None:
@@ -150,7 +153,7 @@ def _write(
 
 def _write_split(folder: Path, split: str, part: Part, shuffled: bool, progress: Progress) -> None:
     """Blocks to their rows on the disk, so that a set larger than memory can be decoded."""
-    order = place_in_order(part.count) if shuffled else np.arange(part.count)
+    order = _rows(part.count) if shuffled else np.arange(part.count)
     out: Pixels | None = None
     done = 0
     for block in part.blocks:
@@ -168,7 +171,7 @@ def _write_split(folder: Path, split: str, part: Part, shuffled: bool, progress:
         np.save(folder / f"{split}.labels.npy", labels)
 
 
-def place_in_order(count: int) -> npt.NDArray[np.int64]:
+def _rows(count: int) -> npt.NDArray[np.int64]:
     """The row to which each of `count` images goes, always the same for the same count."""
     # The legacy generator: numpy promises that its numbers never change.
     return np.random.RandomState(0).permutation(count).astype(np.int64)

@@ -24,7 +24,7 @@ TIMEOUT = 10.0
 REACH_SECONDS = 6.0
 
 
-class _NoWay(Exception):
+class _UnreachableError(Exception):
     """Why an address cannot be reached."""
 
 
@@ -39,7 +39,7 @@ def download(entry: Entry, folder: Path, progress: Progress) -> None:
                 _from_hub(remote, folder)
             else:
                 _from_address(remote, remote.url, target, progress)
-        except _NoWay as why:
+        except _UnreachableError as why:
             raise TriptychError(
                 f"cannot download {entry.name} ({why}); name a local mirror with --data-dir or "
                 "TRIPTYCH_DATA, give your own data as --data PATH, or use --data mnist-5k, "
@@ -50,12 +50,12 @@ def download(entry: Entry, folder: Path, progress: Progress) -> None:
 def _from_hub(remote: RemoteFile, folder: Path) -> None:
     """One file of a data set's repository; the hub's client resumes, locks, and draws a bar."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError
 
     owner, name, file = remote.path.split("/", 2)
     repository = f"{owner}/{name}"
     if constants.HF_HUB_OFFLINE:
-        raise _NoWay("HF_HUB_OFFLINE is set")
+        raise _UnreachableError("HF_HUB_OFFLINE is set")
     # The client tries five times over half a minute before it says that there is no network.
     _reach(constants.ENDPOINT)
     try:
@@ -65,9 +65,11 @@ def _from_hub(remote: RemoteFile, folder: Path) -> None:
             repository, file, repo_type="dataset", local_dir=folder / repository
         )
     except HfHubHTTPError as why:
-        raise _NoWay(f"the hub answered: {str(why).partition(chr(10))[0]}") from why
-    except (OSError, OfflineModeIsEnabled) as why:
-        raise _NoWay(str(why).partition("\n")[0]) from why
+        raise _UnreachableError(f"the hub answered: {_in_words(why)}") from why
+    except Exception as why:
+        # The client passes on what its HTTP library raises, and that library and
+        # its exceptions have changed from version to version.
+        raise _UnreachableError(f"{type(why).__name__}: {_in_words(why)}") from why
     if len(etag) == 64:  # what the hub gives for large files is their SHA-256
         _verify(Path(found), Path(found), etag)
 
@@ -81,7 +83,8 @@ def _reach(address: str) -> None:
             request = urllib.request.Request(address, method="HEAD")
             urllib.request.urlopen(request, timeout=REACH_SECONDS).close()
             answer.append("")
-        except urllib.error.HTTPError:
+        except urllib.error.HTTPError as refused:
+            refused.close()
             answer.append("")
         except (OSError, http.client.HTTPException) as why:
             answer.append(_in_words(why))
@@ -91,7 +94,7 @@ def _reach(address: str) -> None:
     asking.join(REACH_SECONDS)
     reason = answer[0] if answer else "no answer"
     if reason:
-        raise _NoWay(f"{address}: {reason}")
+        raise _UnreachableError(f"{address}: {reason}")
 
 
 def _from_address(remote: RemoteFile, url: str, target: Path, progress: Progress) -> None:
@@ -109,7 +112,8 @@ def _from_address(remote: RemoteFile, url: str, target: Path, progress: Progress
         try:
             _append(url, part, progress)
         except urllib.error.HTTPError as why:
-            raise _NoWay(f"{url} answered {why.code} {why.reason}") from why
+            why.close()
+            raise _UnreachableError(f"{url} answered {why.code} {why.reason}") from why
         except (OSError, http.client.HTTPException) as why:
             have = part.stat().st_size if part.is_file() else 0
             raise TriptychError(
@@ -129,6 +133,7 @@ def _append(url: str, part: Path, progress: Progress) -> None:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as why:
         if why.code == 416 and have:  # nothing lacks: let the checksum decide
+            why.close()
             return
         raise
     with response:
@@ -159,4 +164,5 @@ def _in_words(why: BaseException) -> str:
     reason = why.reason if isinstance(why, urllib.error.URLError) else why
     if isinstance(reason, http.client.IncompleteRead):
         return f"{reason.expected:,} bytes are missing"
-    return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return str(words).partition("\n")[0]

@@ -10,21 +10,16 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from triptych.data.picture import Decoded, Fit, Mode, Pixels, fit_array, try_decode
 from triptych.errors import TriptychError
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+__all__ = ["Decoder", "Encoded"]
 
-__all__ = ["Decoder", "Encoded", "Fit", "Pixels"]
-
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 Encoded: TypeAlias = tuple[str, bytes]
 """The name of an image, for an error, and its file's bytes."""
 
@@ -33,27 +28,6 @@ BLOCK_BYTES = 64_000_000
 # Below this many bytes an image decodes faster than a thread takes it over.
 WORTH_A_THREAD = 8192
 NAMED_IN_ERRORS = 3
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How every image is brought to one shape: side in pixels and mode; see `DataConfig`."""
-
-    size: int | None = None
-    colour: Literal["auto", "grey", "rgb"] = "auto"
-
-
-class _Undecodable(Exception):
-    """Why one image cannot be read."""
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """One image after fitting, C×H×W, with the mode and (height, width) of its file."""
-
-    pixels: Pixels
-    mode: Literal["grey", "colour"]
-    size: tuple[int, int]
 
 
 class Decoder:
@@ -73,19 +47,20 @@ class Decoder:
         self._shape: tuple[int, ...] | None = None
 
     def encoded(self, images: Iterable[Encoded]) -> Iterator[Pixels]:
-        """Blocks k×C×H×W of encoded images, in order; nothing more once an image did not fit."""
+        """Blocks k×C×H×W in order, but for those with an image for which `finish` will raise."""
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             for chunk in _chunks(images):
                 self.jpegs += sum(data.startswith(b"\xff\xd8\xff") for _, data in chunk)
                 weight = sum(len(data) for _, data in chunk) / len(chunk)
-                one = partial(_try_decode, fit=self.fit)
-                found = threads.map(one, chunk) if weight > WORTH_A_THREAD else map(one, chunk)
+                one = partial(try_decode, fit=self.fit)
+                data = [data for _, data in chunk]
+                found = threads.map(one, data) if weight > WORTH_A_THREAD else map(one, data)
                 yield from self._together(chunk, list(found))
 
-    def array(self, images: npt.NDArray[np.uint8]) -> Iterator[Pixels]:
+    def array(self, images: Pixels) -> Iterator[Pixels]:
         """Blocks k×C×H×W of an array N×H×W×C with 1, 3 or 4 channels (4: the last is opacity)."""
         height, width, channels = images.shape[1:]
-        mode: Literal["grey", "colour"] = "grey" if channels == 1 else "colour"
+        mode: Mode = "grey" if channels == 1 else "colour"
         wanted = {1: ("auto", "grey"), 3: ("auto", "rgb")}.get(channels, ())
         as_is = self.fit.colour in wanted and self.fit.size in (None, height)
         as_is = as_is and (self.fit.size is None or height == width)
@@ -95,7 +70,7 @@ class Decoder:
             if as_is:
                 yield np.ascontiguousarray(chunk.transpose(0, 3, 1, 2))
             else:
-                yield np.stack([_fit_array(image, self.fit) for image in chunk])
+                yield np.stack([fit_array(image, self.fit) for image in chunk])
 
     def finish(self, where: str) -> None:
         """Raise one sentence if any image seen so far did not decode or did not fit the others."""
@@ -120,7 +95,7 @@ class Decoder:
         self._sizes[size] += count
 
     def _together(
-        self, chunk: Sequence[Encoded], found: Sequence[_Decoded | str]
+        self, chunk: Sequence[Encoded], found: Sequence[Decoded | str]
     ) -> Iterator[Pixels]:
         block = []
         for (name, _), image in zip(chunk, found, strict=True):
@@ -164,104 +139,3 @@ def _chunks(images: Iterable[Encoded]) -> Iterator[list[Encoded]]:
             chunk, weight = [], 0
     if chunk:
         yield chunk
-
-
-def _try_decode(item: Encoded, fit: Fit) -> _Decoded | str:
-    """One image, or in words why it cannot be read."""
-    import struct
-    import zlib
-    from io import BytesIO
-
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(BytesIO(item[1])) as image:
-            return _decode(image, fit)
-    except UnidentifiedImageError:
-        return "not an image" if item[1] else "empty"
-    except Image.DecompressionBombError:
-        return "more pixels than is safe to decode"
-    # Pillow's plugins raise all of these for a damaged file, SyntaxError among them.
-    except (_Undecodable, OSError, SyntaxError, ValueError, EOFError, IndexError) as why:
-        return str(why) or type(why).__name__
-    except (struct.error, zlib.error) as why:
-        return str(why)
-
-
-def _decode(image: Image, fit: Fit) -> _Decoded:
-    """Decode, turn as its EXIF data asks, bring to 8 bits without opacity, and fit."""
-    from PIL import ImageOps
-
-    width, height = image.size
-    if fit.size is not None and image.format == "JPEG":
-        # JPEG decodes to a half, a quarter or an eighth for much less work; twice
-        # the target leaves the filter below enough to average over.
-        image.draft(None, (2 * fit.size, 2 * fit.size))
-    image.load()
-    wide = image.width > image.height
-    ImageOps.exif_transpose(image, in_place=True)
-    if (image.width > image.height) != wide:
-        width, height = height, width
-    flat = _flatten(image)
-    mode: Literal["grey", "colour"] = "grey" if flat.mode == "L" else "colour"
-    return _Decoded(_fit_image(flat, fit), mode, (height, width))
-
-
-def _flatten(image: Image) -> Image:
-    """The image as 8-bit grey (L) or RGB, laid on white where it is not opaque."""
-    from PIL import Image as Images
-
-    if image.mode in ("P", "PA"):
-        image = _from_palette(image)
-    elif image.mode == "1":
-        image = image.convert("L")
-    elif image.mode.startswith("I") or image.mode == "F":
-        image = Images.fromarray(_eight_bits(np.asarray(image)))
-    elif image.mode not in ("L", "RGB", "LA", "La", "RGBA", "RGBa"):
-        image = image.convert("RGB")
-    if not image.has_transparency_data:
-        return image
-    opaque = "L" if image.mode in ("L", "LA", "La") else "RGB"
-    image = image.convert("RGBA")
-    white = Images.new("RGBA", image.size, "white")
-    return Images.alpha_composite(white, image).convert(opaque)
-
-
-def _from_palette(image: Image) -> Image:
-    """A palette of greys alone is a grey image that was saved in fewer bits."""
-    colours = np.asarray(image.convert("RGB"))
-    grey = bool((colours == colours[..., :1]).all())
-    if image.has_transparency_data:
-        return image.convert("RGBA").convert("LA" if grey else "RGBA")
-    return image.convert("RGB").convert("L" if grey else "RGB")
-
-
-def _eight_bits(values: npt.NDArray[Any]) -> Pixels:
-    """16-bit grey levels (0 to 65,535) or floats in [0, 1] as 0 to 255."""
-    top = 1.0 if values.dtype.kind == "f" else 65535.0
-    if not (values.min() >= 0 and values.max() <= top):
-        low, high = values.min(), values.max()
-        raise _Undecodable(f"grey levels from {low:g} to {high:g} where 0 to {top:g} is the range")
-    return np.rint(values.astype(np.float64) * (255.0 / top)).astype(np.uint8)
-
-
-def _fit_array(pixels: Pixels, fit: Fit) -> Pixels:
-    from PIL import Image
-
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    return _fit_image(_flatten(image), fit)
-
-
-def _fit_image(image: Image, fit: Fit) -> Pixels:
-    """C×H×W in the mode asked for, its central square resized without aliasing."""
-    from PIL.Image import Resampling
-
-    if fit.colour != "auto":
-        image = image.convert("L" if fit.colour == "grey" else "RGB")
-    if fit.size is not None and image.size != (fit.size, fit.size):
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-        image = image.resize((fit.size, fit.size), Resampling.BICUBIC, box=box)
-    pixels = np.asarray(image)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -86,7 +86,8 @@ def tabular_source(root: Path) -> Source | None:
                 f"{root} has files for {' and '.join(found)} but none for train; add train"
             )
         used = sum(map(len, found.values()))
-        return Source(root, found, kind.read, ignored=len(names) - used)
+        ordered = {split: found[split] for split in SPLITS.values() if split in found}
+        return Source(root, ordered, kind.read, ignored=len(names) - used)
     return None
 
 

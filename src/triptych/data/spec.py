@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+import tyro
 
 __all__ = ["DataConfig", "Dataset", "Images", "Values"]
 
@@ -19,15 +20,15 @@ Binarize = Literal["none", "dynamic", "threshold"]
 class DataConfig:
     """Which images to read, and how to make them one size."""
 
-    name: str = "mnist-5k"
+    name: Annotated[str, tyro.conf.arg(name="data", metavar="NAME|PATH")] = "mnist-5k"
     """A named data set (`triptych data list`), a folder of images, or a .npy, .npz or parquet file or folder."""
-    dir: str | None = None
+    dir: Annotated[str | None, tyro.conf.arg(name="data-dir", metavar="DIR")] = None
     """A local mirror of the named data sets; without it they are downloaded."""
-    image_size: int | None = None
+    image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
     """Resize to this many pixels on a side (centre crop to a square first)."""
     colour: Literal["auto", "grey", "rgb"] = "auto"
     """Convert every image to one mode; `auto` keeps what the files have."""
-    holdout: int | None = None
+    holdout: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """How many training images become the validation split where there is none; the default is the data set's own."""
     binarize: Binarize = "none"
     """Draw every pixel anew at each visit from its grey level (`dynamic`), or cut at one half (`threshold`)."""

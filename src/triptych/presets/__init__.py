@@ -1,0 +1,28 @@
+"""Presets: TOML files that state their command, their time and the result to expect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from triptych.config import read_toml
+from triptych.errors import unknown
+
+__all__ = ["names", "tables"]
+
+
+def names(method: str) -> list[str]:
+    """The presets of a method."""
+    return sorted(path.stem for path in (Path(__file__).parent / method).glob("*.toml"))
+
+
+def tables(method: str, name: str) -> dict[str, Any]:
+    """What a preset changes of a method's defaults; `TriptychError` for one that does not exist.
+
+    Example:
+        >>> tables("vae", "reference")["train"]["duration"]
+        '20 epochs'
+    """
+    if name not in names(method):
+        raise unknown(f"preset of {method}", name, names(method))
+    return read_toml(Path(__file__).parent / method / f"{name}.toml")

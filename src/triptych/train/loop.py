@@ -31,8 +31,8 @@ Losser = Callable[[str, Batch, Mapping[str, Tensor], Tensor], Losses]
 class Display(Protocol):
     """Whatever shows a person how far the training is."""
 
-    def __call__(self, step: int, epoch: float, metrics: Mapping[str, float]) -> None:
-        """Called at every log point and every validation."""
+    def __call__(self, step: int, total: int, epoch: float, metrics: Mapping[str, float]) -> None:
+        """Called at every log point and every validation, with the steps done and to do."""
         ...
 
 
@@ -126,7 +126,7 @@ def fit(
                 metrics = state.read()
                 run.log(where | metrics)
                 if display:
-                    display(state.step, where["epoch"], metrics)
+                    display(state.step, total, where["epoch"], metrics)
             if validates and validate is not None:
                 method.eval()
                 found_metrics = dict(validate())
@@ -134,7 +134,7 @@ def fit(
                 run.log(where | found_metrics)
                 state.select(run, found_metrics)
                 if display:
-                    display(state.step, where["epoch"], found_metrics)
+                    display(state.step, total, where["epoch"], found_metrics)
             if saves:
                 state.save(run)
             started = time.perf_counter() - state.seconds

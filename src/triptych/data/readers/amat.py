@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from triptych.data.images import Decoder, Pixels
+from triptych.data.images import Decoder
+from triptych.data.picture import Pixels
 from triptych.data.readers.part import Part, damaged
 
 __all__ = ["read"]

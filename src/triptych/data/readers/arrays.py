@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.npyio import NpzFile
 
-from triptych.data.images import Decoder, Pixels
+from triptych.data.images import Decoder
+from triptych.data.picture import Pixels
 from triptych.data.readers.part import SPLITS, Part, check_labels, damaged
 from triptych.errors import TriptychError
 
@@ -18,15 +22,21 @@ __all__ = ["read_npy", "read_npz", "splits_of_npz"]
 
 IMAGES = {"x", "images", "image", "data", "pixels"}
 LABELS = {"y", "labels", "label", "targets"}
+ARRAY = "an array of numbers in NumPy's .npy format"
+ARCHIVE = "an .npz archive of arrays of numbers"
 CHUNK = 1024
 
 
 def read_npy(split: str, files: tuple[Path, ...], decoder: Decoder) -> Part:
     """One array of images, without labels."""
     (path,) = files
-    array = _load(path, "an array of numbers in NumPy's .npy format")
-    if not isinstance(array, np.ndarray):
-        raise damaged(path, "a .npy file", "it is an archive; name it .npz")
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as why:
+        raise damaged(path, ARRAY, why) from why
+    if isinstance(array, NpzFile):
+        array.close()
+        raise damaged(path, ARRAY, "it is an archive; name it .npz")
     images = _bytes(_channels_last(array, path), path)
     return Part(len(images), decoder.array(images))
 
@@ -49,7 +59,7 @@ def splits_of_npz(path: Path) -> tuple[str, ...]:
 
 def _roles(path: Path) -> dict[str, dict[str, str]]:
     """Split → 'images' and perhaps 'labels' → the array's name, such as x_train."""
-    with _load(path, "an .npz archive of arrays") as archive:
+    with _archive(path) as archive:
         names = list(archive.files)
     if len(names) == 1:
         return {"train": {"images": names[0]}}
@@ -69,23 +79,24 @@ def _roles(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _member(path: Path, name: str) -> npt.NDArray[Any]:
-    with _load(path, "an .npz archive of arrays") as archive:
-        try:
-            array: npt.NDArray[Any] = archive[name]
-        except (ValueError, zlib.error, zipfile.BadZipFile, EOFError) as why:
-            raise damaged(path, f"an archive whose {name} is an array of numbers", why) from why
+    with _archive(path) as archive:
+        array: npt.NDArray[Any] = archive[name]
     return array
 
 
-def _load(path: Path, kind: str) -> Any:
-    """An array mapped from the disk, or an open archive."""
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as why:
-        raise damaged(path, kind, why) from why
-    if kind.startswith("an .npz") and isinstance(found, np.ndarray):
-        raise damaged(path, kind, "it is a single array; name it .npy")
-    return found
+@contextmanager
+def _archive(path: Path) -> Iterator[NpzFile]:
+    """An open .npz; whatever is wrong with it while it is open is told by its name."""
+    # NumPy leaves the file open where the archive is damaged, so it does not open it.
+    with path.open("rb") as file:
+        try:
+            found = np.load(file, allow_pickle=False)
+            if not isinstance(found, NpzFile):
+                raise damaged(path, ARCHIVE, "it is a single array; name it .npy")
+            with found:
+                yield found
+        except (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as why:
+            raise damaged(path, ARCHIVE, why) from why
 
 
 def _channels_last(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:

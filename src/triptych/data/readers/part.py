@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from triptych.data.images import Decoder, Pixels
+from triptych.data.images import Decoder
+from triptych.data.picture import Pixels
 from triptych.errors import TriptychError
 
 __all__ = ["SPLITS", "Part", "Read", "check_labels", "damaged"]

@@ -1,0 +1,50 @@
+"""How far a training is: a bar where somebody watches, a line an epoch where nobody does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from triptych.train.loop import Display
+
+__all__ = ["training_display"]
+
+
+@contextmanager
+def training_display(gauge: str) -> Iterator[Display]:
+    """A `Display` on standard error that shows the value of ``gauge`` in training and validation."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps · {task.fields[latest]}"),
+        TextColumn("·"),
+        TimeElapsedColumn(),
+        TextColumn("gone,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("train", latest=gauge, total=None)
+    latest: dict[str, str] = {}
+
+    def show(step: int, total: int, epoch: float, metrics: Mapping[str, float]) -> None:
+        for part, word in (("train", gauge), ("valid", "valid")):
+            value = metrics.get(f"{part}/{gauge}")
+            if value is not None:
+                latest[part] = f"{word} {value:.2f}"
+        bar.update(task, completed=step, total=total, latest=", ".join(latest.values()) or gauge)
+        values = [f"{k} {v:.4g}" for k, v in metrics.items() if not k.startswith("train/")]
+        if values and not console.is_terminal:
+            print(f"epoch {epoch:g}: {', '.join(values)}", file=sys.stderr, flush=True)
+
+    with bar:
+        yield show

@@ -1,0 +1,53 @@
+"""``triptych evaluate RUN``: measure a run and draw its figures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from triptych.cli.options import Flat, parse
+from triptych.data import bars
+from triptych.errors import TriptychError
+
+USAGE = "triptych evaluate RUN"
+
+
+def run(words: list[str]) -> int:
+    """The verb."""
+    from typing import Annotated
+
+    from triptych import experiment
+    from triptych.evaluate.suite import EvaluateConfig
+
+    options = dataclasses.make_dataclass(
+        "Options",
+        [
+            ("evaluate", Annotated[EvaluateConfig, Flat], EvaluateConfig()),
+            ("data_dir", str | None, None),
+        ],
+        frozen=True,
+    )()
+    helps = any(w in ("-h", "--help") for w in words)
+    if not helps and (not words or words[0].startswith("-")):
+        raise TriptychError(f"name a run folder: {USAGE}")
+    rest = words if helps else words[1:]
+    chosen = parse(options, rest, USAGE, "Measure a run, write results.json and draw its figures.")
+    path = Path(words[0])
+    with bars() as progress:
+        experiment.evaluate(path, chosen.evaluate, data_dir=chosen.data_dir, progress=progress)
+    show(path)
+    return 0
+
+
+def show(path: Path) -> None:
+    """Print the headline numbers of a run and the figures that were drawn."""
+    from triptych.report.figures import draw
+    from triptych.report.table import result_lines
+    from triptych.runs import Run
+
+    opened = Run.open(path)
+    print("\n".join(result_lines(opened.results())))
+    drawn = [p for p in draw(opened) if p.suffix == ".png"]
+    print(f"numbers   {path / 'results.json'}")
+    for figure in drawn:
+        print(f"figure    {figure}")

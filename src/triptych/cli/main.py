@@ -1,0 +1,74 @@
+"""``triptych VERB …``: find the verb's file, and turn an error into one sentence."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+
+from triptych.errors import TriptychError, unknown
+
+__all__ = ["main"]
+
+VERBS = {
+    "demo": "train, measure and draw on the embedded digits: the whole tour in a few minutes",
+    "train": "train a method into a run folder, or go on with one",
+    "evaluate": "measure a run and draw its figures",
+    "runs": "list runs, how they ended and their headline numbers",
+    "data": "list, describe and download data sets",
+}
+
+USAGE = """usage: triptych [--debug] VERB ...
+
+Learning without labels: train, measure, look.
+
+{verbs}
+
+triptych VERB --help explains a verb and all its options.
+--debug shows the traceback of an error; --version shows the version."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 2 for a mistake in the input, 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [w for w in words if w != "--debug"]
+    warnings.showwarning = _one_line
+    try:
+        return _dispatch(words)
+    except TriptychError as error:
+        if debug:
+            raise
+        print(f"triptych: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ntriptych: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe went away (`triptych runs | head`): no fault of anybody's.
+        sys.stderr.close()
+        return 0
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        width = max(map(len, VERBS))
+        print(USAGE.format(verbs="\n".join(f"  {v:<{width}}  {a}" for v, a in VERBS.items())))
+        return 0
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"triptych {version('triptych')}")
+        return 0
+    if words[0] not in VERBS:
+        raise unknown("verb", words[0], VERBS)
+    module = importlib.import_module(f"triptych.cli.{words[0]}")
+    code: int = module.run(words[1:])
+    return code
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object
+) -> None:
+    print(f"triptych: {message}", file=sys.stderr)

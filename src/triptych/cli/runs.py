@@ -1,0 +1,38 @@
+"""``triptych runs``: the runs below a folder, how they ended and what they reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from triptych.cli.options import parse
+from triptych.runs import list_runs
+
+
+def run(words: list[str]) -> int:
+    """The verb."""
+    from dataclasses import dataclass
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from triptych.report.table import headline
+
+    @dataclass(frozen=True)
+    class Options:
+        root: Path = Path("runs")
+        """The folder that holds the run folders."""
+
+    root = parse(Options(), words, "triptych runs", "List runs and how they ended.").root
+    table = Table("run", "data", "ended", "step", "headline", box=None, header_style="bold")
+    found = list_runs([root])
+    for each in found:
+        metrics = each.metrics()
+        table.add_row(
+            each.path.name,
+            str(each.config.get("data", {}).get("name", "")),
+            each.status(),
+            str(metrics[-1]["step"]) if metrics else "0",
+            headline(each),
+        )
+    Console().print(table if found else f"there are no runs in '{root}'; see triptych train --help")
+    return 0

@@ -1,0 +1,128 @@
+"""``triptych train METHOD``: train into a run folder, or ``--resume`` one."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from triptych import methods, presets
+from triptych.cli.options import Flat, parse, take
+from triptych.data import DataConfig, bars, load
+from triptych.errors import TriptychError
+from triptych.runs import Run
+from triptych.train.settings import TrainConfig
+
+if TYPE_CHECKING:
+    from triptych.experiment import ExperimentConfig
+
+USAGE = """usage: triptych train METHOD [--preset NAME] [OPTIONS]
+       triptych train --resume RUN [--data-dir DIR]
+
+Train a method into a new run folder, or go on with one that was interrupted.
+
+methods and their presets:
+{methods}
+
+triptych train METHOD --help also explains the options of that method.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Common:
+    """Options that every method has."""
+
+    data: Annotated[DataConfig, Flat] = dataclasses.field(default_factory=DataConfig)
+    train: Annotated[TrainConfig, Flat] = dataclasses.field(default_factory=TrainConfig)
+    seed: int = 0
+    """Everything random follows from this number."""
+    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Start from the options of a preset; those on the command line win."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """The run folder to make; the default is the next number below --root."""
+    root: Path = Path("runs")
+    """Where numbered run folders go."""
+
+
+def run(words: list[str]) -> int:
+    """The verb."""
+    if not words or words[0].startswith("-"):
+        return _resume_or_help(words)
+    from triptych import experiment
+    from triptych.cli.display import training_display
+
+    name, rest = words[0], _with_units(words[1:])
+    method = methods.find(name)
+    config = experiment.default_config(name, take(rest, "--preset"))
+    about = f"{(method.__doc__ or '').splitlines()[0]} Presets: {', '.join(presets.names(name))}."
+    options = parse(_options(config), rest, f"triptych train {name}", about)
+    config = dataclasses.replace(
+        config, method=options.method, data=options.data, train=options.train, seed=options.seed
+    )
+    with bars() as progress:
+        dataset = load(config.data, progress=progress)
+    with training_display(method.gauge) as display:
+        trained = experiment.train(
+            config, options.out, root=options.root, dataset=dataset, display=display
+        )
+    return _say_how_it_ended(trained)
+
+
+def _resume_or_help(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        known = [f"  {n:<10} {', '.join(presets.names(n))}" for n in methods.names()]
+        print(USAGE.format(methods="\n".join(known)))
+        if words:
+            parse(Common(), ["--help"], "triptych train METHOD", "options of every method")
+        return 0 if words else 2
+    rest = list(words)
+    path, folder = take(rest, "--resume"), take(rest, "--data-dir")
+    if path is None or rest:
+        wrong = rest[0] if path is not None else words[0]
+        raise TriptychError(
+            f"'{wrong}' is not understood here; write 'triptych train METHOD ...' or "
+            "'triptych train --resume RUN [--data-dir DIR]'"
+        )
+    from triptych import experiment
+    from triptych.cli.display import training_display
+
+    name = str(Run.open(Path(path)).config.get("method", {}).get("name", ""))
+    with training_display(methods.find(name).gauge) as display:
+        resumed = experiment.resume(Path(path), data_dir=folder, display=display)
+    return _say_how_it_ended(resumed)
+
+
+def _say_how_it_ended(trained: Run) -> int:
+    if trained.status() == "done":
+        print(f"{trained.path}: {trained.reason()}; next: triptych evaluate {trained.path}")
+        return 0
+    print(
+        f"\n{trained.path}: interrupted, everything is saved; "
+        f"go on with: triptych train --resume {trained.path}",
+        file=sys.stderr,
+    )
+    return 130
+
+
+def _options(config: ExperimentConfig) -> Any:
+    """`Common` with the method's own config beside it, and the values of ``config`` as defaults."""
+    combined = dataclasses.make_dataclass(
+        "Options",
+        [("method", type(config.method), dataclasses.field(default=config.method))],
+        bases=(Common,),
+        frozen=True,
+    )
+    return combined(data=config.data, train=config.train, seed=config.seed)
+
+
+def _with_units(words: list[str]) -> list[str]:
+    """``--epochs 3`` and ``--steps 500`` as the durations that they are."""
+    words = list(words)
+    for unit in ("epochs", "steps"):
+        amount = take(words, f"--{unit}")
+        if amount is not None:
+            words += ["--duration", f"{amount} {unit}"]
+    return words

@@ -1,0 +1,60 @@
+"""Every figure of a run, drawn into its folder as PNG to look at and PDF for papers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from triptych.report.estimates import k_curve, kl_per_dimension
+from triptych.report.pictures import interpolation, reconstructions, samples, traversal
+from triptych.report.style import styled
+from triptych.report.training import elbo_curve
+from triptych.runs import Run
+
+__all__ = ["FIGURES", "draw"]
+
+FIGURES: tuple[Callable[[Run], Figure | None], ...] = (
+    elbo_curve,
+    reconstructions,
+    samples,
+    traversal,
+    interpolation,
+    k_curve,
+    kl_per_dimension,
+)
+"""Each gives a figure, or none where the run folder does not hold its data. Its name is the file's."""
+
+
+def draw(run: Run) -> list[Path]:
+    """Draw every figure that the run folder holds the data of; returns the files written.
+
+    Example:
+        >>> run = Run.create(tmp_path / "a", {"data": {"name": "mnist-5k"}})
+        >>> run.log({"epoch": 1.0, "train/elbo": -190.0})
+        >>> [path.name for path in draw(run)]
+        ['elbo-curve.png', 'elbo-curve.pdf']
+    """
+    written = []
+    with styled():
+        for make in FIGURES:
+            figure = make(run)
+            if figure is not None:
+                name = make.__name__.replace("_", "-")
+                written += [_save(figure, run.path / "figures" / f"{name}.{kind}") for kind in ("png", "pdf")]
+    return written
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    """Write a figure in one step, never half-written, and to the same bytes each time."""
+    drawn = BytesIO()
+    kind = path.suffix[1:]
+    figure.savefig(drawn, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(drawn.getvalue())
+    temporary.replace(path)
+    return path

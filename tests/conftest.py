@@ -1,0 +1,60 @@
+"""What every test may use: a cache of its own, tiny planted data, and the names of the docstrings' examples."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from triptych.data.spec import Dataset, Images
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is read from or written to the cache of the person who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIPTYCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("TRIPTYCH_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def thread_count() -> Iterator[None]:
+    """A test that trains sets the number of threads of the whole process: put it back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def example_names(request: pytest.FixtureRequest) -> None:
+    """Names that the examples in docstrings use without importing them."""
+    if isinstance(request.node, pytest.DoctestItem):
+        names = request.getfixturevalue("doctest_namespace")
+        names["torch"] = torch
+        names["tmp_path"] = request.getfixturevalue("tmp_path")
+        torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def planted() -> Callable[..., Dataset]:
+    """Makes a data set of random levels: ``planted(train=64, valid=16, test=20, shape=(1, 4, 4))``."""
+
+    def make(
+        train: int = 64,
+        valid: int = 16,
+        test: int = 20,
+        shape: tuple[int, int, int] = (1, 4, 4),
+        values: str = "grey",
+        seed: int = 0,
+    ) -> Dataset:
+        draw = np.random.default_rng(seed)
+        splits = {}
+        for name, count in (("train", train), ("valid", valid), ("test", test)):
+            pixels = draw.integers(0, 256, (count, *shape)).astype(np.uint8)
+            if values == "binary":
+                pixels = (pixels > 127).astype(np.uint8) * 255
+            splits[name] = Images(pixels, draw.integers(0, 3, count))
+        return Dataset("planted", "Planted", splits, ("a", "b", "c"), values, f"planted-{seed}")
+
+    return make
