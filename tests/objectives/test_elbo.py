@@ -117,7 +117,7 @@ def test_discretized_is_the_difference_of_cdfs_where_that_is_accurate(likelihood
     log_scale = torch.tensor([math.log(scale)], dtype=torch.float64)
     found = likelihood(means[..., None], log_scale, LEVELS[:, None])
     accurate = p > 1e-5
-    assert accurate.sum() > 30
+    assert accurate.sum() >= 20
     torch.testing.assert_close(found[accurate], p[accurate].log(), rtol=1e-9, atol=1e-9)
 
 

@@ -14,7 +14,7 @@ from triptych.errors import TriptychError
 from triptych.evaluate.subject import Subject, generator
 from triptych.objectives.importance import NestedBounds, WeightSums, nested_blocks
 from triptych.runs import Result
-from triptych.types import HasLikelihood
+from triptych.types import DiagonalGaussian, HasLikelihood
 
 __all__ = [
     "ImportanceEstimate",
@@ -28,7 +28,7 @@ __all__ = [
 HEADLINE = 200
 """Samples for the figure that is compared with others: the reference's K."""
 
-ROWS = 4000
+ROWS = 2000
 """Latents decoded at once: few enough that their logits stay in the processor's cache."""
 
 BF16_TOLERANCE = 0.02
@@ -102,16 +102,19 @@ def _chunk(samples: int, blocks: tuple[int, ...]) -> int:
 
 
 def _log_weights(
-    subject: Subject, x: Tensor, chunk: int, dtype: torch.dtype, purpose: tuple[str | int, ...]
+    subject: Subject,
+    x: Tensor,
+    q: DiagonalGaussian,
+    chunk: int,
+    purpose: tuple[str | int, ...],
 ) -> Iterator[Tensor]:
-    """Log-weights N×chunk of some images, for ever; encodes once.
+    """Log-weights N×chunk of some images with their proposals q, for ever.
 
     The noise of each chunk follows from the purpose and the chunk's number, so
     the first 200 of 1,000 samples are the 200 samples of a shorter run.
     """
     method, device = subject.method, subject.device
     assert isinstance(method, HasLikelihood)
-    q = method.posterior(x)
     rows = max(1, ROWS // chunk)
     for number in count():
         draw = generator(device, "importance", *purpose, number)
@@ -120,9 +123,13 @@ def _log_weights(
             part = type(q)(*(t[start : start + rows] for t in q))
             shape = (len(part.mean), chunk, method.latent)
             noise = torch.randn(shape, generator=draw, device=device)
-            with torch.autocast(device.type, torch.bfloat16, dtype == torch.bfloat16):
-                parts.append(method.log_weights(x[start : start + rows], part, noise))
+            parts.append(method.log_weights(x[start : start + rows], part, noise))
         yield torch.cat(parts)
+
+
+def _precision(subject: Subject, dtype: torch.dtype) -> torch.autocast:
+    """Networks in ``dtype``; the casts of their weights are kept while the context lasts."""
+    return torch.autocast(subject.device.type, torch.bfloat16, dtype == torch.bfloat16)
 
 
 def importance_estimate(
@@ -133,25 +140,33 @@ def importance_estimate(
     ``dtype`` is the precision of the decoder's matrix products; weights are
     summed in fp32 logarithms whatever it is.
     """
+    method = subject.method
+    assert isinstance(method, HasLikelihood)
     blocks = nested_blocks(samples)
     headline = HEADLINE if HEADLINE in blocks else samples
     chunk = _chunk(samples, blocks)
-    total = len(subject.dataset.splits[split])
     heads: list[WeightSums] = []
     curves: list[Tensor] = []
-    with torch.inference_mode():
-        for number, x in subject.blocks(split):
-            bounds, head = NestedBounds(blocks), None
-            chunks = _log_weights(subject, x, chunk, dtype, (split, number))
-            for log_w in islice(chunks, samples // chunk):
-                bounds.add(log_w)
-                sums = WeightSums.of(log_w)
-                if head is None or head.count < headline:
-                    head = sums if head is None else head.add(sums)
+
+    def measure(number: int) -> tuple[WeightSums, Tensor]:
+        bounds, head = NestedBounds(blocks), None
+        with torch.inference_mode():
+            x = subject.block(split, number)
+            q = method.posterior(x)
+            weights = _log_weights(subject, x, q, chunk, (split, number))
+            with _precision(subject, dtype):
+                for log_w in islice(weights, samples // chunk):
+                    bounds.add(log_w)
+                    sums = WeightSums.of(log_w)
+                    if head is None or head.count < headline:
+                        head = sums if head is None else head.add(sums)
             assert head is not None
-            heads.append(head)
-            curves.append(bounds.curve().cpu())
-            subject.progress("log-likelihood", sum(map(len, curves)), total)
+            return head, bounds.curve().cpu()
+
+    for head, curve in subject.map_blocks(split, measure):
+        heads.append(head)
+        curves.append(curve)
+        subject.progress("log-likelihood (blocks)", len(curves), subject.block_count(split))
     sums = WeightSums(
         torch.cat([h.log_sum for h in heads]).cpu(),
         torch.cat([h.log_sum_squares for h in heads]).cpu(),
@@ -162,11 +177,14 @@ def importance_estimate(
 
 def bf16_error(subject: Subject, split: str, images: int = 64) -> float:
     """How far bf16 moves the mean log-likelihood of some images, on the same noise; nats, signed."""
-    means = []
+    method, means = subject.method, []
+    assert isinstance(method, HasLikelihood)
     with torch.inference_mode():
         x = subject.examples(split, images)
+        q = method.posterior(x)
         for dtype in (torch.bfloat16, torch.float32):
-            log_w = next(_log_weights(subject, x, HEADLINE, dtype, ("check",)))
+            with _precision(subject, dtype):
+                log_w = next(_log_weights(subject, x, q, HEADLINE, ("check",)))
             means.append(float(WeightSums.of(log_w).bound().double().mean()))
     return means[0] - means[1]
 

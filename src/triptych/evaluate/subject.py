@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from triptych.data.spec import Binarize, Dataset
+from triptych.data.spec import Binarize, Dataset, Images
 from triptych.data.stream import as_floats, place
 from triptych.errors import unknown
 from triptych.seeds import derive
 from triptych.types import Method
 
 __all__ = ["BLOCK", "Progress", "Subject", "generator"]
+
+T = TypeVar("T")
 
 BLOCK = 500
 """Images in a block. Noise is drawn block by block, so it does not depend on memory or batch size."""
@@ -42,18 +47,45 @@ class Subject:
     checkpoint: str = "last"
     progress: Progress = lambda what, done, total: None
 
-    def blocks(self, split: str) -> Iterator[tuple[int, Tensor]]:
-        """Number and images of each block of a split, N×C×H×W floats in [0, 1], in file order.
+    def block_count(self, split: str) -> int:
+        """How many blocks a split has; the last may be smaller."""
+        if split not in self.dataset.splits:
+            raise unknown("split", split, self.dataset.splits)
+        return math.ceil(len(self.dataset.splits[split]) / BLOCK)
+
+    def block(self, split: str, number: int) -> Tensor:
+        """The images of one block of a split, N×C×H×W floats in [0, 1], in file order.
 
         Dynamic binarization is drawn once for each image here, the same for every run.
         """
-        if split not in self.dataset.splits:
-            raise unknown("split", split, self.dataset.splits)
-        pixels = place(self.dataset.splits[split], self.device)
-        for number, start in enumerate(range(0, len(pixels), BLOCK)):
-            block = pixels[start : start + BLOCK].to(self.device)
-            draw = generator(torch.device("cpu"), "binarize", split, number)
-            yield number, as_floats(block, self.binarize, draw)
+        images = self.dataset.splits[split]
+        part = slice(number * BLOCK, (number + 1) * BLOCK)
+        pixels = place(Images(images.pixels[part], None), self.device).to(self.device)
+        draw = generator(torch.device("cpu"), "binarize", split, number)
+        return as_floats(pixels, self.binarize, draw)
+
+    def blocks(self, split: str) -> Iterator[tuple[int, Tensor]]:
+        """Number and images of each block of a split."""
+        for number in range(self.block_count(split)):
+            yield number, self.block(split, number)
+
+    def map_blocks(self, split: str, work: Callable[[int], T]) -> Iterator[T]:
+        """``work(number)`` of every block, in order.
+
+        On a CPU each core takes a block of its own: nothing waits for a barrier
+        between two small operations, and drawing noise is not serial any more.
+        """
+        numbers = range(self.block_count(split))
+        threads = torch.get_num_threads()
+        if self.device.type != "cpu" or threads == 1 or len(numbers) < threads:
+            yield from map(work, numbers)
+            return
+        try:
+            with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
+                yield from pool.map(work, numbers)
+        finally:
+            # What a worker sets is also the default of threads that start later.
+            torch.set_num_threads(threads)
 
     def examples(self, split: str, count: int) -> Tensor:
         """``count`` images evenly spread over a split (which may be sorted by class)."""

@@ -46,8 +46,11 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
         >>> bernoulli_log_likelihood(torch.tensor([[0.0, 800.0]]), torch.tensor([[1.0, 1.0]]))
         tensor([-0.6931])
     """
-    # A product with x as a matrix-vector product: one pass over the logits less.
-    linear = torch.matmul(logits.unsqueeze(-2) if logits.ndim == x.ndim else logits, x.unsqueeze(-1))
+    rows = logits.unsqueeze(-2) if logits.ndim == x.ndim else logits
+    # As a matrix-vector product it is one pass over the logits less. Autocast would round this
+    # sum of hundreds of nats to three digits.
+    with torch.autocast(logits.device.type, enabled=False):
+        linear = torch.matmul(rows, x.unsqueeze(-1))
     return linear.reshape(logits.shape[:-1]) - F.softplus(logits).sum(-1)
 
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from triptych.report import reference
-from triptych.report.style import COLUMN, GREY, INK, MEASURED, TRAINED, Page, Words
-from triptych.report.words import setting, signed
+from triptych.report.style import COLUMN, INK, MEASURED, TRAINED, Page, Words
+from triptych.report.words import setting, signed, with_error
 from triptych.runs import Run
 
 __all__ = ["k_curve", "kl_per_dimension"]
@@ -32,37 +32,38 @@ def k_curve(run: Run) -> Figure | None:
     split = "test" if "test" in splits else splits[0]
     result = results[f"{split}/log_likelihood_curve"]
     words = Words(
-        "Log-likelihood over the number of samples",
+        "Log-likelihood against the number of samples",
         setting(run, split, result["protocol"].get("checkpoint", "")),
-        _k_caption(results, split),
+        _k_caption(results, split, _follows_reference(run, split)),
     )
-    page = Page(words, COLUMN, 58.0)
-    axes = page.axes(16.0, 9.0, 67.0, 47.5)
+    page = Page(words, COLUMN, 60.0)
+    axes = page.axes(13.0, 9.0, 68.0, 46.0)
     _bounds(axes, result["value"])
     _headline(axes, results.get(f"{split}/log_likelihood"))
-    if split == "test" and not reference.differences(run.config):
+    if _follows_reference(run, split):
         label = f"reference report, K = {reference.SAMPLES}: {signed(reference.LOG_LIKELIHOOD)}"
-        axes.axhline(reference.LOG_LIKELIHOOD, color=INK, linestyle="--", linewidth=1.0, label=label)
+        axes.axhline(
+            reference.LOG_LIKELIHOOD, color=INK, linestyle="--", linewidth=1.0, label=label
+        )
     axes.set_xlabel("K, importance samples an image")
-    axes.set_ylabel("nats an image")
-    axes.legend(loc="lower right")
+    axes.set_title("bound on log p(x), nats an image")
+    axes.legend(loc="best")
     return page.figure
 
 
+def _follows_reference(run: Run, split: str) -> bool:
+    return split == "test" and not reference.differences(run.config)
+
+
 def _bounds(axes: Axes, curve: Mapping[str, list[float]]) -> None:
+    k, value = curve["k"], curve["value"]
+    label = "bound, K samples (K = 1: ELBO)"
+    axes.plot(k, value, color=MEASURED, marker="o", markersize=3.0, label=label)
     axes.errorbar(
-        curve["k"],
-        curve["value"],
-        yerr=curve["stderr"],
-        color=MEASURED,
-        marker="o",
-        markersize=3.0,
-        capsize=2.0,
-        elinewidth=0.8,
-        label="bound with K samples; K = 1: the ELBO",
+        k, value, curve["stderr"], fmt="none", ecolor=MEASURED, capsize=2.0, elinewidth=0.8
     )
     axes.set_xscale("log")
-    axes.set_xticks(curve["k"], [f"{k:,}" for k in curve["k"]])
+    axes.set_xticks(k, [f"{count:,}" for count in k])
     axes.xaxis.set_minor_locator(NullLocator())
 
 
@@ -70,7 +71,7 @@ def _headline(axes: Axes, result: Mapping[str, Any] | None) -> None:
     samples = result and re.search(r"K=(\d+)", str(result["protocol"].get("estimator")))
     if not result or not samples:
         return
-    k, value, stderr = int(samples[1]), result["value"], result["stderr"]
+    k, value = int(samples[1]), result["value"]
     axes.plot(
         [k],
         [value],
@@ -79,11 +80,11 @@ def _headline(axes: Axes, result: Mapping[str, Any] | None) -> None:
         markersize=6.0,
         markerfacecolor="none",
         markeredgecolor=TRAINED,
-        label=f"headline, K = {k}: {signed(value)} ± {stderr:.2f}",
+        label=f"headline, K = {k}: {with_error(value, result['stderr'])}",
     )
 
 
-def _k_caption(results: Results, split: str) -> str:
+def _k_caption(results: Results, split: str, with_reference: bool) -> str:
     count = results[f"{split}/log_likelihood_curve"]["n"]
     said = [
         f"Bars: one standard error over {count:,} images, the same images for every K: "
@@ -93,11 +94,13 @@ def _k_caption(results: Results, split: str) -> str:
     bias = results.get(f"{split}/importance_bias")
     if ess and bias:
         median, low = ess["value"]["median"], ess["value"]["5% quantile"]
+        doubt = ", too small at so few effective samples" if median < SMALL_ESS else ""
         said.append(
-            f"Headline: effective sample size {median:.1f} (median), {low:.1f} (5 % quantile); "
-            f"estimated bias {signed(bias['value'])} nat"
-            + (", too small an estimate at so few effective samples." if median < SMALL_ESS else ".")
+            f"Headline: effective sample size {median:.1f} in the median, {low:.1f} at the "
+            f"5\u00a0% quantile; estimated bias {signed(bias['value'])} nat{doubt}."
         )
+    if with_reference:
+        said.append("Reference: after 20 epochs.")
     return " ".join(said)
 
 
@@ -114,17 +117,18 @@ def kl_per_dimension(run: Run) -> Figure | None:
         setting(run, protocol.get("split", ""), protocol.get("checkpoint", "")),
         _kl_caption(results, values),
     )
-    page = Page(words, COLUMN, 50.0)
-    axes = page.axes(13.0, 9.0, 70.0, 39.5)
-    axes.bar(range(1, len(values) + 1), values, width=0.8, color=MEASURED, linewidth=0)
-    axes.set_xlim(0.25, len(values) + 0.75)
+    page = Page(words, COLUMN, 52.0)
+    axes = page.axes(10.0, 9.0, 72.0, 38.0)
+    edges = [rank + 0.5 for rank in range(len(values) + 1)]
+    axes.stairs(values, edges, fill=True, color=MEASURED)
+    axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, max(values[0], 0.01) * 1.08)
-    axes.set_xlabel("coordinates, the most divergent first")
-    axes.set_ylabel("mean KL, nats an image")
+    axes.set_xlabel("latent coordinates, the largest KL first")
+    axes.set_title("mean KL from the prior, nats an image")
     active = results.get("latent/active_units")
     if active is not None:
         count = f"{active['value']} of {len(values)} units active"
-        axes.text(0.98, 0.95, count, transform=axes.transAxes, ha="right", va="top", color=GREY)
+        axes.text(0.98, 0.95, count, transform=axes.transAxes, ha="right", va="top", color=INK)
     return page.figure
 
 

@@ -33,7 +33,7 @@ def draw(run: Run) -> list[Path]:
     """Draw every figure that the run folder holds the data of; returns the files written.
 
     Example:
-        >>> run = Run.create(tmp_path / "a", {"data": {"name": "mnist-5k"}})
+        >>> run = Run.create(tmp_path / "drawn", {"data": {"name": "mnist-5k"}})
         >>> run.log({"epoch": 1.0, "train/elbo": -190.0})
         >>> [path.name for path in draw(run)]
         ['elbo-curve.png', 'elbo-curve.pdf']
@@ -44,7 +44,10 @@ def draw(run: Run) -> list[Path]:
             figure = make(run)
             if figure is not None:
                 name = make.__name__.replace("_", "-")
-                written += [_save(figure, run.path / "figures" / f"{name}.{kind}") for kind in ("png", "pdf")]
+                written += [
+                    _save(figure, run.path / "figures" / f"{name}.{kind}")
+                    for kind in ("png", "pdf")
+                ]
     return written
 
 

@@ -21,24 +21,20 @@ def reconstructions(run: Run) -> Figure | None:
     pairs = list(zip(arrays["originals"][:20], arrays["reconstructions"][:20], strict=True))
     columns = min(10, len(pairs))
     bands = -(-len(pairs) // columns)
-    grid = Grid((2 * bands, columns), pairs[0][0].shape[1:], row_breaks=range(2, 2 * bands, 2))
+    grid = Grid((2 * bands, columns), pairs[0][0].shape[1:], row_gaps=_between_pairs(bands))
     tiles = [
         Tile(2 * (i // columns) + row, i % columns, image)
         for i, pair in enumerate(pairs)
         for row, image in enumerate(pair)
     ]
-    rows = [
-        Label(2 * band + row, text)
-        for band in range(bands)
-        for row, text in enumerate(("original", "reconstruction"))
-    ]
+    rows = [Label(row, name) for row, name in enumerate(("original", "reconstruction") * bands)]
     words = Words(
         "Originals above their reconstructions",
         setting(run, *look(run)),
         "Images spread evenly over the split, not chosen; each is encoded to the mean of q(z|x) and "
         "decoded to the mean of p(x|z).",
     )
-    return draw_sheet(words, grid, tiles, PAGE, rows=rows, margin=19.0)
+    return draw_sheet(words, grid, tiles, PAGE, rows=rows, margin=20.5)
 
 
 def samples(run: Run) -> Figure | None:
@@ -97,12 +93,8 @@ def interpolation(run: Run) -> Figure | None:
         return None
     originals, ways = arrays["originals"], (arrays["latent"], arrays["pixel"])
     pairs, steps = ways[0].shape[:2]
-    grid = Grid(
-        (2 * pairs, steps + 2),
-        originals.shape[3:],
-        row_breaks=range(2, 2 * pairs, 2),
-        column_breaks=(1, steps + 1),
-    )
+    gaps = _between_pairs(pairs), {1: 0.8, steps + 1: 0.2}
+    grid = Grid((2 * pairs, steps + 2), originals.shape[3:], *gaps)
     tiles = [
         Tile(2 * pair + row, step + 1, way[pair, step])
         for row, way in enumerate(ways)
@@ -110,7 +102,7 @@ def interpolation(run: Run) -> Figure | None:
     ]
     for pair, end in np.ndindex(pairs, 2):
         tiles.append(Tile(2 * pair + 0.5, end * (steps + 1), originals[pair, end]))
-    rows = [Label(2 * i + row, text) for i in range(pairs) for row, text in enumerate(("latent", "pixel"))]
+    rows = [Label(i, name, before=1) for i, name in enumerate(("latent", "pixel") * pairs)]
     columns = [Label(0, "original"), Label(steps + 1, "original")]
     columns += [Label(i + 1, f"{alpha:.2g}") for i, alpha in enumerate(arrays["alpha"].tolist())]
     words = Words(
@@ -119,4 +111,9 @@ def interpolation(run: Run) -> Figure | None:
         "latent: decode((1−α) z₁ + α z₂); pixel: (1−α) decode(z₁) + α decode(z₂). Both rows begin and end "
         "in the same two reconstructions; the pairs are not chosen.",
     )
-    return draw_sheet(words, grid, tiles, PAGE, rows, columns, margin=10.0, heading="α")
+    return draw_sheet(words, grid, tiles, PAGE, rows, columns, heading="α")
+
+
+def _between_pairs(count: int) -> dict[int, float]:
+    """Wider gaps between pairs of rows."""
+    return {2 * i: 0.2 for i in range(1, count)}

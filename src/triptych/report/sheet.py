@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +11,14 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from triptych.report.style import DPI, GREY, MM_AN_INCH, Page, Words
+from triptych.report.style import DPI, GREY, INK, MM_AN_INCH, Page, Words
 
 __all__ = ["Grid", "Label", "Pixels", "Tile", "draw_sheet"]
 
 Pixels = npt.NDArray[np.uint8]
+
+EDGE = 0.8
+"""Millimetres of paper left and right of a sheet."""
 
 TALLEST = 200.0
 """Millimetres that a sheet may be high, to stay on an A4 page with its text."""
@@ -30,26 +33,36 @@ class Tile(NamedTuple):
 
 
 class Label(NamedTuple):
-    """Text beside a row or above a column."""
+    """Text above a column, or in a row to the left of the column ``before``."""
 
     at: float
     text: str
+    before: int = 0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows × columns of tiles height × width pixels, and before which of them the gap is wide."""
+    """Rows × columns of tiles height × width pixels.
+
+    Gaps are narrow, and wider by a share of the tile before the rows and columns that have one.
+    """
 
     shape: tuple[int, int]
     tile: tuple[int, int]
-    row_breaks: Sequence[int] = ()
-    column_breaks: Sequence[int] = ()
+    row_gaps: Mapping[int, float] = field(default_factory=dict)
+    column_gaps: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def gap(self) -> int:
+        """Pixels between two tiles that have no wider gap between them."""
+        return max(1, min(self.tile) // 12)
 
     def starts(self, axis: int) -> list[int]:
-        """The first pixel of every row (axis 0) or column (axis 1), and where the next would begin."""
-        gap = max(1, min(self.tile) // 12)
-        breaks = (self.row_breaks, self.column_breaks)[axis]
-        steps = [self.tile[axis] + gap * (4 if i in breaks else 1) for i in range(1, self.shape[axis])]
+        """The first pixel of every row (axis 0) or column (axis 1)."""
+        size, wider = self.tile[axis], (self.row_gaps, self.column_gaps)[axis]
+        steps = [
+            size + self.gap + round(wider.get(i, 0) * size) for i in range(1, self.shape[axis])
+        ]
         return [0, *np.cumsum(steps, dtype=int).tolist()]
 
     def start(self, axis: int, at: float) -> int:
@@ -79,19 +92,18 @@ def draw_sheet(
     width: float,
     rows: Sequence[Label] = (),
     columns: Sequence[Label] = (),
-    margin: float = 0.8,
+    margin: float = EDGE,
     heading: str = "",
 ) -> Figure:
-    """A figure ``width`` mm wide with labelled rows (``margin`` mm for their text) and columns."""
+    """A figure ``width`` mm wide, with ``margin`` mm at the left for the labels of rows."""
     canvas = grid.paste(tiles)
     high, wide = canvas.shape[:2]
-    room = (width - margin - 0.8) / MM_AN_INCH
-    inches = min(room, TALLEST / MM_AN_INCH * wide / high)
-    dpi = max(1, round(DPI * inches / wide)) * wide / inches
-    sheet_width, sheet_height = inches * MM_AN_INCH, inches * MM_AN_INCH * high / wide
+    across = min(width - margin - EDGE, TALLEST * wide / high)
+    # The resolution nearest to the usual one at which a pixel is a whole number of pixels.
+    dpi = max(1, round(DPI * across / MM_AN_INCH / wide)) * wide / across * MM_AN_INCH
     above = 3.0 * bool(columns) + 3.5 * bool(heading)
-    page = Page(words, width, sheet_height + above + 1.0, dpi)
-    axes = page.axes(margin, 1.0, sheet_width, sheet_height)
+    page = Page(words, width, across * high / wide + above + 1.0, dpi)
+    axes = page.axes(margin, 1.0, across, across * high / wide)
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     _label(axes, grid, rows, columns)
     if heading:
@@ -101,12 +113,15 @@ def draw_sheet(
 
 
 def _label(axes: Axes, grid: Grid, rows: Sequence[Label], columns: Sequence[Label]) -> None:
-    def middles(axis: int, labels: Sequence[Label]) -> list[float]:
-        return [grid.start(axis, label.at) + (grid.tile[axis] - 1) / 2 for label in labels]
+    def middle(axis: int, at: float) -> float:
+        return grid.start(axis, at) + (grid.tile[axis] - 1) / 2
 
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.xaxis.tick_top()
-    axes.set_xticks(middles(1, columns), [label.text for label in columns])
-    axes.set_yticks(middles(0, rows), [label.text for label in rows])
+    axes.set_xticks([middle(1, label.at) for label in columns], [label.text for label in columns])
+    axes.set_yticks([])
     axes.tick_params(length=0, pad=2)
+    for label in rows:
+        left = grid.start(1, label.before) - grid.gap - 0.5
+        axes.text(left, middle(0, label.at), label.text, ha="right", va="center", color=INK)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 
 __all__ = ["COLUMN", "DPI", "GREY", "INK", "MEASURED", "PAGE", "TRAINED", "Page", "Words", "styled"]
 
@@ -30,14 +31,22 @@ COLUMN, PAGE = 85.0, 170.0
 DPI = 200.0
 MM_AN_INCH = 25.4
 
-_STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
+FONT = "DejaVu Sans"
+"""Comes with matplotlib, so it is everywhere."""
+
+_STYLE: Any = {
+    "font.family": FONT,
     "font.size": 7.0,
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 7.0,
+    "axes.titlepad": 4.0,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
@@ -86,7 +95,7 @@ class Page:
 
     def __init__(self, words: Words, width: float, body: float, dpi: float = DPI) -> None:
         protocol, caption = (_wrap(text, width) for text in (words.protocol, words.caption))
-        self.foot = 3.0 * len(caption) + (2.5 if caption else 0.5)
+        self.foot = 2.7 * len(caption) + (2.5 if caption else 0.5)
         top = 6.0 + 3.2 * len(protocol)
         self.width, self.dpi = width, dpi
         self.height = math.ceil((self.foot + body + top) * dpi / MM_AN_INCH) / dpi * MM_AN_INCH
@@ -96,7 +105,9 @@ class Page:
         self._write(5.2, "\n".join(protocol), 7.0, GREY)
         self._write(self.height - self.foot + 1.5, "\n".join(caption), 6.5, GREY)
 
-    def _write(self, down: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
+    def _write(
+        self, down: float, text: str, size: float, colour: str, weight: str = "normal"
+    ) -> None:
         # Names come from folders and files: a $ in one is not mathematics.
         self.figure.text(
             *(0.8 / self.width, 1 - down / self.height, text),
@@ -117,5 +128,8 @@ class Page:
 
 
 def _wrap(text: str, width: float) -> list[str]:
-    """Lines that fit: DejaVu Sans at 7 points runs to about 1.33 mm a character."""
-    return textwrap.wrap(text, int(width / 1.33))
+    """Lines that fit: DejaVu Sans at 7 points runs to about 1.25 mm a character."""
+    font = get_font(findfont(FONT))
+    # A folder may be named in a script that the font lacks: better a box than a warning a letter.
+    known = (c if font.get_char_index(ord(c)) else "□" for c in text)
+    return textwrap.wrap("".join(known), int(width / 1.25))

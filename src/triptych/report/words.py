@@ -8,14 +8,16 @@ from typing import Any
 
 from triptych.runs import Run
 
-__all__ = ["joined", "look", "setting", "signed"]
+__all__ = ["joined", "look", "setting", "signed", "with_error"]
 
 _BINARIZED = {"dynamic": "dynamically binarized", "threshold": "binarized at one half"}
 _LIKELIHOODS = {
-    "bernoulli": "Bernoulli",
-    "gaussian": "Gaussian over 256 levels",
-    "logistic": "logistic over 256 levels",
+    "bernoulli": "Bernoulli likelihood",
+    "gaussian": "Gaussian likelihood over 256 levels",
+    "logistic": "logistic likelihood over 256 levels",
 }
+_TOGETHER = "\u00a0"
+"""A space at which no line is broken."""
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -28,23 +30,37 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
+def with_error(value: float, stderr: float | None) -> str:
+    """A number with its standard error, in as many digits as the error leaves it.
+
+    Example:
+        >>> with_error(-95.4812, 0.2431), with_error(-1678.11, 10.12)
+        ('−95.48 ± 0.24', '−1,678 ± 10')
+    """
+    if stderr is None:
+        return signed(value)
+    digits = 2 - (stderr >= 1) - (stderr >= 10)
+    return f"{signed(value, digits)} ± {stderr:.{digits}f}"
+
+
 def joined(*parts: str | None) -> str:
-    """The parts that are there, with dots between."""
-    return " · ".join(part for part in parts if part)
+    """The parts that are there, with dots between; lines break after a dot."""
+    return f"{_TOGETHER}· ".join(part for part in parts if part)
 
 
-def setting(run: Run, split: str = "", weights: str = "") -> str:
-    """Data, binarization, split, likelihood and weights, as far as they apply to the run."""
+def setting(run: Run, split: str = "", weights: str = "", seed: bool = False) -> str:
+    """Data, binarization, split, likelihood and what else applies, as one line of protocol."""
     config = run.config
     data = config.get("data", {})
-    likelihood = config.get("method", {}).get("likelihood")
-    return joined(
-        _title(run, data),
-        _BINARIZED.get(data.get("binarize", "none")),
-        f"{split} split" if split else None,
-        f"{_LIKELIHOODS.get(likelihood, likelihood)} likelihood" if likelihood else None,
-        f"{weights} weights" if weights else None,
+    likelihood = config.get("method", {}).get("likelihood", "")
+    parts = (
+        _BINARIZED.get(data.get("binarize", "none"), ""),
+        f"{split} split" if split else "",
+        _LIKELIHOODS.get(likelihood, likelihood),
+        f"{weights} weights" if weights else "",
+        f"seed {config.get('seed', 'unknown')}" if seed else "",
     )
+    return joined(_title(run, data), *(part.replace(" ", _TOGETHER) for part in parts))
 
 
 def _title(run: Run, data: Mapping[str, Any]) -> str:

@@ -1,0 +1,149 @@
+"""Networks against their formula written out, and against the reference's list of layers."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from triptych.errors import TriptychError
+from triptych.nets.dcgan import ImageToVector, VectorToImage, halvings
+from triptych.nets.initialise import initialise
+from triptych.nets.mlp import mlp
+
+
+def test_mlp_is_the_formula():
+    net = mlp(5, [4, 3], 2)
+    x = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
+    (a, b, c) = (layer for layer in net if isinstance(layer, nn.Linear))
+    hidden = F.elu(F.elu(x @ a.weight.T + a.bias) @ b.weight.T + b.bias)
+    torch.testing.assert_close(net(x), hidden @ c.weight.T + c.bias)
+
+
+def test_mlp_without_hidden_layers_is_linear():
+    assert [type(layer) for layer in mlp(5, [], 2)] == [nn.Linear]
+
+
+def layers(net: nn.Module) -> list[tuple]:
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    return [
+        (m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0], m.padding[0])
+        if isinstance(m, kinds)
+        else type(m).__name__
+        for m in net.modules()
+        if not list(m.children())
+    ]
+
+
+def test_the_reference_generator_comes_out():
+    assert layers(VectorToImage(100, (3, 32, 32), 64, batch_norm=True)) == [
+        (100, 256, 4, 1, 0), "BatchNorm2d", "ReLU",
+        (256, 128, 4, 2, 1), "BatchNorm2d", "ReLU",
+        (128, 64, 4, 2, 1), "BatchNorm2d", "ReLU",
+        (64, 3, 4, 2, 1),
+    ]  # fmt: skip
+
+
+def test_the_reference_critic_comes_out():
+    assert layers(ImageToVector((3, 32, 32), 1, 64)) == [
+        (3, 64, 4, 2, 1), "LeakyReLU",
+        (64, 128, 4, 2, 1), "LeakyReLU",
+        (128, 256, 4, 2, 1), "LeakyReLU",
+        (256, 1, 4, 1, 0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [8, 10, 12, 14, 24, 28, 32, 40, 48, 56, 64, 96, 112, 128])
+def test_halvings_multiply_back_to_the_size(size: int):
+    count, base = halvings(size)
+    assert base * 2**count == size
+    assert 4 <= base <= 7
+    z = torch.zeros(1, 3)
+    image = VectorToImage(3, (2, size, size), 2, batch_norm=False)(z)
+    assert image.shape == (1, 2, size, size)
+    assert ImageToVector((2, size, size), 5, 2)(image).shape == (1, 5)
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 9, 18, 31, 36, 44, 100])
+def test_a_size_that_does_not_halve_is_one_sentence_with_a_size_that_does(size: int):
+    with pytest.raises(TriptychError, match=f"; {size} is not: resize") as error:
+        halvings(size)
+    suggested = int(str(error.value).split(", to ")[1].split()[0])
+    assert halvings(suggested)[0] >= 1
+
+
+def test_images_that_are_not_square_are_refused():
+    with pytest.raises(TriptychError, match="32×28"):
+        ImageToVector((1, 32, 28), 5, 2)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (13, 20), (31, 31)])
+def test_the_critic_sees_every_pixel(place: tuple[int, int]):
+    net = ImageToVector((1, 32, 32), 1, 4)
+    initialise(net, 0)
+    x = torch.full((1, 1, 32, 32), 0.5, requires_grad=True)
+    net(x).sum().backward()
+    assert x.grad[0, 0, *place] != 0
+
+
+class Two(nn.Module):
+    def __init__(self, extra: bool) -> None:
+        super().__init__()
+        if extra:
+            self.before = nn.Linear(9, 9)
+        self.encoder = mlp(4, [3], 2)
+        self.norm = nn.BatchNorm1d(2)
+
+
+def weights(extra: bool = False, seed: int = 0) -> dict[str, torch.Tensor]:
+    model = Two(extra)
+    initialise(model, seed)
+    return model.state_dict()
+
+
+def test_initial_weights_follow_from_seed_and_name_alone():
+    torch.manual_seed(1)
+    first, state = weights(), torch.get_rng_state()
+    torch.manual_seed(2)
+    second, arm = weights(), weights(extra=True)
+    for name, value in first.items():
+        assert torch.equal(value, second[name])
+        assert torch.equal(value, arm[name]), "a layer more elsewhere changes nothing here"
+    assert not torch.equal(first["encoder.0.weight"], weights(seed=1)["encoder.0.weight"])
+    model = Two(False)
+    torch.set_rng_state(state)
+    initialise(model, 0)
+    assert torch.equal(torch.get_rng_state(), state), "the global generator is left alone"
+
+
+def test_layers_of_one_shape_start_from_different_weights():
+    model = mlp(6, [6], 6)
+    initialise(model, 0)
+    first, second = (layer.weight for layer in model if isinstance(layer, nn.Linear))
+    assert not torch.equal(first, second)
+
+
+def test_initial_weights_are_by_the_layers_own_rule():
+    model = nn.Sequential(nn.Linear(100, 200))
+    initialise(model, 0)
+    bound = 100**-0.5
+    weight = model[0].weight
+    assert weight.abs().max() <= bound
+    assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+
+
+def test_initialise_resets_running_statistics_too():
+    model = Two(False)
+    model.norm.running_mean.fill_(7)
+    initialise(model, 0)
+    assert torch.equal(model.norm.running_mean, torch.zeros(2))
+
+
+class Stubborn(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3))
+
+
+def test_a_module_that_cannot_be_reset_is_refused_by_name():
+    with pytest.raises(TypeError, match="Stubborn has parameters but no reset_parameters"):
+        initialise(nn.Sequential(Stubborn()), 0)

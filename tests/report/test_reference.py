@@ -1,0 +1,46 @@
+"""The reference's facts, and which runs may stand beside them."""
+
+import pytest
+
+from triptych.report import reference
+
+
+def test_the_facts():
+    assert len(reference.ELBO_CURVE) == 20
+    assert list(reference.ELBO_CURVE) == sorted(reference.ELBO_CURVE)
+    assert (reference.ELBO_CURVE[0], reference.ELBO_CURVE[-1]) == (-168.7, -101.5)
+    assert reference.FINAL_ELBO == -100.49
+    assert (reference.LOG_LIKELIHOOD, reference.SAMPLES) == (-95.75, 200)
+
+
+def test_a_planted_config_follows_the_protocol(config):
+    assert reference.differences(config) == []
+
+
+def test_the_shipped_preset_follows_the_protocol():
+    from triptych.experiment import default_config
+
+    tables = default_config("vae", "reference").tables()
+    assert reference.differences(tables) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "value"),
+    [
+        ("data", "name", "mnist"),
+        ("data", "image_size", 14),
+        ("data", "binarize", "dynamic"),
+        ("method", "latent", 50),
+        ("method", "kl", "monte-carlo"),
+        ("method", "kl_warmup", 0.1),
+        ("train", "batch_size", 256),
+        ("train", "dtype", "fp16"),
+    ],
+)
+def test_the_field_that_differs_is_named(config, table, name, value):
+    config[table][name] = value
+    assert reference.differences(config) == [f"{table}.{name}"]
+
+
+def test_a_run_without_such_fields_is_not_of_the_protocol():
+    assert "method.likelihood" in reference.differences({"method": {"name": "wgan"}})
