@@ -28,7 +28,9 @@ class PlainVAE(nn.Module):
         return torch.sigmoid(self.decoder(z) - 5), mean, log_variance
 
 
-def plain_training(images: Tensor, *, steps: int | None = None, epochs: int = 20) -> tuple[PlainVAE, float, int]:
+def plain_training(
+    images: Tensor, *, steps: int | None = None, epochs: int = 20
+) -> tuple[PlainVAE, float, int]:
     """Train with a DataLoader; returns the model, the seconds and the steps (the first 20 not counted)."""
     model = PlainVAE()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-4)

@@ -197,9 +197,7 @@ def test_the_selection_metric_is_one_that_validation_gives(name: str, spec: Data
         assert method.selection.metric in found
 
 
-def test_what_it_decodes_is_an_image_and_depends_on_its_own_latent_alone(
-    name: str, spec: DataSpec
-):
+def test_what_it_decodes_is_an_image_and_depends_on_its_own_latent_alone(name: str, spec: DataSpec):
     method = build(name, spec).eval()
     if not isinstance(method, Decodes):
         return

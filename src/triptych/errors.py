@@ -8,6 +8,10 @@ from difflib import get_close_matches
 __all__ = ["TriptychError", "unknown"]
 
 
+FEW = 12
+"""Names beyond this number are not listed where a near one can be named."""
+
+
 class TriptychError(Exception):
     """A mistake in the input, not in the program.
 
@@ -25,6 +29,6 @@ def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> Tri
     """
     choices = sorted(choices)
     near = get_close_matches(name, choices, n=2, cutoff=0.5)
-    guess = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ";"
-    listing = f" (there are: {', '.join(choices)})" if choices else ""
+    guess = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    listing = f" (there are: {', '.join(choices)})" if len(choices) <= FEW or not near else ""
     return TriptychError(f"there is no {kind} '{name}'{guess}{listing}{hint}")

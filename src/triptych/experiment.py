@@ -8,11 +8,11 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -22,16 +22,18 @@ from triptych.config import merge, to_dict
 from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
 from triptych.errors import TriptychError, unknown
-from triptych.evaluate.subject import Progress, Subject
+from triptych.evaluate.subject import Subject
 from triptych.evaluate.suite import EvaluateConfig, monitor
 from triptych.evaluate.suite import evaluate as measure
 from triptych.nets.initialise import initialise
+from triptych.progress import Progress, silent
 from triptych.runs import Result, Run
 from triptych.train.loop import Display, fit
 from triptych.train.settings import TrainConfig
 from triptych.types import DataSpec, Method
 
-__all__ = ["ExperimentConfig", "default_config", "evaluate", "resume", "train"]
+__all__ = ["ExperimentConfig", "default_config", "evaluate", "load_method", "resume", "train"]
+
 
 @dataclass(frozen=True)
 class ExperimentConfig:
@@ -86,21 +88,26 @@ def _device(wanted: str) -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
         wanted = "mps" if torch.backends.mps.is_available() else wanted
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if wanted in there and not there[wanted]():
+    there: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
+    if not there.get(wanted, lambda: True)():
         raise TriptychError(f"there is no {wanted} device on this machine; say --device cpu")
     return torch.device(wanted)
+
+
+def _kind(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
+    return {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[device.type]  # type: ignore[return-value]
 
 
 def _resolve(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> ExperimentConfig:
     """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
     train = config.train
     threads = train.threads or len(os.sched_getaffinity(0))
-    compile = train.compile
-    if compile == "auto":
-        compile = "off"
+    compile = "off" if train.compile == "auto" else train.compile
     method = methods.find(config.method_name).resolve(config.method, spec)
-    train = dataclasses.replace(train, device=device.type, threads=threads, compile=compile)
+    train = dataclasses.replace(train, device=_kind(device), threads=threads, compile=compile)
     return dataclasses.replace(config, method=method, train=train)
 
 
@@ -221,22 +228,35 @@ def evaluate(
     config: EvaluateConfig | None = None,
     *,
     data_dir: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Result]:
     """Measure a run, write results.json and what pictures are drawn from; returns the results."""
     config = config or EvaluateConfig()
     run, trained, dataset, device = _reopen(path, data_dir)
-    torch.set_num_threads(trained.train.threads)
-    method = _build(trained, dataset, device)
-    which = config.checkpoint if run.checkpoint(config.checkpoint).exists() else "last"
-    tensors, _ = checkpoint.load(run.checkpoint(which))
-    checkpoint.load_weights(method, tensors, run.checkpoint(which))
-    subject = Subject(method.eval(), dataset, trained.data.binarize, device, which)
-    if progress is not None:
-        subject = dataclasses.replace(subject, progress=progress)
     if config.split not in dataset.splits:
         raise unknown("split", config.split, dataset.splits)
+    torch.set_num_threads(trained.train.threads)
+    which = config.checkpoint if run.checkpoint(config.checkpoint).exists() else "last"
+    method = _weighted(run, trained, dataset, device, which)
+    subject = Subject(method, dataset, trained.data.binarize, device, which, progress)
     return measure(subject, run, config)
+
+
+def load_method(
+    path: Path, checkpoint_name: Literal["best", "last"] = "best", *, data_dir: str | None = None
+) -> Method:
+    """A run's trained method in ``eval()`` mode: `encode`, `decode` and what else it can do."""
+    run, trained, dataset, device = _reopen(path, data_dir)
+    return _weighted(run, trained, dataset, device, checkpoint_name)
+
+
+def _weighted(
+    run: Run, config: ExperimentConfig, dataset: Dataset, device: torch.device, which: str
+) -> Method:
+    method = _build(config, dataset, device)
+    tensors, _ = checkpoint.load(run.checkpoint(which))
+    checkpoint.load_weights(method, tensors, run.checkpoint(which))
+    return method.eval()
 
 
 def _environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:

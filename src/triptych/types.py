@@ -43,7 +43,7 @@ class Batch(NamedTuple):
     """
 
     views: tuple[Tensor, ...]
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]
 
     @property
     def x(self) -> Tensor:
@@ -152,7 +152,7 @@ class Method(nn.Module, ABC):
         ``progress`` is the share of the training done, a scalar tensor in [0, 1).
         """
 
-    def after_step(self) -> None:  # noqa: B027  (optional by design)
+    def after_step(self) -> None:
         """Called when all phases of a step are done: the place for a moving average."""
 
 
@@ -163,7 +163,7 @@ class DiagonalGaussian(NamedTuple):
     log_variance: Tensor
 
     def sample(self, noise: Tensor) -> Tensor:
-        """mean + std · noise; noise N×d, or N×K×d for K samples of each."""
+        """Mean + std · noise; noise N×d, or N×K×d for K samples of each."""
         mean, std = self.mean, (0.5 * self.log_variance).exp()
         if noise.ndim == mean.ndim + 1:
             mean, std = mean.unsqueeze(1), std.unsqueeze(1)
@@ -220,5 +220,5 @@ class HasLikelihood(Protocol):
         ...
 
     def log_weights(self, x: Tensor, q: DiagonalGaussian, noise: Tensor) -> Tensor:
-        """log p(x, z) − log q(z|x) in nats, N×K, for z = q.sample(noise), noise N×K×latent."""
+        """Log p(x, z) − log q(z|x) in nats, N×K, for z = q.sample(noise), noise N×K×latent."""
         ...

@@ -33,7 +33,9 @@ def reference(bank, labels, queries, k: int, temperature: float) -> np.ndarray:
     return model.fit(bank.astype(np.float64), labels).predict(queries.astype(np.float64))
 
 
-@pytest.mark.parametrize(("k", "temperature"), [(1, 0.1), (20, 0.1), (200, 0.1), (200, 0.07), (50, 1.0)])
+@pytest.mark.parametrize(
+    ("k", "temperature"), [(1, 0.1), (20, 0.1), (200, 0.1), (200, 0.07), (50, 1.0)]
+)
 def test_predictions_are_those_of_scikit_learn(k: int, temperature: float):
     bank, labels = clouds(800, 0)
     queries, _ = clouds(CHUNK + 200, 1)
@@ -108,5 +110,8 @@ def test_accuracy_of_encoder_and_of_pixels_with_all_images_of_both_splits():
         assert result.stderr == pytest.approx(spread)
         assert result.protocol["k"] == 30
         assert result.protocol["bank"] == f"train ({BLOCK + 40})"
-    assert found["test/knn_top1"].protocol["features"] != found["test/knn_top1_pixels"].protocol["features"]
+    assert (
+        found["test/knn_top1"].protocol["features"]
+        != found["test/knn_top1_pixels"].protocol["features"]
+    )
     assert features(subject, "test").shape == (BLOCK + 11, 12)

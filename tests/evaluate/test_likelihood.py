@@ -45,7 +45,7 @@ class LinearGaussian(Method):
     latent = LATENT
     likelihood = "Gaussian"
 
-    def __init__(self, config: Proposal = Proposal()) -> None:  # noqa: B008
+    def __init__(self, config: Proposal = Proposal()) -> None:
         super().__init__(config, DataSpec((1, 4, 4), "grey"))
         draw = torch.Generator().manual_seed(7)
         q, _ = torch.linalg.qr(torch.randn(D, LATENT, generator=draw, dtype=torch.float64))
@@ -273,7 +273,9 @@ def test_results_describe_their_sampler():
     assert "K=200" in found["test/log_likelihood"].protocol["estimator"]
 
 
-@pytest.mark.parametrize(("error", "used"), [(0.015, "bf16"), (-0.015, "bf16"), (0.03, "fp32"), (-0.03, "fp32")])
+@pytest.mark.parametrize(
+    ("error", "used"), [(0.015, "bf16"), (-0.015, "bf16"), (0.03, "fp32"), (-0.03, "fp32")]
+)
 def test_bf16_is_used_only_where_it_is_within_a_fiftieth_of_a_nat(error: float, used: str):
     planted = subject(bf16_error=error)
     assert likelihood.bf16_error(planted, "test") == pytest.approx(error, abs=1e-9)

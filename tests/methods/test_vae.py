@@ -79,7 +79,8 @@ def test_monte_carlo_divergence_agrees_with_the_analytic_one():
     spec, count = DataSpec((1, 4, 4), "binary"), 100_000
     x = (draw(1, 1, 4, 4) > 0).float()
     analytic, sampled = (
-        build(VAEConfig(latent=3, hidden=(8,), kl=kind), spec) for kind in ("analytic", "monte-carlo")
+        build(VAEConfig(latent=3, hidden=(8,), kl=kind), spec)
+        for kind in ("analytic", "monte-carlo")
     )
     with torch.no_grad():
         expected = losses(analytic, x, draw(1, 3)).terms["kl"].item()

@@ -111,7 +111,10 @@ def test_the_256_probabilities_sum_to_one(likelihood, cdf, mean: float, scale: f
 @pytest.mark.parametrize("scale", [0.003, 0.03, 0.3, 3.0])
 def test_discretized_is_the_difference_of_cdfs_where_that_is_accurate(likelihood, cdf, scale):
     means = torch.tensor([-0.3, 0.0, 0.2, 0.513, 1.0, 1.2], dtype=torch.float64)[:, None]
-    upper, lower = cdf((LEVELS + 0.5 / 255 - means) / scale), cdf((LEVELS - 0.5 / 255 - means) / scale)
+    upper, lower = (
+        cdf((LEVELS + 0.5 / 255 - means) / scale),
+        cdf((LEVELS - 0.5 / 255 - means) / scale),
+    )
     lower[:, 0], upper[:, -1] = 0, 1
     p = upper - lower
     log_scale = torch.tensor([math.log(scale)], dtype=torch.float64)
@@ -136,7 +139,9 @@ def test_discretized_is_the_integral_of_its_density_far_in_the_tails(likelihood,
     expected = torch.logsumexp(density + (weights / 510 / scale).log(), -1)
     assert expected[-1] < -40, "the point of this test is where a difference of cdfs is zero"
     found = likelihood(
-        torch.tensor([mean]).double(), torch.tensor([math.log(scale)]).double(), level.double()[:, None]
+        torch.tensor([mean]).double(),
+        torch.tensor([math.log(scale)]).double(),
+        level.double()[:, None],
     )
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
 

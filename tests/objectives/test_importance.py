@@ -1,5 +1,6 @@
 """Importance-weighted estimators against naive float64 versions, their limits and Jensen's inequality."""
 
+import itertools
 import math
 
 import pytest
@@ -27,7 +28,9 @@ def naive_curve(log_w: torch.Tensor, blocks: tuple[int, ...]) -> torch.Tensor:
         values = []
         for k in blocks:
             cuts = [row[i : i + k] for i in range(0, len(row), k)]
-            values.append(sum((c - row.max()).exp().mean().log() + row.max() for c in cuts) / len(cuts))
+            values.append(
+                sum((c - row.max()).exp().mean().log() + row.max() for c in cuts) / len(cuts)
+            )
         rows.append(torch.stack(values))
     return torch.stack(rows)
 
@@ -127,7 +130,9 @@ def heavy(kind: str, count: int) -> torch.Tensor:
     return normal
 
 
-@pytest.mark.parametrize("kind", ["normal", "cauchy", "one sample carries all", "falling", "rising"])
+@pytest.mark.parametrize(
+    "kind", ["normal", "cauchy", "one sample carries all", "falling", "rising"]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_curve_never_falls_for_any_example(kind: str, dtype: torch.dtype):
     log_w = heavy(kind, 200).to(dtype)
@@ -146,8 +151,10 @@ def test_nested_blocks_divide_one_another_and_keep_what_fits():
         blocks = nested_blocks(k)
         assert set(blocks) == {1, k} | {w for w in BLOCKS if w < k and k % w == 0}
         assert list(blocks) == sorted(blocks)
-        assert all(b % a == 0 for a, b in zip(blocks, blocks[1:], strict=False))
+        assert all(b % a == 0 for a, b in itertools.pairwise(blocks))
 
 
 def test_nested_blocks_of_other_wishes():
-    assert nested_blocks(24, (1, 2, 3, 12)) == (1, 3, 12, 24), "2 does not divide 3: the larger stays"
+    assert nested_blocks(24, (1, 2, 3, 12)) == (1, 3, 12, 24), (
+        "2 does not divide 3: the larger stays"
+    )

@@ -16,7 +16,7 @@ from triptych.nets.initialise import initialise
 from triptych.runs import Run
 from triptych.train.loop import fit
 from triptych.train.settings import TrainConfig
-from triptych.types import Batch, DataSpec, Group, Losses, Method, Noise, Phase
+from triptych.types import DataSpec, Group, Losses, Method, Noise, Phase
 
 TOTAL = 24
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from triptych.cli.options import take
-from triptych.data import DataConfig, bars, catalog, get, load, whereabouts
+from triptych.data import DataConfig, catalog, get, load, whereabouts
 from triptych.errors import TriptychError, unknown
+from triptych.progress import bars
 
 USAGE = """usage: triptych data list [--data-dir DIR]
        triptych data info NAME|PATH [--data-dir DIR] [--image-size N]

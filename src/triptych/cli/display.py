@@ -15,8 +15,14 @@ __all__ = ["training_display"]
 def training_display(gauge: str) -> Iterator[Display]:
     """A `Display` on standard error that shows the value of ``gauge`` in training and validation."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     bar = Progress(

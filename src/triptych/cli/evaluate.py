@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from triptych.cli.options import Flat, parse
-from triptych.data import bars
 from triptych.errors import TriptychError
+from triptych.progress import bars
 
 USAGE = "triptych evaluate RUN"
 

@@ -6,9 +6,8 @@ import contextlib
 import dataclasses
 import io
 import re
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -68,12 +67,16 @@ def take(words: list[str], option: str) -> str | None:
     return None
 
 
-def parse(default: T, words: Sequence[str], prog: str, description: str) -> T:
+def parse(
+    default: T, words: Sequence[str], prog: str, description: str, also: Sequence[str] = ()
+) -> T:
     """``default`` with the options that the words give; prints help and exits 0 for ``--help``.
+
+    ``also`` are options that the caller has taken out of the words already.
 
     Raises `TriptychError` for an unknown option, with the nearest one, and for a value that does not fit.
     """
-    known = {f"--{name}" for name in _names(default)} | {"--help"}
+    known = {f"--{name}" for name in _names(default)} | {"--help", *also}
     for word in words:
         option = word.split("=", 1)[0].replace("_", "-")
         if option.startswith("--") and option not in known:
@@ -116,10 +119,7 @@ def _names(config: Any, prefix: str = "") -> Iterator[str]:
 
 def _annotations(cls: type) -> dict[str, str]:
     """Names that differ from their field's."""
-    from typing import get_type_hints
-
-    module = vars(sys.modules.get(cls.__module__, object()))
-    hints = get_type_hints(cls, globalns=dict(module), include_extras=True)
+    hints = get_type_hints(cls, include_extras=True)
     return {
         name: mark.name
         for name, hint in hints.items()

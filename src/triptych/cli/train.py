@@ -11,13 +11,16 @@ import tyro
 
 from triptych import methods, presets
 from triptych.cli.options import Flat, parse, take
-from triptych.data import DataConfig, bars, load
+from triptych.data import DataConfig, load
 from triptych.errors import TriptychError
+from triptych.progress import bars
 from triptych.runs import Run
 from triptych.train.settings import TrainConfig
 
 if TYPE_CHECKING:
     from triptych.experiment import ExperimentConfig
+
+SHORTHANDS = ("--epochs", "--steps")
 
 USAGE = """usage: triptych train METHOD [--preset NAME] [OPTIONS]
        triptych train --resume RUN [--data-dir DIR]
@@ -58,7 +61,7 @@ def run(words: list[str]) -> int:
     method = methods.find(name)
     config = experiment.default_config(name, take(rest, "--preset"))
     about = f"{(method.__doc__ or '').splitlines()[0]} Presets: {', '.join(presets.names(name))}."
-    options = parse(_options(config), rest, f"triptych train {name}", about)
+    options = parse(_options(config), rest, f"triptych train {name}", about, SHORTHANDS)
     config = dataclasses.replace(
         config, method=options.method, data=options.data, train=options.train, seed=options.seed
     )
@@ -121,8 +124,8 @@ def _options(config: ExperimentConfig) -> Any:
 def _with_units(words: list[str]) -> list[str]:
     """``--epochs 3`` and ``--steps 500`` as the durations that they are."""
     words = list(words)
-    for unit in ("epochs", "steps"):
-        amount = take(words, f"--{unit}")
+    for option in SHORTHANDS:
+        amount = take(words, option)
         if amount is not None:
-            words += ["--duration", f"{amount} {unit}"]
+            words += ["--duration", f"{amount} {option.removeprefix('--')}"]
     return words

@@ -6,9 +6,9 @@
 from triptych.data.catalog import Entry, catalog
 from triptych.data.find import entry_for, find, get, whereabouts
 from triptych.data.load import load
-from triptych.data.progress import Progress, bars
 from triptych.data.sources import Source
 from triptych.data.spec import DataConfig, Dataset, Images, Values
+from triptych.progress import Progress, bars
 
 __all__ = [
     "DataConfig",

@@ -26,11 +26,11 @@ from triptych.data.hashing import digest, digests
 from triptych.data.images import Decoder
 from triptych.data.picture import Fit, Pixels
 from triptych.data.places import cache_root
-from triptych.data.progress import Progress
 from triptych.data.readers.part import Part
 from triptych.data.sources import Source
 from triptych.data.spec import Images, Values
 from triptych.errors import TriptychError
+from triptych.progress import Progress
 
 __all__ = ["READER_VERSION", "Stored", "decoded"]
 

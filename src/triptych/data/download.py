@@ -12,8 +12,8 @@ from pathlib import Path
 
 from triptych.data.catalog import Entry, RemoteFile
 from triptych.data.places import cache_root
-from triptych.data.progress import Progress
 from triptych.errors import TriptychError
+from triptych.progress import Progress
 
 __all__ = ["download"]
 

@@ -10,11 +10,11 @@ from triptych.data.catalog import CATALOG, Entry
 from triptych.data.download import download
 from triptych.data.hashing import digests
 from triptych.data.places import SYSTEM, downloads, mirror
-from triptych.data.progress import Progress, silent
 from triptych.data.readers import digits
 from triptych.data.sources import Source, source_at, tabular_source
 from triptych.data.spec import DataConfig
 from triptych.errors import TriptychError, unknown
+from triptych.progress import Progress, silent
 
 __all__ = ["entry_for", "find", "get", "whereabouts"]
 

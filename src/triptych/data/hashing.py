@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from triptych.data.places import cache_root, write_atomically
-from triptych.data.progress import Progress
+from triptych.progress import Progress
 
 __all__ = ["digest", "digests"]
 

@@ -10,10 +10,10 @@ from triptych.data.catalog import Entry
 from triptych.data.find import entry_for, find
 from triptych.data.hashing import digest
 from triptych.data.picture import Fit
-from triptych.data.progress import Progress, silent
 from triptych.data.sources import Source
 from triptych.data.spec import DataConfig, Dataset, Images
 from triptych.errors import TriptychError
+from triptych.progress import Progress, silent
 
 __all__ = ["load"]
 

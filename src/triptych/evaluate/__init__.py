@@ -1,0 +1,1 @@
+"""Measuring a trained method by what it can do; `suite` is the way in."""

@@ -24,8 +24,11 @@ def knn_predict(
     """Predicted class of each query: its k nearest by cosine vote with weight exp(cos / temperature).
 
     Args:
-        bank: N×d features with known ``labels`` (N, int64).
+        bank: N×d features.
+        labels: their N classes, int64.
         queries: M×d features.
+        k: how many neighbours vote.
+        temperature: of the weights; 0.1 in the paper's published code.
 
     Returns:
         M classes, int64. Memory is bounded by chunks of queries × N.
@@ -34,7 +37,7 @@ def knn_predict(
     classes = int(labels.max()) + 1
     k = min(k, len(bank))
     found = []
-    for chunk in F.normalize(queries.float(), dim=-1).split(CHUNK):
+    for chunk in torch.split(F.normalize(queries.float(), dim=-1), CHUNK):
         similarity, nearest = (chunk @ bank.T).topk(k, dim=-1)
         weights = (similarity / temperature).exp()
         votes = torch.zeros(len(chunk), classes, device=bank.device)

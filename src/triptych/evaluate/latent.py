@@ -64,9 +64,9 @@ def traversal(
         start = method.posterior(subject.examples(split, 1)).mean
         z = start.expand(len(chosen), steps, -1).clone()
         z[torch.arange(len(chosen)), :, chosen] = values
-        images = method.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        images = method.decode(z.flatten(0, 1))
     return {
-        "images": images,
+        "images": images.view(*z.shape[:2], *images.shape[1:]),
         "coordinates": chosen,
         "values": values,
         "kl": kl[chosen],

@@ -35,10 +35,11 @@ BF16_TOLERANCE = 0.02
 """Nats by which bf16 may move a log-likelihood before fp32 is used instead."""
 
 
-def _mean(values: Tensor) -> tuple[float, float]:
-    """Mean and its standard error over images, accumulated in double precision."""
+def _mean(values: Tensor) -> tuple[float, float | None]:
+    """Mean and its standard error over images, in double precision; one image has no error."""
     values = values.double()
-    return float(values.mean()), float(values.std() / math.sqrt(max(len(values), 1)))
+    stderr = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
+    return float(values.mean()), stderr
 
 
 def _elbo_terms(subject: Subject, split: str) -> dict[str, Tensor]:
@@ -209,11 +210,11 @@ def log_likelihood(
         )
     found = importance_estimate(subject, split, samples, dtype)
 
-    def protocol(k: int | str, unit: str) -> dict[str, str | int | float]:
+    def protocol(k: str, unit: str) -> dict[str, str | int | float]:
         return subject.protocol(
             split,
             likelihood=method.likelihood,
-            estimator=f"importance sampling, q(z|x) as proposal, K={k}",
+            estimator=f"importance sampling, q(z|x) as proposal, {k}",
             unit=unit,
         )
 
@@ -226,20 +227,24 @@ def log_likelihood(
     no_error = "a description of the sampler, not an estimate"
     return {
         f"{split}/log_likelihood": Result(
-            value, stderr, n, protocol(k, "nats an image"), note
+            value, stderr, n, protocol(f"K={k}", "nats an image"), note
         ),
         f"{split}/bits_per_dimension": Result(
-            -value * per_dimension, stderr * per_dimension, n, protocol(k, "bits"), note
+            -value * per_dimension,
+            stderr and stderr * per_dimension,
+            n,
+            protocol(f"K={k}", "bits"),
+            note,
         ),
         f"{split}/effective_sample_size": Result(
-            {"median": median, "5% quantile": low}, None, n, protocol(k, "samples"), no_error
+            {"median": median, "5% quantile": low}, None, n, protocol(f"K={k}", "samples"), no_error
         ),
         f"{split}/importance_bias": Result(
             float(found.sums.bias().double().mean()),
             None,
             n,
-            protocol(k, "nats an image"),
-            "estimate by the delta method of how far log_likelihood lies below log p(x)",
+            protocol(f"K={k}", "nats an image"),
+            "estimate by the delta method of how far log_likelihood lies below log p(x); far too small where the effective sample size is a few",
         ),
         f"{split}/log_likelihood_curve": Result(
             {

@@ -14,18 +14,16 @@ from torch import Tensor
 from triptych.data.spec import Binarize, Dataset, Images
 from triptych.data.stream import as_floats, place
 from triptych.errors import unknown
+from triptych.progress import Progress, silent
 from triptych.seeds import derive
 from triptych.types import Method
 
-__all__ = ["BLOCK", "Progress", "Subject", "generator"]
+__all__ = ["BLOCK", "Subject", "generator"]
 
 T = TypeVar("T")
 
 BLOCK = 500
 """Images in a block. Noise is drawn block by block, so it does not depend on memory or batch size."""
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being computed, how much of it is done, and out of how much."""
 
 
 def generator(device: torch.device, *purpose: str | int) -> torch.Generator:
@@ -45,7 +43,7 @@ class Subject:
     binarize: Binarize
     device: torch.device
     checkpoint: str = "last"
-    progress: Progress = lambda what, done, total: None
+    progress: Progress = silent
 
     def block_count(self, split: str) -> int:
         """How many blocks a split has; the last may be smaller."""

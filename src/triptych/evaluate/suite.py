@@ -57,13 +57,13 @@ def evaluate(subject: Subject, run: Run, config: EvaluateConfig) -> dict[str, Re
         found |= latent.active_units(subject, split)
     if isinstance(method, Encodes) and splits["train"].labels is not None:
         found |= knn.knn(subject, split)
-    run.record(found)
     _keep_pictures(subject, run, split)
+    run.record(found)
     return found
 
 
 def _keep_pictures(subject: Subject, run: Run, split: str) -> None:
-    method = subject.method
+    method, splits = subject.method, subject.dataset.splits
     if isinstance(method, Decodes):
         run.save_arrays("samples", images=_bytes(latent.prior_samples(subject, PICTURES)))
     if isinstance(method, Reconstructs):
@@ -76,7 +76,7 @@ def _keep_pictures(subject: Subject, run: Run, split: str) -> None:
             )
     if isinstance(method, HasLikelihood) and isinstance(method, Decodes):
         run.save_arrays("traversal", **_arrays(latent.traversal(subject, split)))
-    if isinstance(method, Encodes) and isinstance(method, Decodes):
+    if isinstance(method, Encodes) and isinstance(method, Decodes) and len(splits[split]) > 1:
         run.save_arrays("interpolation", **_arrays(interpolate.between_images(subject, split)))
 
 

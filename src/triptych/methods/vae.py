@@ -143,11 +143,11 @@ class VAE(Method):
     def _output(self, z: Tensor) -> Tensor:
         """Decoder output N×D for N×latent, or N×K×D for N×K×latent: logits, or means before squashing."""
         out: Tensor = self.decoder(z.flatten(0, -2)).float()
-        return out.unflatten(0, z.shape[:-1]) + self.config.logit_offset
+        return out.view(*z.shape[:-1], -1) + self.config.logit_offset
 
     @staticmethod
     def _log_q(q: DiagonalGaussian, noise: Tensor) -> Tensor:
-        """log q(z|x) at z = q.sample(noise): in terms of the noise nothing is subtracted and lost."""
+        """Log q(z|x) at z = q.sample(noise): in terms of the noise nothing is subtracted and lost."""
         spread = 0.5 * q.log_variance.sum(-1)
         density = objective.standard_normal_log_density(noise)
         return density - (spread.unsqueeze(-1) if noise.ndim == 3 else spread)
@@ -157,7 +157,7 @@ class VAE(Method):
         return DiagonalGaussian(*self.encoder(x).float().chunk(2, dim=-1))
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) in nats: N for z N×latent, N×K for z N×K×latent."""
+        """Log p(x|z) in nats: N for z N×latent, N×K for z N×K×latent."""
         out, flat = self._output(z), x.flatten(1)
         if self.scale is None:
             return objective.bernoulli_log_likelihood(out, flat)
@@ -174,7 +174,7 @@ class VAE(Method):
         return self._terms(x, noise, analytic=True)
 
     def log_weights(self, x: Tensor, q: DiagonalGaussian, noise: Tensor) -> Tensor:
-        """log p(z) + log p(x|z) − log q(z|x), N×K."""
+        """Log p(z) + log p(x|z) − log q(z|x), N×K."""
         z = q.sample(noise)
         prior = objective.standard_normal_log_density(z)
         return prior + self.log_likelihood(x, z) - self._log_q(q, noise)
@@ -185,7 +185,7 @@ class VAE(Method):
 
     def decode(self, z: Tensor) -> Tensor:
         """The mean of p(x|z) as images in [0, 1]."""
-        return self._output(z).sigmoid().unflatten(-1, self.spec.shape)
+        return self._output(z).sigmoid().view(-1, *self.spec.shape)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Decoded posterior means."""

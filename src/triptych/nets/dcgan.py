@@ -6,6 +6,8 @@ halves or doubles the side; one last convolution covers the whole of what is lef
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from triptych.errors import TriptychError
@@ -55,13 +57,14 @@ class ImageToVector(nn.Module):
         count, base = halvings(_square(shape))
         widths = [shape[0], *(width * 2**i for i in range(count))]
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         self.net = nn.Sequential(*layers, nn.Conv2d(widths[-1], outputs, base))
 
     def forward(self, x: Tensor) -> Tensor:
         """N×C×S×S → N×outputs."""
-        return self.net(x).flatten(1)
+        out: Tensor = self.net(x)
+        return out.flatten(1)
 
 
 class VectorToImage(nn.Module):
@@ -81,4 +84,5 @@ class VectorToImage(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """N×inputs → N×channels×S×S."""
-        return self.net(z[:, :, None, None])
+        out: Tensor = self.net(z[:, :, None, None])
+        return out

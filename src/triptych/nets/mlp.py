@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 
@@ -29,6 +30,6 @@ def mlp(
     """
     widths = [inputs, *hidden]
     layers: list[nn.Module] = []
-    for width, following in zip(widths, widths[1:], strict=False):
+    for width, following in pairwise(widths):
         layers += [nn.Linear(width, following), activation()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))

@@ -31,7 +31,7 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
-    """log p(x|l) = Σ_d x_d l_d − softplus(l_d), for Bernoulli pixels with logits l.
+    """Log p(x|l) = Σ_d x_d l_d − softplus(l_d), for Bernoulli pixels with logits l.
 
     Exact at any logit: no probability is formed, so nothing has to be clamped.
 
@@ -55,7 +55,7 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def gaussian_log_likelihood(mean: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
-    """log N(x; mean, exp(log_scale)²) summed over the last dimension: a density, so it may exceed 0.
+    """Log N(x; mean, exp(log_scale)²) summed over the last dimension: a density, so it may exceed 0.
 
     Args:
         mean: …×D.
@@ -76,7 +76,7 @@ def _bin_log_probability(log_cdf: Tensor, log_sf: Tensor, log_inner: Tensor, x: 
 
 
 def discretized_logistic_log_likelihood(mean: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
-    """log P(x) where P is a logistic density integrated over each of 256 levels (Salimans et al. 2017).
+    """Log P(x) where P is a logistic density integrated over each of 256 levels (Salimans et al. 2017).
 
     P(x) = σ((x + ½δ − mean)/s) − σ((x − ½δ − mean)/s), δ = 1/255, with open ends at 0 and 1.
 
@@ -98,7 +98,7 @@ def discretized_logistic_log_likelihood(mean: Tensor, log_scale: Tensor, x: Tens
 
 
 def discretized_gaussian_log_likelihood(mean: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
-    """log P(x) where P is a normal density integrated over each of 256 levels, with open ends.
+    """Log P(x) where P is a normal density integrated over each of 256 levels, with open ends.
 
     Arguments and result as for `discretized_logistic_log_likelihood`.
     """
@@ -116,7 +116,7 @@ def discretized_gaussian_log_likelihood(mean: Tensor, log_scale: Tensor, x: Tens
 
 
 def standard_normal_log_density(z: Tensor) -> Tensor:
-    """log N(z; 0, I), summed over the last dimension; nats."""
+    """Log N(z; 0, I), summed over the last dimension; nats."""
     return -0.5 * (z.square() + LOG_2PI).sum(-1)
 
 
@@ -138,7 +138,7 @@ def kl_diagonal_gaussians(
 
 
 def kl_monte_carlo(log_q: Tensor, log_p: Tensor) -> Tensor:
-    """log q(z) − log p(z) at z ~ q: an unbiased estimate of KL(q ‖ p) that can be negative; nats."""
+    """Log q(z) − log p(z) at z ~ q: an unbiased estimate of KL(q ‖ p) that can be negative; nats."""
     return log_q - log_p
 
 

@@ -62,7 +62,7 @@ class WeightSums(NamedTuple):
 
     log_sum: Tensor
     log_sum_squares: Tensor
-    count: int
+    count: int  # type: ignore[assignment]
 
     @classmethod
     def of(cls, log_weights: Tensor) -> Self:

@@ -12,6 +12,9 @@ __all__ = ["headline", "result_lines"]
 HEADLINES = ("test/log_likelihood", "test/elbo", "valid/elbo", "test/knn_top1")
 """In this order, the first that a run has is what the table of runs shows."""
 
+SAID = ("unit", "estimator", "features")
+"""The fields of a protocol that a line of the terminal has room for; results.json has all."""
+
 
 def _number(value: float, stderr: float | None) -> str:
     if isinstance(value, int):
@@ -20,25 +23,31 @@ def _number(value: float, stderr: float | None) -> str:
 
 
 def result_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """One line a result that is a number, with standard error, count and protocol."""
-    lines = []
+    """What all results share of their protocols, then one line a result that is a number."""
+    protocols = [result["protocol"] for result in results.values()]
+    shared = (
+        {k: v for k, v in protocols[0].items() if all(p.get(k) == v for p in protocols)}
+        if protocols
+        else {}
+    )
+    lines = [", ".join(f"{k} {v}" for k, v in shared.items())]
     width = max((len(name) for name in results), default=0)
     for name, result in results.items():
-        value = result["value"]
-        if isinstance(value, dict):
-            value_text = ", ".join(
-                f"{k} {v:.1f}" for k, v in value.items() if isinstance(v, float)
-            )
-        elif isinstance(value, (int, float)):
-            value_text = _number(value, result["stderr"])
-        else:
-            value_text = ""
-        if value_text:
-            said = ", ".join(
-                f"{k} {v}" for k, v in result["protocol"].items() if k not in ("split", "images")
-            )
-            lines.append(f"{name:<{width}}  {value_text:<18}  n={result['n']}  {said}")
+        value = _value(result)
+        if value:
+            kept = {k: v for k, v in result["protocol"].items() if k in SAID}
+            said = ", ".join(str(v) for v in kept.values())
+            lines.append(f"{name:<{width}}  {value:<20}  n={result['n']:<6}  {said}")
     return lines
+
+
+def _value(result: Mapping[str, Any]) -> str:
+    value = result["value"]
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v:.1f}" for k, v in value.items() if isinstance(v, float))
+    if isinstance(value, (int, float)):
+        return _number(value, result["stderr"])
+    return ""
 
 
 def headline(run: Run) -> str:

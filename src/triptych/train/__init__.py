@@ -1,0 +1,1 @@
+"""How a method is trained; `loop` is the one training loop."""

@@ -42,9 +42,7 @@ def draw_noise(
     """One tensor count×shape for each name, on the generator's device."""
     draw = {"normal": torch.randn, "uniform": torch.rand}
     return {
-        name: draw[noise.kind](
-            (count, *noise.shape), generator=generator, device=generator.device
-        )
+        name: draw[noise.kind]((count, *noise.shape), generator=generator, device=generator.device)
         for name, noise in wanted.items()
     }
 
@@ -191,8 +189,10 @@ class TrainState:
     def save(self, run: Run) -> None:
         """Write the complete state as ``last``."""
         tensors = self._weights()
-        for part in (*self.optimizers.values(), *self.watches.values()):
-            tensors |= part.state()
+        for optimizer in self.optimizers.values():
+            tensors |= optimizer.state()
+        for watch in self.watches.values():
+            tensors |= watch.state()
         about = {
             "step": self.step,
             "seconds": self.seconds,

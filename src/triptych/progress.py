@@ -1,4 +1,4 @@
-"""How long work in the data plane says where it is: one small function, called now and then."""
+"""How long work says where it is: one small function, called now and then."""
 
 from __future__ import annotations
 

@@ -1,0 +1,86 @@
+"""Triptych: three ways of learning without labels, side by side.
+
+    import triptych
+
+    config = triptych.default_config("vae", "demo")
+    run = triptych.train(config)
+    results = triptych.evaluate(run.path)
+
+Importing the package is cheap: what needs PyTorch is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from triptych.config import Duration, OptimizerConfig
+    from triptych.data import DataConfig, Dataset, load
+    from triptych.errors import TriptychError
+    from triptych.evaluate.suite import EvaluateConfig
+    from triptych.experiment import (
+        ExperimentConfig,
+        default_config,
+        evaluate,
+        load_method,
+        resume,
+        train,
+    )
+    from triptych.report.figures import draw
+    from triptych.runs import Result, Run, list_runs
+    from triptych.train.settings import TrainConfig
+    from triptych.types import Batch, DataSpec, Losses, Method, Noise, Phase
+
+_HOMES = {
+    "triptych.config": ("Duration", "OptimizerConfig"),
+    "triptych.data": ("DataConfig", "Dataset", "load"),
+    "triptych.errors": ("TriptychError",),
+    "triptych.evaluate.suite": ("EvaluateConfig",),
+    "triptych.experiment": (
+        "ExperimentConfig",
+        "default_config",
+        "evaluate",
+        "load_method",
+        "resume",
+        "train",
+    ),
+    "triptych.report.figures": ("draw",),
+    "triptych.runs": ("Result", "Run", "list_runs"),
+    "triptych.train.settings": ("TrainConfig",),
+    "triptych.types": ("Batch", "DataSpec", "Losses", "Method", "Noise", "Phase"),
+}
+
+__all__ = [
+    "Batch",
+    "DataConfig",
+    "DataSpec",
+    "Dataset",
+    "Duration",
+    "EvaluateConfig",
+    "ExperimentConfig",
+    "Losses",
+    "Method",
+    "Noise",
+    "OptimizerConfig",
+    "Phase",
+    "Result",
+    "Run",
+    "TrainConfig",
+    "TriptychError",
+    "default_config",
+    "draw",
+    "evaluate",
+    "list_runs",
+    "load",
+    "load_method",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 'triptych' has no attribute '{name}'")

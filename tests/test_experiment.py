@@ -1,0 +1,199 @@
+"""From a config to a measured run and back: what is written, what is refused, and that nothing is half done."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from triptych import checkpoint, experiment
+from triptych.config import merge
+from triptych.errors import TriptychError
+from triptych.evaluate.suite import EvaluateConfig
+from triptych.experiment import ExperimentConfig
+from triptych.runs import Run
+
+TABLES = {
+    "method": {"latent": 3, "hidden": [16], "optimizer": {"lr": 3e-3}},
+    "data": {"binarize": "threshold"},
+    "train": {"duration": "40 steps", "log_every": 10, "compile": "off", "device": "cpu"},
+}
+
+
+def config(**changes) -> ExperimentConfig:
+    return merge(merge(experiment.default_config("vae"), TABLES), changes)
+
+
+def own_images(folder: Path, count: int, seed: int = 0) -> str:
+    """A person's own grey images, with a pattern that a model can learn."""
+    draw = np.random.default_rng(seed)
+    levels = draw.integers(0, 256, (count, 1, 1)) + draw.integers(-20, 20, (count, 8, 8))
+    path = folder / "mine.npy"
+    np.save(path, np.clip(levels, 0, 255).astype(np.uint8))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = experiment.train(config(), tmp_path_factory.mktemp("trained") / "run")
+    experiment.evaluate(run.path, EvaluateConfig(samples=50, dtype="fp32"))
+    return run
+
+
+def test_a_run_holds_all_that_is_needed_to_repeat_it(trained: Run, tmp_path: Path):
+    assert trained.status() == "done"
+    recorded = ExperimentConfig.from_tables(trained.config)
+    for table in ("method", "train"):
+        assert "auto" not in json.dumps(trained.config[table]), "decided once, and recorded"
+    assert recorded.train.threads >= 1
+    again = experiment.train(recorded, tmp_path / "again")
+    first, second = (checkpoint.load(r.checkpoint("last"))[0] for r in (trained, again))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    environment = json.loads((trained.path / "environment.json").read_text())
+    assert environment["torch"] == torch.__version__
+    assert environment["threads"] == recorded.train.threads
+    assert environment["data"]["images"] == {"train": 3500, "valid": 500, "test": 1000}
+
+
+def test_another_seed_is_another_run(trained: Run, tmp_path: Path):
+    other = experiment.train(config(seed=1), tmp_path / "other")
+    first, second = (checkpoint.load(r.checkpoint("last"))[0] for r in (trained, other))
+    assert not torch.equal(first["weights.encoder.1.weight"], second["weights.encoder.1.weight"])
+
+
+def test_training_raises_the_elbo_and_validation_sees_it(trained: Run):
+    _, train = trained.curve("train/elbo")
+    assert len(train) == 4
+    assert train[-1] > train[0] + 50
+    epochs, valid = trained.curve("valid/elbo")
+    assert valid[-1] == pytest.approx(train[-1], abs=40)
+    assert epochs[-1] == pytest.approx(40 / (3500 // 64), abs=1e-3)
+    for line in trained.metrics():
+        if "train/elbo" in line:
+            parts = line["train/reconstruction"] - line["train/kl"]
+            assert line["train/elbo"] == pytest.approx(parts, abs=1e-2)
+
+
+def test_results_have_their_names_protocols_and_errors(trained: Run):
+    results = trained.results()
+    expected = {
+        "valid/elbo", "test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood",
+        "test/bits_per_dimension", "test/effective_sample_size", "test/importance_bias",
+        "test/log_likelihood_curve", "latent/active_units", "latent/kl_per_dimension",
+        "test/knn_top1", "test/knn_top1_pixels",
+    }  # fmt: skip
+    assert expected <= results.keys()
+    for name, result in results.items():
+        assert result["n"] in (500, 1000), name
+        assert (result["stderr"] is not None) or result["note"], name
+        assert result["protocol"]["binarization"] == "threshold", name
+        assert result["protocol"]["split"] == ("valid" if name.startswith("valid/") else "test")
+    elbo, likelihood = results["test/elbo"], results["test/log_likelihood"]
+    assert elbo["value"] < likelihood["value"] < 0
+    assert elbo["protocol"]["likelihood"] == "Bernoulli"
+    curve = results["test/log_likelihood_curve"]["value"]
+    assert curve["value"] == sorted(curve["value"])
+    assert curve["value"][0] == pytest.approx(elbo["value"], abs=4 * elbo["stderr"])
+    assert curve["value"][-1] == pytest.approx(likelihood["value"], abs=1e-4)
+    bits = -likelihood["value"] / 784 / math.log(2)
+    assert results["test/bits_per_dimension"]["value"] == pytest.approx(bits)
+
+
+def test_an_evaluation_is_the_same_each_time(trained: Run):
+    again = experiment.evaluate(trained.path, EvaluateConfig(samples=50, dtype="fp32"))
+    before = trained.results()
+    assert again["test/log_likelihood"].value == before["test/log_likelihood"]["value"]
+
+
+def test_best_and_last_are_told_apart_in_the_protocol(trained: Run):
+    before = trained.results()
+    last = experiment.evaluate(trained.path, EvaluateConfig(samples=5, checkpoint="last"))
+    assert last["test/elbo"].protocol["checkpoint"] == "last"
+    assert before["test/elbo"]["protocol"]["checkpoint"] == "best"
+
+
+def test_a_run_that_is_done_is_not_resumed(trained: Run):
+    with pytest.raises(TriptychError, match="done already"):
+        experiment.resume(trained.path)
+
+
+def test_nothing_is_written_where_method_and_data_do_not_fit(tmp_path: Path):
+    bad = config(data={"binarize": "none"}, method={"likelihood": "bernoulli"})
+    with pytest.raises(TriptychError, match="needs binary images"):
+        experiment.train(bad, tmp_path / "run")
+    with pytest.raises(TriptychError, match="batch of 4000"):
+        experiment.train(config(train={"batch_size": 4000}), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_exists_is_left_as_it_was(trained: Run):
+    before = {p: p.stat().st_mtime_ns for p in trained.path.rglob("*")}
+    with pytest.raises(TriptychError, match="exists already"):
+        experiment.train(config(), trained.path)
+    assert {p: p.stat().st_mtime_ns for p in trained.path.rglob("*")} == before
+
+
+def small(tmp_path: Path, **changes) -> Run:
+    tables = {
+        "data": {"name": own_images(tmp_path, 60), "binarize": "none"},
+        "train": {"duration": "4 steps", "batch_size": 8},
+    }
+    return experiment.train(merge(config(**tables), changes), tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path):
+    run = small(tmp_path)
+    for which in ("last", "best"):
+        path = run.checkpoint(which)
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(TriptychError, match="damaged"):
+        experiment.evaluate(run.path)
+    (run.path / "DONE").unlink()
+    with pytest.raises(TriptychError, match="damaged"):
+        experiment.resume(run.path)
+    assert "damaged" in run.reason() or run.status() == "interrupted"
+
+
+def test_a_config_that_was_edited_is_refused_and_the_tensor_named(tmp_path: Path):
+    run = small(tmp_path)
+    path = run.path / "config.toml"
+    path.write_text(path.read_text().replace("latent = 3", "latent = 5"))
+    with pytest.raises(TriptychError, match=r"another config: '(de|en)coder\.\S+' is"):
+        experiment.evaluate(run.path)
+
+
+def test_a_run_resumed_with_other_data_is_refused(tmp_path: Path):
+    run = small(tmp_path)
+    (run.path / "DONE").unlink()
+    own_images(tmp_path, 60, seed=1)
+    with pytest.raises(TriptychError, match="other data"):
+        experiment.resume(run.path)
+
+
+def test_a_run_measured_on_other_data_is_refused(tmp_path: Path):
+    """The validation split would be another, and no longer one that training has not seen."""
+    run = small(tmp_path)
+    own_images(tmp_path, 60, seed=1)
+    with pytest.raises(TriptychError, match="other data"):
+        experiment.evaluate(run.path)
+
+
+@pytest.mark.parametrize("count", [15, 60])
+def test_a_small_folder_of_own_images_is_measured_all_the_way(tmp_path: Path, count: int):
+    """Fifteen images leave one for the test split, sixty leave six: fewer than the pictures want."""
+    tables = {
+        "data": {"name": own_images(tmp_path, count), "binarize": "none"},
+        "train": {"duration": "4 steps", "batch_size": 8},
+    }
+    run = experiment.train(config(**tables), tmp_path / "run")
+    found = experiment.evaluate(run.path, EvaluateConfig(samples=10))
+    assert found["test/log_likelihood"].n == max(1, count // 10)
+    assert found["test/log_likelihood"].protocol["likelihood"] == "logistic over 256 levels"
+
+
+def test_an_unknown_split_is_refused(trained: Run):
+    with pytest.raises(TriptychError, match="did you mean 'test'"):
+        experiment.evaluate(trained.path, EvaluateConfig(split="tset"))

@@ -1,0 +1,120 @@
+"""The arrows of the design: which part may import which, read from the source."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import triptych
+
+ROOT = Path(next(iter(triptych.__path__)))
+FILES = sorted(ROOT.rglob("*.py"))
+
+# A leaf, and what it may import of ours.
+LEAVES = {
+    "errors": set(),
+    "seeds": set(),
+    "config": {"errors"},
+    "runs": {"config", "errors"},
+    "types": {"config"},
+    "checkpoint": {"errors"},
+    "methods": {"nets", "objectives", "types", "config", "errors"},
+}
+ABOVE = {"cli", "study", "report", "explore", "experiment", "export"}
+NEVER = {
+    "objectives": ABOVE | {"nets", "data", "methods", "train", "evaluate", "runs", "checkpoint"},
+    "nets": ABOVE | {"objectives", "data", "methods", "train", "evaluate", "runs", "checkpoint"},
+    "data": ABOVE | {"objectives", "nets", "methods", "train", "evaluate", "runs", "checkpoint"},
+    "train": ABOVE | {"methods", "evaluate"},
+    "evaluate": ABOVE | {"methods", "train"},
+    "experiment": {"cli", "study", "report", "explore"},
+    "report": {"methods", "train", "evaluate", "experiment", "nets", "objectives", "checkpoint", "cli"},
+    "study": {"cli", "methods", "explore"},
+    "explore": {"cli", "methods", "train"},
+}
+
+
+def part(path: Path) -> str:
+    """The file or folder directly below the package that a file belongs to."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, anywhere in it, by its full name."""
+    package = ["triptych", *path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{module}.{name.name}" for name in node.names)
+
+
+def parts(path: Path) -> set[str]:
+    """The parts of Triptych that a file imports, its own left out."""
+    names = (name.split(".") for name in imported(path))
+    return {name[1] for name in names if name[0] == "triptych" and len(name) > 1} - {part(path)}
+
+
+def label(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_the_walk_sees_what_is_imported():
+    """Were the reading of imports broken, every test below would pass."""
+    assert {"nets", "objectives", "types", "config", "errors"} == parts(ROOT / "methods/vae.py")
+    assert "torch" in {name.split(".")[0] for name in imported(ROOT / "train/loop.py")}
+    assert len(FILES) > 40
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_imports_follow_the_arrows(path: Path):
+    here, found = part(path), parts(path)
+    if here in LEAVES:
+        assert found <= LEAVES[here]
+    assert not found & NEVER.get(here, set())
+    assert here == "cli" or "cli" not in found, "nobody imports the command line"
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_train_and_evaluate_know_no_method_by_name(path: Path):
+    if part(path) not in ("train", "evaluate"):
+        return
+    names = {p.stem for p in (ROOT / "methods").glob("*.py")} - {"__init__"}
+    words = {
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert not names & words
+
+
+def test_no_module_is_called_utils():
+    assert not [p for p in FILES if p.stem in ("utils", "util", "helpers", "common", "misc")]
+
+
+@pytest.mark.parametrize(
+    "module", ["triptych", "triptych.runs", "triptych.config", "triptych.methods", "triptych.data", "triptych.presets"]
+)
+def test_torch_is_imported_late(module: str):
+    run(f"import sys, {module}; assert 'torch' not in sys.modules")
+
+
+def test_the_report_never_imports_torch():
+    """Nor does anything that it imports."""
+    names = [
+        ".".join(["triptych", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+        for path in FILES
+        if part(path) == "report"
+    ]
+    assert names
+    run(f"import sys, {', '.join(names)}; assert 'torch' not in sys.modules")
+
+
+def run(program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,224 @@
+"""Run folders: numbering, locks and metrics, with real processes where two of them meet."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from triptych.errors import TriptychError
+from triptych.runs import Result, Run, list_runs
+
+
+def python(program: str, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+CREATE_MANY = """
+import sys
+from pathlib import Path
+from triptych.runs import Run
+sys.stdin.readline()
+for _ in range(25):
+    Run.create_numbered(Path(sys.argv[1]), sys.argv[2], {"seed": 1})
+"""
+
+
+@pytest.mark.parametrize("titles", [("vae-a", "vae-a", "vae-a"), ("vae-a", "wgan-b", "simsiam-c")])
+def test_processes_that_start_at_once_get_numbers_of_their_own(tmp_path: Path, titles):
+    """A number is how a person speaks of a run, so it has one, whatever the titles."""
+    processes = [python(CREATE_MANY, str(tmp_path), title) for title in titles]
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        _, problems = process.communicate(timeout=60)
+        assert process.returncode == 0, problems
+    runs = list_runs([tmp_path])
+    numbers = [int(run.path.name[:5]) for run in runs]
+    assert len(runs) == 75
+    assert all(run.config == {"seed": 1} for run in runs)
+    assert sorted(numbers) == list(range(75))
+
+
+def test_a_number_is_one_more_than_the_highest(tmp_path: Path):
+    first = Run.create_numbered(tmp_path / "new" / "root", "a", {})
+    assert first.path.name == "00000-a"
+    (tmp_path / "new/root/00041-x").mkdir()
+    (tmp_path / "new/root/notes").mkdir()
+    assert Run.create_numbered(tmp_path / "new/root", "VAE on my images/☺ ", {}).path.name == (
+        "00042-VAE-on-my-images"
+    )
+    assert Run.create_numbered(tmp_path / "new/root", "///", {}).path.name == "00043-run"
+
+
+def test_what_exists_is_left_alone(tmp_path: Path):
+    run = Run.create(tmp_path / "a", {"seed": 1})
+    with pytest.raises(TriptychError, match="exists already.*--resume"):
+        Run.create(tmp_path / "a", {"seed": 2})
+    assert run.config == {"seed": 1}
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(TriptychError, match="exists already"):
+        Run.create(tmp_path / "file", {})
+    with pytest.raises(TriptychError, match="cannot make the run folder"):
+        Run.create(tmp_path / "file" / "below", {})
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_only_a_run_folder_opens(tmp_path: Path):
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(TriptychError, match="not a run folder"):
+            Run.open(path)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from triptych.runs import Run
+with Run.open(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_run_is_trained_by_one_process_and_a_dead_one_lets_go(tmp_path: Path):
+    run = Run.create(tmp_path / "a", {})
+    assert run.status() == "interrupted"
+    process = python(HOLD, str(run.path))
+    try:
+        assert process.stdout.readline() == "held\n"
+        assert run.status() == "running"
+        with pytest.raises(TriptychError, match="another process is training"), run.lock():
+            pass
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert run.status() == "interrupted"
+    with run.lock():
+        assert run.status() == "running"
+
+
+def test_how_a_run_ended(tmp_path: Path):
+    run = Run.create(tmp_path / "a", {})
+    assert run.reason() == ""
+    run.finish("FAILED", "the loss was not finite")
+    assert (run.status(), run.reason()) == ("failed", "the loss was not finite")
+    run.reopen()
+    assert (run.status(), run.reason()) == ("interrupted", "")
+    run.finish("DONE", "trained for 20 epochs")
+    assert (run.status(), run.reason()) == ("done", "trained for 20 epochs")
+
+
+LINES = [{"step": 1, "epoch": 0.5, "a": -1.5}, {"step": 2, "epoch": 1.0, "b": 1e-30}, {"step": 3, "epoch": 1.5, "a": 0.1}]
+
+
+def logged(tmp_path: Path) -> Run:
+    run = Run.create(tmp_path / "a", {})
+    for line in LINES:
+        run.log(line)
+    return run
+
+
+def test_metrics_come_back_as_they_were_logged(tmp_path: Path):
+    run = logged(tmp_path)
+    assert run.metrics() == LINES
+    assert run.curve("a") == ([0.5, 1.5], [-1.5, 0.1])
+    assert run.curve("absent") == ([], [])
+    assert Run.create(tmp_path / "empty", {}).metrics() == []
+
+
+def test_a_last_line_cut_at_any_byte_is_dropped_and_then_replaced(tmp_path: Path):
+    run = logged(tmp_path)
+    path = run.path / "metrics.jsonl"
+    whole = path.read_bytes()
+    second_ends = whole.index(b"\n", whole.index(b"\n") + 1) + 1
+    for cut in range(second_ends, len(whole)):
+        path.write_bytes(whole[:cut])
+        assert run.metrics() == LINES[:2]
+        run.rewind(2)
+        run.log(LINES[2])
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3, 99])
+def test_rewinding_drops_what_came_after_and_keeps_the_rest_to_the_byte(tmp_path: Path, step: int):
+    run = logged(tmp_path)
+    path = run.path / "metrics.jsonl"
+    before = path.read_text().splitlines(keepends=True)
+    run.rewind(step)
+    assert path.read_text() == "".join(before[:step])
+
+
+def test_results_are_merged_by_name_and_carry_their_protocol(tmp_path: Path):
+    run = Run.create(tmp_path / "a", {})
+    assert run.results() == {}
+    run.record({"test/elbo": Result(-100.5, 0.3, 10, {"split": "test"})})
+    run.record({"a": Result([1, 2], None, 3, {}, "why"), "test/elbo": Result(-99.0, 0.2, 10, {"K": 1})})
+    assert run.results() == {
+        "a": {"value": [1, 2], "stderr": None, "n": 3, "protocol": {}, "note": "why"},
+        "test/elbo": {"value": -99.0, "stderr": 0.2, "n": 10, "protocol": {"K": 1}, "note": ""},
+    }
+    (run.path / "results.json").write_text('{"a": ')
+    with pytest.raises(TriptychError, match="damaged"):
+        run.results()
+
+
+def test_arrays_come_back(tmp_path: Path):
+    run = Run.create(tmp_path / "a", {})
+    assert run.arrays("x") is None
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    run.save_arrays("x", images=images, kl=np.array([0.5, 0.25]))
+    found = run.arrays("x")
+    assert (found["images"] == images).all()
+    assert found["images"].dtype == np.uint8
+    assert found["kl"].tolist() == [0.5, 0.25]
+    assert [p.name for p in (run.path / "samples").iterdir()] == ["x.npz"]
+
+
+REWRITE = """
+import sys
+from pathlib import Path
+from triptych.runs import Run
+run = Run.open(Path(sys.argv[1]))
+n = 0
+while True:
+    n += 1
+    run.write("results.json", '{"n": "' + f"{n:05d}" * 10_000 + '"}')
+    if n == 1:
+        print("writing", flush=True)
+"""
+
+
+def test_a_reader_never_sees_half_a_file_even_when_the_writer_is_killed(tmp_path: Path):
+    run = Run.create(tmp_path / "a", {})
+    process = python(REWRITE, str(run.path))
+    try:
+        process.stdout.readline()
+        ends, seen = time.monotonic() + 0.3, set()
+        while time.monotonic() < ends:
+            seen.add(run.results()["n"])
+    finally:
+        process.kill()
+        process.communicate()
+    assert len(seen) > 1, "the reader must have looked while the writer wrote"
+    assert run.results()["n"] == run.results()["n"][:5] * 10_000
+
+
+def test_list_runs_finds_run_folders_alone_and_in_order(tmp_path: Path):
+    for name in ("b", "a", "c"):
+        Run.create(tmp_path / "runs" / name, {})
+    (tmp_path / "runs" / "other").mkdir()
+    found = list_runs([tmp_path / "runs", tmp_path / "absent"])
+    assert [run.path.name for run in found] == ["a", "b", "c"]
+    found[0].remove()
+    assert not os.path.exists(found[0].path)
