@@ -67,6 +67,15 @@ def test_a_file_cut_at_any_byte_is_refused(saved: Path):
         assert str(cut) in str(error.value)
 
 
+def refused(path: Path) -> bool:
+    """Whether it is said to be damaged; any other exception is a fault of the reader."""
+    try:
+        checkpoint.load(path)
+    except TriptychError as error:
+        return "damaged" in str(error)
+    return False
+
+
 @pytest.mark.parametrize("flip", [0xFF, 0x01, 0x0F])
 def test_a_byte_changed_anywhere_is_refused(saved: Path, flip: int):
     """In a tensor, in the header, in the description: a step of 121 for 120 would resume to other bits."""
@@ -75,12 +84,8 @@ def test_a_byte_changed_anywhere_is_refused(saved: Path, flip: int):
     accepted = []
     for place in range(len(whole)):
         changed.write_bytes(whole[:place] + bytes([whole[place] ^ flip]) + whole[place + 1 :])
-        try:
-            checkpoint.load(changed)
-        except TriptychError as error:
-            assert "damaged" in str(error)
-            continue
-        accepted.append(whole[max(0, place - 12) : place + 12])
+        if not refused(changed):
+            accepted.append(whole[max(0, place - 12) : place + 12])
     assert accepted == []
 
 
@@ -90,7 +95,9 @@ def test_bytes_added_at_the_end_are_refused(saved: Path):
         checkpoint.load(saved)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\0" * 100, b"not a checkpoint at all" * 9])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04", b"\0" * 100, b"not a checkpoint at all" * 9]
+)
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(TriptychError, match="damaged"):
@@ -195,12 +202,14 @@ def test_a_checkpoint_of_another_config_is_refused_and_the_tensor_named(tmp_path
     model = Net()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     other = weights(Net(width=4))
-    with pytest.raises(TriptychError, match="another config: 'encoder.bias' is 4 there and 3 here"):
+    with pytest.raises(
+        TriptychError, match=r"another config: 'encoder\.bias' is 4 there and 3 here"
+    ):
         checkpoint.load_weights(model, other, tmp_path)
     fewer = {k: v for k, v in weights(Net()).items() if "running_var" not in k}
-    with pytest.raises(TriptychError, match="'norm.running_var' is absent there and 2 here"):
+    with pytest.raises(TriptychError, match=r"'norm\.running_var' is absent there and 2 here"):
         checkpoint.load_weights(model, fewer, tmp_path)
     more = {**weights(Net()), "weights.head.weight": torch.zeros(2, 2)}
-    with pytest.raises(TriptychError, match="'head.weight' is 2×2 there and absent here"):
+    with pytest.raises(TriptychError, match=r"'head\.weight' is 2×2 there and absent here"):
         checkpoint.load_weights(model, more, tmp_path)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())

@@ -149,7 +149,9 @@ def test_configs_are_frozen():
 
 
 def test_a_config_goes_to_toml_and_back():
-    config = Outer(5, True, None, (), (1e-7, 3.0), Duration(0.25, "epochs"), 'a "b" \\ é', Inner(1e30))
+    config = Outer(
+        5, True, None, (), (1e-7, 3.0), Duration(0.25, "epochs"), 'a "b" \\ é', Inner(1e30)
+    )
     assert merge(Outer(), tomllib.loads(dump(to_dict(config)))) == config
 
 
@@ -214,4 +216,4 @@ def test_a_toml_file_that_cannot_be_read_is_named(tmp_path):
 
 def test_an_unknown_name_lists_what_there_is():
     error = unknown("thing", "qqq", ["b", "a"], hint=" (or make one)")
-    assert str(error) == "there is no thing 'qqq'; (there are: a, b) (or make one)"
+    assert str(error) == "there is no thing 'qqq' (there are: a, b) (or make one)"

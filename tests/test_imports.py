@@ -31,7 +31,16 @@ NEVER = {
     "train": ABOVE | {"methods", "evaluate"},
     "evaluate": ABOVE | {"methods", "train"},
     "experiment": {"cli", "study", "report", "explore"},
-    "report": {"methods", "train", "evaluate", "experiment", "nets", "objectives", "checkpoint", "cli"},
+    "report": {
+        "methods",
+        "train",
+        "evaluate",
+        "experiment",
+        "nets",
+        "objectives",
+        "checkpoint",
+        "cli",
+    },
     "study": {"cli", "methods", "explore"},
     "explore": {"cli", "methods", "train"},
 }
@@ -98,7 +107,15 @@ def test_no_module_is_called_utils():
 
 
 @pytest.mark.parametrize(
-    "module", ["triptych", "triptych.runs", "triptych.config", "triptych.methods", "triptych.data", "triptych.presets"]
+    "module",
+    [
+        "triptych",
+        "triptych.runs",
+        "triptych.config",
+        "triptych.methods",
+        "triptych.data",
+        "triptych.presets",
+    ],
 )
 def test_torch_is_imported_late(module: str):
     run(f"import sys, {module}; assert 'torch' not in sys.modules")
@@ -107,7 +124,9 @@ def test_torch_is_imported_late(module: str):
 def test_the_report_never_imports_torch():
     """Nor does anything that it imports."""
     names = [
-        ".".join(["triptych", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+        ".".join(["triptych", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(
+            ".__init__"
+        )
         for path in FILES
         if part(path) == "report"
     ]

@@ -64,7 +64,7 @@ def test_a_number_is_one_more_than_the_highest(tmp_path: Path):
 
 def test_what_exists_is_left_alone(tmp_path: Path):
     run = Run.create(tmp_path / "a", {"seed": 1})
-    with pytest.raises(TriptychError, match="exists already.*--resume"):
+    with pytest.raises(TriptychError, match=r"exists already.*--resume"):
         Run.create(tmp_path / "a", {"seed": 2})
     assert run.config == {"seed": 1}
     (tmp_path / "file").write_text("mine")
@@ -119,7 +119,11 @@ def test_how_a_run_ended(tmp_path: Path):
     assert (run.status(), run.reason()) == ("done", "trained for 20 epochs")
 
 
-LINES = [{"step": 1, "epoch": 0.5, "a": -1.5}, {"step": 2, "epoch": 1.0, "b": 1e-30}, {"step": 3, "epoch": 1.5, "a": 0.1}]
+LINES = [
+    {"step": 1, "epoch": 0.5, "a": -1.5},
+    {"step": 2, "epoch": 1.0, "b": 1e-30},
+    {"step": 3, "epoch": 1.5, "a": 0.1},
+]
 
 
 def logged(tmp_path: Path) -> Run:
@@ -163,7 +167,9 @@ def test_results_are_merged_by_name_and_carry_their_protocol(tmp_path: Path):
     run = Run.create(tmp_path / "a", {})
     assert run.results() == {}
     run.record({"test/elbo": Result(-100.5, 0.3, 10, {"split": "test"})})
-    run.record({"a": Result([1, 2], None, 3, {}, "why"), "test/elbo": Result(-99.0, 0.2, 10, {"K": 1})})
+    run.record(
+        {"a": Result([1, 2], None, 3, {}, "why"), "test/elbo": Result(-99.0, 0.2, 10, {"K": 1})}
+    )
     assert run.results() == {
         "a": {"value": [1, 2], "stderr": None, "n": 3, "protocol": {}, "note": "why"},
         "test/elbo": {"value": -99.0, "stderr": 0.2, "n": 10, "protocol": {"K": 1}, "note": ""},

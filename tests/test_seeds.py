@@ -23,4 +23,3 @@ def test_seeds_of_different_purposes_are_different():
     found = {derive(s, p, n) for s in range(20) for p in purposes for n in range(500)}
     assert len(found) == 20 * 4 * 500
     assert all(0 <= seed < 2**63 for seed in found)
-

@@ -168,7 +168,6 @@ def test_a_term_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
 ):
     """Twelve good updates; the thirteenth, number 12 from zero, is bad."""
     bad = {"bad_from": 12 / 24 - 1e-6, "only_logged": only_logged}
-    good, _, _ = trainer("good", steps=12, only_logged=only_logged)
     good_at_10, _, _ = trainer("good-10", steps=10, only_logged=only_logged)
     caught = []
     with pytest.raises(

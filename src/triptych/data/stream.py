@@ -33,7 +33,7 @@ def as_floats(pixels: Tensor, binarize: Binarize, generator: torch.Generator) ->
 
     ``dynamic`` draws every pixel from Bernoulli(level / 255), as in Salakhutdinov and Murray (2008).
     """
-    x = pixels.float() / 255
+    x = pixels.float().div_(255)
     if binarize == "dynamic":
         draw = torch.rand(x.shape, generator=generator, device=generator.device)
         return (draw.to(x.device) < x).float()
@@ -83,7 +83,8 @@ class Stream:
         epoch, position = divmod(number, self.batches_per_epoch)
         start = position * self.batch_size
         index = self.order(epoch)[start : start + self.batch_size]
-        pixels = self.pixels[index.to(self.pixels.device)].to(self.device)
+        rows = index.to(self.pixels.device)
+        pixels = torch.index_select(self.pixels, 0, rows).to(self.device)
         if self.binarize == "dynamic":
             self._generator.manual_seed(derive(self.seed, "binarize", number))
         return Batch((as_floats(pixels, self.binarize, self._generator),), index)

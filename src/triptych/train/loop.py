@@ -20,12 +20,10 @@ from triptych.seeds import derive
 from triptych.train.compiler import compiled
 from triptych.train.optim import PhaseOptimizer
 from triptych.train.settings import TrainConfig
-from triptych.train.watch import Watch
-from triptych.types import Batch, Losses, Method, Noise
+from triptych.train.watch import Watch, reduce_losses
+from triptych.types import Batch, Method, Noise
 
-__all__ = ["Display", "Losser", "draw_noise", "fit"]
-
-Losser = Callable[[str, Batch, Mapping[str, Tensor], Tensor], Losses]
+__all__ = ["Display", "draw_noise", "fit"]
 
 
 class Display(Protocol):
@@ -75,7 +73,13 @@ def fit(
     total = config.duration.steps(steps_per_epoch)
     validate_every = config.validate_every.steps(steps_per_epoch)
     checkpoint_every = config.checkpoint_every.steps(steps_per_epoch)
-    losses: Losser = compiled(method.losses, config.compile == "on")
+
+    def reduced(
+        phase: str, batch: Batch, noise: Mapping[str, Tensor], progress: Tensor
+    ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+        return reduce_losses(method.losses(phase, batch, noise, progress))
+
+    losses = compiled(reduced, config.compile == "on")
     generator = torch.Generator(device=device)
     progress = torch.zeros((), device=device)
     several = len(phases) > 1
@@ -96,11 +100,10 @@ def fit(
                     generator.manual_seed(derive(seed, "noise", phase.name, step, repeat))
                     noise = draw_noise(phase.noise, stream.batch_size, generator)
                     with torch.autocast(device.type, torch.bfloat16, config.dtype == "bf16"):
-                        found = losses(phase.name, batch, noise, progress)
-                    objective = found.minimise.mean()
+                        objective, values, names = losses(phase.name, batch, noise, progress)
                     optimizer.zero_grad()
                     objective.backward()  # type: ignore[no-untyped-call]
-                    watch.see(step, objective.detach(), found.terms)
+                    watch.see(step, values, names)
                     optimizer.step(step / total)
             method.after_step()
 
@@ -150,7 +153,7 @@ class TrainState:
         skip = torch.zeros((), device=device)
         phases = method.phases()
         self.optimizers = {p.name: PhaseOptimizer(method, p, skip) for p in phases}
-        self.watches = {p.name: Watch(p.name, skip) for p in phases}
+        self.watches = {p.name: Watch(p.name, p.repeats, skip) for p in phases}
         self.step = 0
         self.seconds = 0.0
         self.best: float | None = None
@@ -165,8 +168,15 @@ class TrainState:
 
     def check(self, run: Run) -> None:
         """Stop the run if a loss or a weight is not finite."""
-        for watch in self.watches.values():
-            watch.check(str(run.checkpoint("last")))
+        bad = [(*found, w.phase) for w in self.watches.values() if (found := w.bad())]
+        if bad:
+            # On a tie the phase that ran first is the one that broke.
+            step, term, phase = min(bad, key=lambda found: found[0])
+            raise TriptychError(
+                f"the term '{term}' of phase '{phase}' was not finite at step {step}; "
+                f"lower the learning rate (--method.optimizer.lr), and find the last good state, "
+                f"if one was saved, in '{run.checkpoint('last')}'"
+            )
         # A gradient can break the weights while the loss was still finite.
         for name, value in self.method.state_dict().items():
             if value.is_floating_point() and not bool(value.isfinite().all()):

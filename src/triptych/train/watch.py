@@ -7,59 +7,65 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from triptych.errors import TriptychError
+from triptych.types import Losses
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "reduce_losses"]
+
+
+def reduce_losses(losses: Losses) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """The scalar to differentiate, then the means of it and of every term as one vector, and their names."""
+    objective = losses.minimise.mean()
+    means = [objective.detach(), *(term.detach().float().mean() for term in losses.terms.values())]
+    return objective, torch.stack(means), ("objective", *losses.terms)
 
 
 class Watch:
-    """Sums of one phase's terms since the last log point, and the first step at which one was not finite.
+    """Sums of one phase's terms since the last log point, and the first update at which one was not finite.
 
-    Nothing here waits for the device until `read` or `check` is called.
-    ``skip`` is shared with the optimizers: once it is 1 they change nothing more.
+    Nothing here waits for the device until `read` or `bad` is called. ``skip`` is
+    shared with the optimizers and the other phases: from the first bad update on
+    it is 1 and nobody changes anything more. ``good`` counts, for every term, the
+    updates up to there at which it was finite: at the first bad one some fall behind.
     """
 
-    def __init__(self, phase: str, skip: Tensor) -> None:
-        self.phase, self.skip = phase, skip
+    def __init__(self, phase: str, repeats: int, skip: Tensor) -> None:
+        self.phase, self.repeats, self.skip = phase, repeats, skip
         self.names: tuple[str, ...] = ()
-        device = skip.device
-        self.sums = torch.zeros(0, device=device)
-        self.bad_values = torch.zeros(0, device=device)
-        self.count = 0
-        self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
+        self.sums = torch.zeros(0, device=skip.device)
+        self.good = torch.zeros(0, device=skip.device)
+        self.count = self.updates = self.first_step = 0
 
-    def see(self, step: int, minimise: Tensor, terms: Mapping[str, Tensor]) -> None:
-        """Take in the reduced objective and every term of one update."""
-        names = ("objective", *terms)
+    def see(self, step: int, values: Tensor, names: tuple[str, ...]) -> None:
+        """Take in the reduced terms of one update."""
         if self.names != names:
             self.names = names
-            self.sums = torch.zeros(len(names), device=self.skip.device)
-            self.bad_values = torch.zeros_like(self.sums)
-        values = torch.stack([minimise, *(t.detach().mean() for t in terms.values())]).float()
+            self.sums = torch.zeros_like(values)
+        if not self.updates:
+            self.first_step = step
+            self.good = torch.zeros_like(values)
+        finite = values.isfinite().float()
+        self.good.addcmul_(finite, 1 - self.skip)
+        torch.maximum(self.skip, 1 - finite.min(), out=self.skip)
         self.sums += values
         self.count += 1
-        # Finite − finite = 0; anything else is not a number: one reduction says whether all is well.
-        first = (values - values).sum().ne(0).float() * (1 - self.skip)
-        self.bad_step += (first * (step + 1)).long()
-        self.bad_values += torch.where(first > 0, values, 0.0)
-        self.skip += first
+        self.updates += 1
 
-    def check(self, kept: str) -> None:
-        """A `TriptychError` if any value so far was not finite. Waits for the device."""
-        step = int(self.bad_step)
-        if step >= 0:
-            good = self.bad_values.isfinite().tolist()
-            term = next((n for n, ok in zip(self.names[1:], good[1:], strict=True) if not ok), None)
-            raise TriptychError(
-                f"the term '{term or self.names[0]}' of phase '{self.phase}' was not finite at "
-                f"step {step}; lower the learning rate (--method.optimizer.lr), and find the last "
-                f"good state, if one was saved, in '{kept}'"
-            )
+    def bad(self) -> tuple[int, str] | None:
+        """Step and term of the first bad update, if there was one. Waits for the device."""
+        if not self.updates or not bool(self.skip):
+            return None
+        good = self.good.tolist()
+        least = min(good)
+        if least == self.updates:
+            return None
+        # The objective is not finite either, but it is a term that names the cause.
+        bad = [name for name, count in zip(self.names, good, strict=True) if count == least]
+        return self.first_step + int(least) // self.repeats, (bad[1:] or bad)[0]
 
     def read(self) -> dict[str, float]:
         """The mean of every term since the last call, and start again."""
         values = (self.sums / max(self.count, 1)).tolist()
-        self.sums.zero_()
+        self.sums = torch.zeros_like(self.sums)
         self.count = 0
         return dict(zip(self.names[1:], values[1:], strict=True))
 
@@ -71,4 +77,3 @@ class Watch:
         """Take back what `state` gave, with the names and the count that the checkpoint describes."""
         self.names, self.count = tuple(names), count
         self.sums = tensors[f"watch.{self.phase}.sums"].to(self.skip.device, copy=True)
-        self.bad_values = torch.zeros_like(self.sums)
