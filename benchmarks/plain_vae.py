@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -27,16 +27,18 @@ class PlainVAE(nn.Module):
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         return torch.sigmoid(self.decoder(z) - 5), mean, log_variance
 
+    def take(self, method: nn.Module) -> PlainVAE:
+        """The weights of a trained VAE of Triptych, for a comparison on the same network."""
+        for mine, its in zip(self.parameters(), method.parameters(), strict=True):
+            mine.data.copy_(its.data)
+        return self
 
-def plain_training(
-    images: Tensor, *, steps: int | None = None, epochs: int = 20
-) -> tuple[PlainVAE, float, int]:
-    """Train with a DataLoader; returns the model, the seconds and the steps (the first 20 not counted)."""
-    model = PlainVAE()
+
+def plain_steps(model: PlainVAE, images: Tensor) -> Iterator[float]:
+    """Train for ever with a DataLoader; yields the loss of every step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-4)
     loader = DataLoader(TensorDataset(images), batch_size=64, shuffle=True)
-    done, started = 0, time.perf_counter()
-    for _ in range(epochs):
+    while True:
         for (x,) in loader:
             probabilities, mean, log_variance = model(x)
             reconstruction = F.binary_cross_entropy(probabilities, x, reduction="none").sum(1)
@@ -45,12 +47,7 @@ def plain_training(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            done += 1
-            if done == 20:
-                started = time.perf_counter()
-            if done == (steps or -1) + 20:
-                return model, time.perf_counter() - started, done - 20
-    return model, time.perf_counter() - started, done - 20
+            yield loss.item()
 
 
 @torch.no_grad()

@@ -25,34 +25,50 @@ def save(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) ->
 
     The data is on disk before the name points to it, so a power cut cannot lose both.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialize
 
-    ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    metadata = {"about": json.dumps(dict(about)), "sha256": _digest(ready)}
+    # Copies: the parameters of a group are views of one vector, which the format refuses.
+    ready = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+    text = json.dumps(dict(about))
+    metadata = {"about": text, "sha256": _digest(ready, text)}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(ready, temporary, metadata)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(serialize(ready, metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TriptychError(f"cannot write the checkpoint '{path}': {error.strerror}") from None
+    # What a killed process left; the run's lock says that nobody else is writing now.
+    for left in path.parent.glob(f".{path.name}.*"):
+        left.unlink(missing_ok=True)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and description; a `TriptychError` where the file is missing or damaged."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load as parse
 
-    if not path.exists():
-        raise TriptychError(f"there is no checkpoint '{path}'")
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+        # All at once: what is opened by name twice may be two files while a training replaces it.
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise TriptychError(f"there is no checkpoint '{path}'") from None
+    try:
+        tensors = parse(data)
+        size = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        about, expected = metadata["about"], metadata["sha256"]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise TriptychError(f"the checkpoint '{path}' is damaged: {error}") from None
-    if metadata.get("sha256") != _digest(tensors):
+    if expected != _digest(tensors, about):
         raise TriptychError(
             f"the checkpoint '{path}' is damaged: its content does not match its checksum"
         )
-    return tensors, json.loads(metadata["about"])
+    found: dict[str, Any] = json.loads(about)
+    return tensors, found
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -73,9 +89,9 @@ def _shape(shape: torch.Size | None) -> str:
     return "absent" if shape is None else "×".join(map(str, shape)) or "a scalar"
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, Tensor], about: str) -> str:
+    digest = hashlib.sha256(about.encode())
     for name in sorted(tensors):
-        digest.update(name.encode())
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

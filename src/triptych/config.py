@@ -9,6 +9,7 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -49,7 +50,7 @@ class Duration:
             )
         return cls(amount, unit)  # type: ignore[arg-type]
 
-    def steps(self, per_epoch: int) -> int:
+    def steps(self, per_epoch: float) -> int:
         """The same length in steps, at least one."""
         amount = self.amount * per_epoch if self.unit == "epochs" else self.amount
         return max(1, round(amount))
@@ -106,9 +107,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Union or isinstance(hint, types.UnionType):
         inner = [a for a in args if a is not type(None)]
+        if value is None and len(inner) < len(args):
+            return None
         return _convert(inner[0], value, where)
-    if hint is Duration and isinstance(value, str):
-        return Duration.parse(value)
+    if hint is Duration:
+        return Duration.parse(str(value))
     if origin is Literal and value in args:
         return value
     if origin is tuple and isinstance(value, (list, tuple)):
@@ -117,13 +120,22 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             return tuple(_convert(k, v, where) for k, v in zip(kinds, value, strict=True))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(hint, type) and type(value) is hint:
+    if (
+        isinstance(hint, type)
+        and type(value) is hint
+        and value not in (inf, -inf)
+        and value == value
+    ):
         return value
     wanted = f"one of {', '.join(map(repr, args))}" if origin is Literal else _name(hint)
     raise TriptychError(f"option '{where}' cannot be {value!r}; it takes {wanted}")
 
 
 def _name(hint: Any) -> str:
+    if dataclasses.is_dataclass(hint):
+        return "a table of options"
+    if hint is float:
+        return "a finite number"
     return getattr(hint, "__name__", str(hint)) if get_origin(hint) is None else str(hint)
 
 

@@ -32,7 +32,15 @@ from triptych.train.loop import Display, fit
 from triptych.train.settings import TrainConfig
 from triptych.types import DataSpec, Method
 
-__all__ = ["ExperimentConfig", "default_config", "evaluate", "load_method", "resume", "train"]
+__all__ = [
+    "ExperimentConfig",
+    "default_config",
+    "evaluate",
+    "load_method",
+    "prepare",
+    "resume",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,10 @@ class ExperimentConfig:
     def from_tables(cls, tables: Mapping[str, Any]) -> ExperimentConfig:
         """Read what `tables` gave, strictly."""
         rest = dict(tables)
-        method = dict(rest.pop("method", {}))
+        method = rest.pop("method", {})
+        if not isinstance(method, Mapping):
+            raise TriptychError("the config's 'method' must be a table, [method] with a name")
+        method = dict(method)
         name = method.pop("name", None)
         if name is None:
             raise TriptychError("the config names no method: it needs [method] with a name")
@@ -101,10 +112,17 @@ def _kind(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
     return {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[device.type]  # type: ignore[return-value]
 
 
+def _cores() -> int:
+    """The cores that this process may use; not every system can tell them from all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _resolve(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> ExperimentConfig:
     """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
     train = config.train
-    threads = train.threads or len(os.sched_getaffinity(0))
+    threads = train.threads or _cores()
     compile = "off" if train.compile == "auto" else train.compile
     method = methods.find(config.method_name).resolve(config.method, spec)
     train = dataclasses.replace(train, device=_kind(device), threads=threads, compile=compile)
@@ -120,6 +138,26 @@ def _build(config: ExperimentConfig, dataset: Dataset, device: torch.device) -> 
     method = methods.find(config.method_name)(config.method, _spec(dataset, config.data))
     initialise(method, config.seed)
     return method.to(device)
+
+
+def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfig, Method, Stream]:
+    """What `triptych.train.loop.fit` needs: the config with every ``auto`` decided, method and batches.
+
+    Also sets the number of threads that the config asks for.
+    """
+    device = _device(config.train.device)
+    config = _resolve(config, _spec(dataset, config.data), device)
+    torch.set_num_threads(config.train.threads)
+    method = _build(config, dataset, device)
+    stream = Stream(
+        dataset.splits["train"],
+        config.train.batch_size,
+        config.seed,
+        device,
+        config.data.binarize,
+        dataset.fingerprint,
+    )
+    return config, method, stream
 
 
 def train(
@@ -140,42 +178,25 @@ def train(
     Raises `TriptychError` for anything wrong with the input, and for a loss that is not finite.
     """
     dataset = dataset or data_plane.load(config.data)
-    device = _device(config.train.device)
-    config = _resolve(config, _spec(dataset, config.data), device)
-    torch.set_num_threads(config.train.threads)
-    method = _build(config, dataset, device)
-    stream = _stream(config, dataset, device)
+    config, method, stream = prepare(config, dataset)
     title = f"{config.method_name}-{Path(config.data.name).name}"
     if out is None:
         run = Run.create_numbered(root, title, config.tables())
     else:
         run = Run.create(out, config.tables())
-    run.write("environment.json", json.dumps(_environment(dataset, device), indent=1) + "\n")
+    run.write("environment.json", json.dumps(_environment(dataset, stream.device), indent=1) + "\n")
     _fit(config, run, method, dataset, stream, display, resume=False)
     return run
 
 
 def resume(path: Path, *, data_dir: str | None = None, display: Display | None = None) -> Run:
     """Go on with a run that was interrupted, to the same bits as if it never had been."""
-    run, config, dataset, device = _reopen(path, data_dir)
+    run, config, dataset, _ = _reopen(path, data_dir)
     if run.status() == "done":
         raise TriptychError(f"'{path}' is done already: {run.reason()}")
-    torch.set_num_threads(config.train.threads)
-    method = _build(config, dataset, device)
-    stream = _stream(config, dataset, device)
+    config, method, stream = prepare(config, dataset)
     _fit(config, run, method, dataset, stream, display, resume=run.checkpoint("last").exists())
     return run
-
-
-def _stream(config: ExperimentConfig, dataset: Dataset, device: torch.device) -> Stream:
-    return Stream(
-        dataset.splits["train"],
-        config.train.batch_size,
-        config.seed,
-        device,
-        config.data.binarize,
-        dataset.fingerprint,
-    )
 
 
 def _fit(
@@ -254,8 +275,13 @@ def _weighted(
     run: Run, config: ExperimentConfig, dataset: Dataset, device: torch.device, which: str
 ) -> Method:
     method = _build(config, dataset, device)
-    tensors, _ = checkpoint.load(run.checkpoint(which))
+    tensors, about = checkpoint.load(run.checkpoint(which))
     checkpoint.load_weights(method, tensors, run.checkpoint(which))
+    if about["data"] != dataset.fingerprint:
+        raise TriptychError(
+            f"'{run.path}' was trained on other data than is read now; "
+            "point --data-dir to the data that it began with"
+        )
     return method.eval()
 
 

@@ -76,16 +76,16 @@ class Run:
     @classmethod
     def create_numbered(cls, root: Path, title: str, config: Mapping[str, Any]) -> Run:
         """Make ``root/00007-title`` with the next free number, safe when two start at once."""
-        for _ in range(1000):
+        from filelock import FileLock
+
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TriptychError(f"cannot make the folder '{root}': {error.strerror}") from None
+        with FileLock(root / ".lock"):
             taken = [int(m[0]) for p in root.glob("*") if (m := re.match(r"\d{5}", p.name))]
-            path = root / f"{max(taken, default=-1) + 1:05d}-{_slug(title)}"
-            if not path.exists():
-                try:
-                    return cls.create(path, config)
-                except TriptychError:
-                    if not path.exists():
-                        raise
-        raise TriptychError(f"found no free number for a run in '{root}'")
+            number = max(taken, default=-1) + 1
+            return cls.create(root / f"{number:05d}-{_slug(title)}", config)
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -185,7 +185,10 @@ class Run:
     def record(self, results: Mapping[str, Result]) -> None:
         """Add results to results.json, replacing those of the same name."""
         merged = self.results() | {k: asdict(v) for k, v in results.items()}
-        self.write("results.json", json.dumps(dict(sorted(merged.items())), indent=1) + "\n")
+        self.write(
+            "results.json",
+            json.dumps(dict(sorted(merged.items())), indent=1, allow_nan=False) + "\n",
+        )
 
     def save_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
         """Keep what a picture is drawn from as samples/name.npz."""

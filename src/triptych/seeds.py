@@ -8,9 +8,9 @@ __all__ = ["derive"]
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """A 63-bit seed for one purpose, independent of every other purpose.
+    """A seed for one purpose, independent of every other purpose; 63 bits.
 
-    A hash rather than ``seed + step``: neighbouring seeds must not share streams.
+    torch's generator on the CPU uses the lower 32 of them. A hash rather than ``seed + step``: neighbouring seeds must not share streams.
 
     Example:
         >>> derive(0, "noise", 1) != derive(1, "noise", 0)
@@ -18,5 +18,5 @@ def derive(seed: int, *purpose: str | int) -> int:
         >>> derive(0, "order", 3) == derive(0, "order", 3)
         True
     """
-    text = "/".join(str(part) for part in (seed, *purpose))
+    text = repr((seed, *purpose))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

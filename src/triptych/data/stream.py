@@ -58,6 +58,8 @@ class Stream:
         binarize: Binarize = "none",
         fingerprint: str = "",
     ) -> None:
+        if batch_size < 1:
+            raise TriptychError(f"--batch-size {batch_size} is too small; give 1 or more")
         if len(images) < batch_size:
             raise TriptychError(
                 f"a batch of {batch_size} needs at least that many training images and there are "

@@ -39,7 +39,7 @@ def knn_predict(
     found = []
     for chunk in torch.split(F.normalize(queries.float(), dim=-1), CHUNK):
         similarity, nearest = (chunk @ bank.T).topk(k, dim=-1)
-        weights = (similarity / temperature).exp()
+        weights = ((similarity - 1) / temperature).exp()
         votes = torch.zeros(len(chunk), classes, device=bank.device)
         found.append(votes.scatter_add_(1, labels[nearest], weights).argmax(-1))
     return torch.cat(found)

@@ -31,7 +31,7 @@ def active_units(subject: Subject, split: str) -> dict[str, Result]:
     """``latent/active_units`` and ``latent/kl_per_dimension`` (nats, mean over images, by coordinate)."""
     mean, log_variance = _posteriors(subject, split)
     kl = kl_to_standard_normal(mean, log_variance).mean(0)
-    spread = mean.var(0)
+    spread = mean.var(0, correction=0)
     protocol = subject.protocol(split, threshold=ACTIVE, estimator="Var over images of E[z|x]")
     return {
         "latent/active_units": Result(

@@ -42,6 +42,9 @@ def _mean(values: Tensor) -> tuple[float, float | None]:
     return float(values.mean()), stderr
 
 
+ONE_IMAGE = "one image has no standard error"
+
+
 def _elbo_terms(subject: Subject, split: str) -> dict[str, Tensor]:
     method = subject.method
     assert isinstance(method, HasLikelihood)
@@ -72,7 +75,9 @@ def elbo(subject: Subject, split: str) -> dict[str, Result]:
         unit="nats an image",
     )
     return {
-        f"{split}/{name}": Result(*_mean(values), len(values), protocol)
+        f"{split}/{name}": Result(
+            *_mean(values), len(values), protocol, ONE_IMAGE if len(values) == 1 else ""
+        )
         for name, values in _elbo_terms(subject, split).items()
     }
 
@@ -143,6 +148,8 @@ def importance_estimate(
     """
     method = subject.method
     assert isinstance(method, HasLikelihood)
+    if samples < 1:
+        raise TriptychError(f"--samples {samples} is too few; give 1 or more")
     blocks = nested_blocks(samples)
     headline = HEADLINE if HEADLINE in blocks else samples
     chunk = _chunk(samples, blocks)
@@ -219,6 +226,7 @@ def log_likelihood(
         )
 
     value, stderr = _mean(found.sums.bound())
+    note = ", ".join(filter(None, [note, ONE_IMAGE if stderr is None else ""]))
     n, k = len(found.curve), found.headline
     per_dimension = 1 / (method.spec.dimensions * math.log(2))
     ess = found.sums.effective_sample_size().double()

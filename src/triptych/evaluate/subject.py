@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.data.spec import Binarize, Dataset, Images
+from triptych.data.spec import Binarize, Dataset
 from triptych.data.stream import as_floats, place
 from triptych.errors import unknown
 from triptych.progress import Progress, silent
@@ -58,7 +59,8 @@ class Subject:
         """
         images = self.dataset.splits[split]
         part = slice(number * BLOCK, (number + 1) * BLOCK)
-        pixels = place(Images(images.pixels[part], None), self.device).to(self.device)
+        # A copy: several threads read blocks, and the map beneath is read-only.
+        pixels = torch.from_numpy(np.array(images.pixels[part])).to(self.device)
         draw = generator(torch.device("cpu"), "binarize", split, number)
         return as_floats(pixels, self.binarize, draw)
 

@@ -55,7 +55,8 @@ def evaluate(subject: Subject, run: Run, config: EvaluateConfig) -> dict[str, Re
             subject, split, config.samples, _dtype(config.dtype, subject.device)
         )
         found |= latent.active_units(subject, split)
-    if isinstance(method, Encodes) and splits["train"].labels is not None:
+    labelled = all(splits[name].labels is not None for name in ("train", split))
+    if isinstance(method, Encodes) and labelled:
         found |= knn.knn(subject, split)
     _keep_pictures(subject, run, split)
     run.record(found)

@@ -66,7 +66,7 @@ class VAE(Method):
 
     Example:
         >>> spec = DataSpec((1, 28, 28), "binary")
-        >>> vae = VAE(VAE.resolve(VAEConfig(latent=2), spec), spec)
+        >>> vae = VAE(VAEConfig(latent=2), spec)
         >>> vae.decode(torch.zeros(3, 2)).shape
         torch.Size([3, 1, 28, 28])
     """
@@ -77,6 +77,7 @@ class VAE(Method):
     config: VAEConfig
 
     def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
+        config = self.resolve(config, spec)
         super().__init__(config, spec)
         if config.likelihood == "bernoulli" and spec.values != "binary":
             raise TriptychError(

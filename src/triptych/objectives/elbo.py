@@ -33,7 +33,7 @@ LOG_2PI = math.log(2 * math.pi)
 def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
     """Log p(x|l) = Σ_d x_d l_d − softplus(l_d), for Bernoulli pixels with logits l.
 
-    Exact at any logit: no probability is formed, so nothing has to be clamped.
+    No probability is formed, so no logit is too large and nothing has to be clamped.
 
     Args:
         logits: N×D, or N×K×D for K decodings of each example.
@@ -43,7 +43,7 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
         N or N×K, nats, ≤ 0 for binary x.
 
     Example:
-        >>> bernoulli_log_likelihood(torch.tensor([[0.0, 800.0]]), torch.tensor([[1.0, 1.0]]))
+        >>> bernoulli_log_likelihood(torch.tensor([[0.0, -800.0]]), torch.tensor([[1.0, 0.0]]))
         tensor([-0.6931])
     """
     rows = logits.unsqueeze(-2) if logits.ndim == x.ndim else logits
@@ -92,7 +92,7 @@ def discretized_logistic_log_likelihood(mean: Tensor, log_scale: Tensor, x: Tens
     upper = (x + 0.5 / 255 - mean) * inverse
     lower = (x - 0.5 / 255 - mean) * inverse
     # σ(u) − σ(l) = σ(u) σ(−l) (1 − exp(l − u)): exact in the tails, where the difference cancels.
-    width = torch.expm1(inverse / 255).log() - inverse / 255
+    width = torch.log(-torch.expm1(-inverse / 255))
     inner = F.logsigmoid(upper) + F.logsigmoid(-lower) + width
     return _bin_log_probability(F.logsigmoid(upper), F.logsigmoid(-lower), inner, x)
 
@@ -108,11 +108,16 @@ def discretized_gaussian_log_likelihood(mean: Tensor, log_scale: Tensor, x: Tens
     # Φ(u) − Φ(l) = Φ(−l) − Φ(−u): taken on the side of zero where both are small.
     right = lower + upper > 0
     near, far = torch.where(right, -lower, upper), torch.where(right, -upper, lower)
-    log_near, log_far = torch.special.log_ndtr(near), torch.special.log_ndtr(far)
+    log_near, log_far = _log_normal_cdf(near), _log_normal_cdf(far)
     inner = log_near + torch.log(-torch.expm1((log_far - log_near).clamp(max=-1e-7)))
-    return _bin_log_probability(
-        torch.special.log_ndtr(upper), torch.special.log_ndtr(-lower), inner, x
-    )
+    return _bin_log_probability(_log_normal_cdf(upper), _log_normal_cdf(-lower), inner, x)
+
+
+def _log_normal_cdf(t: Tensor) -> Tensor:
+    """The logarithm of Φ(t). In the far tail the gradient of ``torch.special.log_ndtr`` cancels; this one does not."""
+    left = t.clamp(max=0.0)
+    tail = torch.log(0.5 * torch.special.erfcx(left * -math.sqrt(0.5))) - 0.5 * left.square()
+    return torch.where(t < 0, tail, torch.special.log_ndtr(t.clamp(min=0.0)))
 
 
 def standard_normal_log_density(z: Tensor) -> Tensor:

@@ -117,6 +117,8 @@ class NestedBounds:
     def add(self, log_weights: Tensor) -> None:
         """Take in the next N×chunk log-weights."""
         n, chunk = log_weights.shape
+        if any(chunk % k and k % chunk for k in self.blocks):
+            raise ValueError(f"chunks of {chunk} do not fit blocks of {self.blocks}")
         for i, k in enumerate(self.blocks):
             if k <= chunk:
                 bounds = log_mean_exp(log_weights.reshape(n, -1, k))

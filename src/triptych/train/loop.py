@@ -64,19 +64,19 @@ def fit(
     Raises `TriptychError` when a loss is not finite; the last checkpoint is then the last good one.
     """
     device = stream.device
-    state = TrainState(method, stream, device)
+    state = TrainState(method, stream, config.log_every)
     if resume:
         state.load(run)
     phases = method.phases()
     batches_per_step = sum(phase.repeats for phase in phases)
-    steps_per_epoch = max(1, stream.batches_per_epoch // batches_per_step)
+    steps_per_epoch = stream.batches_per_epoch / batches_per_step
     total = config.duration.steps(steps_per_epoch)
     validate_every = config.validate_every.steps(steps_per_epoch)
     checkpoint_every = config.checkpoint_every.steps(steps_per_epoch)
 
     def reduced(
         phase: str, batch: Batch, noise: Mapping[str, Tensor], progress: Tensor
-    ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
         return reduce_losses(method.losses(phase, batch, noise, progress))
 
     losses = compiled(reduced, config.compile == "on")
@@ -85,7 +85,7 @@ def fit(
     several = len(phases) > 1
 
     method.train()
-    with _interruptible() as interrupted:
+    with _interruptible() as interrupted, _flags_kept(method):
         started = time.perf_counter() - state.seconds
         for step in range(state.step, total):
             progress.fill_(step / total)
@@ -100,10 +100,10 @@ def fit(
                     generator.manual_seed(derive(seed, "noise", phase.name, step, repeat))
                     noise = draw_noise(phase.noise, stream.batch_size, generator)
                     with torch.autocast(device.type, torch.bfloat16, config.dtype == "bf16"):
-                        objective, values, names = losses(phase.name, batch, noise, progress)
+                        objective, values, bad, names = losses(phase.name, batch, noise, progress)
                     optimizer.zero_grad()
                     objective.backward()  # type: ignore[no-untyped-call]
-                    watch.see(step, values, names)
+                    watch.see(values, bad, names)
                     optimizer.step(step / total)
             method.after_step()
 
@@ -147,13 +147,13 @@ def fit(
 class TrainState:
     """Everything that a checkpoint holds: weights, optimizers, counters, and what is not yet logged."""
 
-    def __init__(self, method: Method, stream: Stream, device: torch.device) -> None:
+    def __init__(self, method: Method, stream: Stream, log_every: int) -> None:
         self.method = method
         self.stream = stream
-        skip = torch.zeros((), device=device)
+        skip = torch.zeros((), device=stream.device)
         phases = method.phases()
         self.optimizers = {p.name: PhaseOptimizer(method, p, skip) for p in phases}
-        self.watches = {p.name: Watch(p.name, p.repeats, skip) for p in phases}
+        self.watches = {p.name: Watch(p.name, p.repeats, log_every, skip) for p in phases}
         self.step = 0
         self.seconds = 0.0
         self.best: float | None = None
@@ -168,7 +168,7 @@ class TrainState:
 
     def check(self, run: Run) -> None:
         """Stop the run if a loss or a weight is not finite."""
-        bad = [(*found, w.phase) for w in self.watches.values() if (found := w.bad())]
+        bad = [(*found, w.phase) for w in self.watches.values() if (found := w.bad(self.step))]
         if bad:
             # On a tie the phase that ran first is the one that broke.
             step, term, phase = min(bad, key=lambda found: found[0])
@@ -193,7 +193,11 @@ class TrainState:
         value = metrics[selection.metric]
         if selection.improves(value, self.best):
             self.best = value
-            about = {"step": self.step, selection.metric: value}
+            about = {
+                "step": self.step,
+                "data": self.stream.fingerprint,
+                selection.metric: value,
+            }
             checkpoint.save(run.checkpoint("best"), self._weights(), about)
 
     def save(self, run: Run) -> None:
@@ -208,10 +212,7 @@ class TrainState:
             "seconds": self.seconds,
             "best": self.best,
             "data": self.stream.fingerprint,
-            "watches": {
-                name: {"names": watch.names, "count": watch.count}
-                for name, watch in self.watches.items()
-            },
+            "terms": {name: watch.names for name, watch in self.watches.items()},
         }
         checkpoint.save(run.checkpoint("last"), tensors, about)
 
@@ -226,9 +227,9 @@ class TrainState:
                 "point --data-dir to the data that the run began with"
             )
         for optimizer in self.optimizers.values():
-            optimizer.load(tensors)
+            optimizer.load(tensors, path)
         for name, watch in self.watches.items():
-            watch.load(tensors, **about["watches"][name])
+            watch.load(tensors, about["terms"][name])
         self.step, self.seconds, self.best = about["step"], about["seconds"], about["best"]
         run.rewind(self.step)
 
@@ -242,6 +243,17 @@ def _train_only(method: Method, optimizer: PhaseOptimizer) -> None:
         parameter.requires_grad_(False)
     for parameter in optimizer.parameters:
         parameter.requires_grad_(True)
+
+
+@contextmanager
+def _flags_kept(method: Method) -> Iterator[None]:
+    """Leave every parameter as trainable as it was found."""
+    before = [(p, p.requires_grad) for p in method.parameters()]
+    try:
+        yield
+    finally:
+        for parameter, flag in before:
+            parameter.requires_grad_(flag)
 
 
 @contextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from triptych.config import OptimizerConfig
+from triptych.errors import TriptychError
 from triptych.types import Phase
 
 __all__ = ["PhaseOptimizer", "learning_rate"]
@@ -73,9 +75,12 @@ class PhaseOptimizer:
             if value is not None
         }
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take back what `state` gave."""
-        for named, optimizer in zip(self.named, self.optimizers, strict=True):
+    def load(self, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Take back what `state` gave; a `TriptychError` where the checkpoint at ``path`` lacks it."""
+        for named, optimizer, group in zip(
+            self.named, self.optimizers, self.phase.groups, strict=True
+        ):
+            remembers = group.optimizer.name == "adam" or group.optimizer.momentum > 0
             for name, parameter in named:
                 prefix = f"optimizer.{self.phase.name}.{name}."
                 optimizer.state[parameter] = {
@@ -83,6 +88,11 @@ class PhaseOptimizer:
                     for key, value in tensors.items()
                     if key.startswith(prefix)
                 }
+                if remembers and not optimizer.state[parameter]:
+                    raise TriptychError(
+                        f"the checkpoint '{path}' was made for another config: "
+                        f"it has no optimizer state for '{name}'"
+                    )
 
 
 def _build(config: OptimizerConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from triptych.config import Duration
+from triptych.errors import TriptychError
 
 __all__ = ["TrainConfig"]
 
@@ -32,3 +33,11 @@ class TrainConfig:
     """How often the validation metrics are computed."""
     checkpoint_every: Duration = Duration(1, "epochs")
     """How often the complete state is saved; it also is at the end and at Ctrl-C."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        for name, least in (("log_every", 1), ("threads", 0)):
+            value = getattr(self, name)
+            if value < least:
+                option = name.replace("_", "-")
+                raise TriptychError(f"--{option} {value} is too small; give {least} or more")

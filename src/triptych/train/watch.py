@@ -1,4 +1,4 @@
-"""What is accumulated on the device between log points: the mean of every term, and the first bad one."""
+"""What is kept on the device between log points: every term of every update, and whether all were finite."""
 
 from __future__ import annotations
 
@@ -12,68 +12,68 @@ from triptych.types import Losses
 __all__ = ["Watch", "reduce_losses"]
 
 
-def reduce_losses(losses: Losses) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """The scalar to differentiate, then the means of it and of every term as one vector, and their names."""
+def reduce_losses(losses: Losses) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
+    """What an update needs of its losses.
+
+    Returns the scalar to differentiate; the means of it and of every term as one
+    vector; 1 if any of them is not finite, else 0; and their names.
+    """
     objective = losses.minimise.mean()
-    means = [objective.detach(), *(term.detach().float().mean() for term in losses.terms.values())]
-    return objective, torch.stack(means), ("objective", *losses.terms)
+    terms = [term.detach().float().mean() for term in losses.terms.values()]
+    values = torch.stack([objective.detach().float(), *terms])
+    bad = 1 - values.isfinite().all().float()
+    return objective, values, bad, ("objective", *losses.terms)
 
 
 class Watch:
-    """Sums of one phase's terms since the last log point, and the first update at which one was not finite.
+    """The reduced terms of one phase's updates since the last log point.
 
-    Nothing here waits for the device until `read` or `bad` is called. ``skip`` is
-    shared with the optimizers and the other phases: from the first bad update on
-    it is 1 and nobody changes anything more. ``good`` counts, for every term, the
-    updates up to there at which it was finite: at the first bad one some fall behind.
+    Nothing here waits for the device until `bad` or `read` is called. ``skip`` is
+    shared with the optimizers and the other phases: from the first update with a
+    bad value on it is 1, and nobody changes anything more.
     """
 
-    def __init__(self, phase: str, repeats: int, skip: Tensor) -> None:
+    def __init__(self, phase: str, repeats: int, log_every: int, skip: Tensor) -> None:
         self.phase, self.repeats, self.skip = phase, repeats, skip
+        self.rows = repeats * log_every
         self.names: tuple[str, ...] = ()
-        self.sums = torch.zeros(0, device=skip.device)
-        self.good = torch.zeros(0, device=skip.device)
-        self.count = self.updates = self.first_step = 0
+        self.history = torch.zeros(self.rows, 0, device=skip.device)
+        self.count = 0
 
-    def see(self, step: int, values: Tensor, names: tuple[str, ...]) -> None:
+    def see(self, values: Tensor, bad: Tensor, names: tuple[str, ...]) -> None:
         """Take in the reduced terms of one update."""
-        if self.names != names:
+        if not self.names:
             self.names = names
-            self.sums = torch.zeros_like(values)
-        if not self.updates:
-            self.first_step = step
-            self.good = torch.zeros_like(values)
-        finite = values.isfinite().float()
-        self.good.addcmul_(finite, 1 - self.skip)
-        torch.maximum(self.skip, 1 - finite.min(), out=self.skip)
-        self.sums += values
+            self.history = values.new_zeros(self.rows, len(names))
+        self.history[self.count] = values
         self.count += 1
-        self.updates += 1
+        torch.maximum(self.skip, bad, out=self.skip)
 
-    def bad(self) -> tuple[int, str] | None:
-        """Step and term of the first bad update, if there was one. Waits for the device."""
-        if not self.updates or not bool(self.skip):
+    def bad(self, step: int) -> tuple[int, str] | None:
+        """Step and term of the first bad value since the last log point, now that ``step`` steps are done."""
+        finite = self.history[: self.count].isfinite()
+        if bool(finite.all()):
             return None
-        good = self.good.tolist()
-        least = min(good)
-        if least == self.updates:
-            return None
+        row = int(finite.all(1).int().argmin())
+        first = step - (self.count - 1 - row) // self.repeats
         # The objective is not finite either, but it is a term that names the cause.
-        bad = [name for name, count in zip(self.names, good, strict=True) if count == least]
-        return self.first_step + int(least) // self.repeats, (bad[1:] or bad)[0]
+        bad = [n for n, ok in zip(self.names, finite[row].tolist(), strict=True) if not ok]
+        return first, (bad[1:] or bad)[0]
 
     def read(self) -> dict[str, float]:
         """The mean of every term since the last call, and start again."""
-        values = (self.sums / max(self.count, 1)).tolist()
-        self.sums = torch.zeros_like(self.sums)
+        values = self.history[: self.count].mean(0).tolist()
         self.count = 0
         return dict(zip(self.names[1:], values[1:], strict=True))
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold so that the next log line of a resumed run is the same."""
-        return {f"watch.{self.phase}.sums": self.sums}
+        return {f"watch.{self.phase}": self.history[: self.count]}
 
-    def load(self, tensors: Mapping[str, Tensor], names: Sequence[str], count: int) -> None:
-        """Take back what `state` gave, with the names and the count that the checkpoint describes."""
-        self.names, self.count = tuple(names), count
-        self.sums = tensors[f"watch.{self.phase}.sums"].to(self.skip.device, copy=True)
+    def load(self, tensors: Mapping[str, Tensor], names: Sequence[str]) -> None:
+        """Take back what `state` gave, with the names that the checkpoint describes."""
+        self.names = tuple(names)
+        begun = tensors[f"watch.{self.phase}"]
+        self.history = begun.new_zeros(self.rows, len(names), device=self.skip.device)
+        self.history[: len(begun)] = begun
+        self.count = len(begun)
