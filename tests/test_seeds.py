@@ -9,13 +9,17 @@ from triptych.seeds import derive
 
 @pytest.mark.parametrize("parts", [(0, "order", 3), (123, "noise", "elbo", 7, 0), (5,)])
 def test_a_seed_is_the_hash_of_its_purpose(parts):
-    text = "/".join(map(str, parts)).encode()
+    text = repr(parts).encode()
     whole = int(hashlib.blake2b(text, digest_size=8).hexdigest(), 16)
     assert derive(*parts) == whole // 2
 
 
 def test_the_seeds_of_stored_runs_stay_what_they_are():
-    assert derive(0, "order", 3) == 228_291_028_133_782_092
+    assert derive(0, "order", 3) == 386_106_667_988_085_106
+
+
+def test_a_purpose_is_more_than_its_letters():
+    assert derive(0, "a", "1/2") != derive(0, "a/1", 2)
 
 
 def test_seeds_of_different_purposes_are_different():

@@ -1,10 +1,10 @@
 """Triptych: three ways of learning without labels, side by side.
 
-    import triptych
+    from triptych import experiment
 
-    config = triptych.default_config("vae", "demo")
-    run = triptych.train(config)
-    results = triptych.evaluate(run.path)
+    config = experiment.default_config("vae", "demo")
+    run = experiment.train(config)
+    results = experiment.evaluate(run.path)
 
 Importing the package is cheap: what needs PyTorch is imported when it is first used.
 """
@@ -19,14 +19,7 @@ if TYPE_CHECKING:
     from triptych.data import DataConfig, Dataset, load
     from triptych.errors import TriptychError
     from triptych.evaluate.suite import EvaluateConfig
-    from triptych.experiment import (
-        ExperimentConfig,
-        default_config,
-        evaluate,
-        load_method,
-        resume,
-        train,
-    )
+    from triptych.experiment import ExperimentConfig
     from triptych.report.figures import draw
     from triptych.runs import Result, Run, list_runs
     from triptych.train.settings import TrainConfig
@@ -37,14 +30,7 @@ _HOMES = {
     "triptych.data": ("DataConfig", "Dataset", "load"),
     "triptych.errors": ("TriptychError",),
     "triptych.evaluate.suite": ("EvaluateConfig",),
-    "triptych.experiment": (
-        "ExperimentConfig",
-        "default_config",
-        "evaluate",
-        "load_method",
-        "resume",
-        "train",
-    ),
+    "triptych.experiment": ("ExperimentConfig",),
     "triptych.report.figures": ("draw",),
     "triptych.runs": ("Result", "Run", "list_runs"),
     "triptych.train.settings": ("TrainConfig",),
@@ -68,14 +54,9 @@ __all__ = [
     "Run",
     "TrainConfig",
     "TriptychError",
-    "default_config",
     "draw",
-    "evaluate",
     "list_runs",
     "load",
-    "load_method",
-    "resume",
-    "train",
 ]
 
 

@@ -8,17 +8,14 @@ from triptych.data.find import entry_for, find, get, whereabouts
 from triptych.data.load import load
 from triptych.data.sources import Source
 from triptych.data.spec import DataConfig, Dataset, Images, Values
-from triptych.progress import Progress, bars
 
 __all__ = [
     "DataConfig",
     "Dataset",
     "Entry",
     "Images",
-    "Progress",
     "Source",
     "Values",
-    "bars",
     "catalog",
     "entry_for",
     "find",

@@ -144,7 +144,8 @@ class VAE(Method):
     def _output(self, z: Tensor) -> Tensor:
         """Decoder output N×D for N×latent, or N×K×D for N×K×latent: logits, or means before squashing."""
         out: Tensor = self.decoder(z.flatten(0, -2)).float()
-        return out.view(*z.shape[:-1], -1) + self.config.logit_offset
+        # In place: nothing before it needs these values, and they are most of the work.
+        return out.view(*z.shape[:-1], -1).add_(self.config.logit_offset)
 
     @staticmethod
     def _log_q(q: DiagonalGaussian, noise: Tensor) -> Tensor:

@@ -46,12 +46,10 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
         >>> bernoulli_log_likelihood(torch.tensor([[0.0, -800.0]]), torch.tensor([[1.0, 0.0]]))
         tensor([-0.6931])
     """
-    rows = logits.unsqueeze(-2) if logits.ndim == x.ndim else logits
-    # As a matrix-vector product it is one pass over the logits less. Autocast would round this
-    # sum of hundreds of nats to three digits.
-    with torch.autocast(logits.device.type, enabled=False):
-        linear = torch.matmul(rows, x.unsqueeze(-1))
-    return linear.reshape(logits.shape[:-1]) - F.softplus(logits).sum(-1)
+    if logits.ndim > x.ndim:
+        x = x.unsqueeze(-2)
+    # In place, because the softplus of many decodings is as large as anything here gets.
+    return -F.softplus(logits).addcmul_(x.expand_as(logits), logits, value=-1).sum(-1)
 
 
 def gaussian_log_likelihood(mean: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:

@@ -63,6 +63,21 @@ def fit(
 
     Raises `TriptychError` when a loss is not finite; the last checkpoint is then the last good one.
     """
+    with _interruptible() as interrupted, _flags_kept(method):
+        return _fit(method, stream, config, run, seed, validate, display, resume, interrupted)
+
+
+def _fit(
+    method: Method,
+    stream: Stream,
+    config: TrainConfig,
+    run: Run,
+    seed: int,
+    validate: Callable[[], Mapping[str, float]] | None,
+    display: Display | None,
+    resume: bool,
+    interrupted: Callable[[], bool],
+) -> Literal["done", "interrupted"]:
     device = stream.device
     state = TrainState(method, stream, config.log_every)
     if resume:
@@ -85,62 +100,61 @@ def fit(
     several = len(phases) > 1
 
     method.train()
-    with _interruptible() as interrupted, _flags_kept(method):
+    started = time.perf_counter() - state.seconds
+    for step in range(state.step, total):
+        progress.fill_(step / total)
+        number = step * batches_per_step
+        for phase in phases:
+            optimizer, watch = state.optimizers[phase.name], state.watches[phase.name]
+            if several:
+                _train_only(method, optimizer)
+            for repeat in range(phase.repeats):
+                batch = stream.batch(number)
+                number += 1
+                generator.manual_seed(derive(seed, "noise", phase.name, step, repeat))
+                noise = draw_noise(phase.noise, stream.batch_size, generator)
+                with torch.autocast(device.type, torch.bfloat16, config.dtype == "bf16"):
+                    objective, values, bad, names = losses(phase.name, batch, noise, progress)
+                optimizer.zero_grad()
+                objective.backward()  # type: ignore[no-untyped-call]
+                watch.see(values, bad, names)
+                optimizer.step(step / total)
+        method.after_step()
+
+        state.step = step + 1
+        stop = interrupted()
+        last = state.step == total
+        logs = state.step % config.log_every == 0 or last
+        validates = state.step % validate_every == 0 or last
+        saves = state.step % checkpoint_every == 0 or last or stop
+        if not (logs or validates or saves):
+            continue
+
+        state.seconds = time.perf_counter() - started
+        state.check(run)
+        where = {
+            "step": state.step,
+            "epoch": round(state.step / steps_per_epoch, 4),
+            "seconds": round(state.seconds, 3),
+        }
+        if logs:
+            metrics = state.read()
+            run.log(where | metrics)
+            if display:
+                display(state.step, total, where["epoch"], metrics)
+        if validates and validate is not None:
+            method.eval()
+            found_metrics = dict(validate())
+            method.train()
+            run.log(where | found_metrics)
+            state.select(run, found_metrics)
+            if display:
+                display(state.step, total, where["epoch"], found_metrics)
+        if saves:
+            state.save(run)
         started = time.perf_counter() - state.seconds
-        for step in range(state.step, total):
-            progress.fill_(step / total)
-            number = step * batches_per_step
-            for phase in phases:
-                optimizer, watch = state.optimizers[phase.name], state.watches[phase.name]
-                if several:
-                    _train_only(method, optimizer)
-                for repeat in range(phase.repeats):
-                    batch = stream.batch(number)
-                    number += 1
-                    generator.manual_seed(derive(seed, "noise", phase.name, step, repeat))
-                    noise = draw_noise(phase.noise, stream.batch_size, generator)
-                    with torch.autocast(device.type, torch.bfloat16, config.dtype == "bf16"):
-                        objective, values, bad, names = losses(phase.name, batch, noise, progress)
-                    optimizer.zero_grad()
-                    objective.backward()  # type: ignore[no-untyped-call]
-                    watch.see(values, bad, names)
-                    optimizer.step(step / total)
-            method.after_step()
-
-            state.step = step + 1
-            stop = interrupted()
-            last = state.step == total
-            logs = state.step % config.log_every == 0 or last
-            validates = state.step % validate_every == 0 or last
-            saves = state.step % checkpoint_every == 0 or last or stop
-            if not (logs or validates or saves):
-                continue
-
-            state.seconds = time.perf_counter() - started
-            state.check(run)
-            where = {
-                "step": state.step,
-                "epoch": round(state.step / steps_per_epoch, 4),
-                "seconds": round(state.seconds, 3),
-            }
-            if logs:
-                metrics = state.read()
-                run.log(where | metrics)
-                if display:
-                    display(state.step, total, where["epoch"], metrics)
-            if validates and validate is not None:
-                method.eval()
-                found_metrics = dict(validate())
-                method.train()
-                run.log(where | found_metrics)
-                state.select(run, found_metrics)
-                if display:
-                    display(state.step, total, where["epoch"], found_metrics)
-            if saves:
-                state.save(run)
-            started = time.perf_counter() - state.seconds
-            if stop and not last:
-                return "interrupted"
+        if stop and not last:
+            return "interrupted"
     return "done"
 
 
