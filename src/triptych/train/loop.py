@@ -64,98 +64,84 @@ def fit(
     Raises `TriptychError` when a loss is not finite; the last checkpoint is then the last good one.
     """
     with _interruptible() as interrupted, _flags_kept(method):
-        return _fit(method, stream, config, run, seed, validate, display, resume, interrupted)
+        device = stream.device
+        state = TrainState(method, stream, config.log_every)
+        if resume:
+            state.load(run)
+        phases = method.phases()
+        batches_per_step = sum(phase.repeats for phase in phases)
+        steps_per_epoch = stream.batches_per_epoch / batches_per_step
+        total = config.duration.steps(steps_per_epoch)
+        validate_every = config.validate_every.steps(steps_per_epoch)
+        checkpoint_every = config.checkpoint_every.steps(steps_per_epoch)
 
+        def reduced(
+            phase: str, batch: Batch, noise: Mapping[str, Tensor], progress: Tensor
+        ) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
+            return reduce_losses(method.losses(phase, batch, noise, progress))
 
-def _fit(
-    method: Method,
-    stream: Stream,
-    config: TrainConfig,
-    run: Run,
-    seed: int,
-    validate: Callable[[], Mapping[str, float]] | None,
-    display: Display | None,
-    resume: bool,
-    interrupted: Callable[[], bool],
-) -> Literal["done", "interrupted"]:
-    device = stream.device
-    state = TrainState(method, stream, config.log_every)
-    if resume:
-        state.load(run)
-    phases = method.phases()
-    batches_per_step = sum(phase.repeats for phase in phases)
-    steps_per_epoch = stream.batches_per_epoch / batches_per_step
-    total = config.duration.steps(steps_per_epoch)
-    validate_every = config.validate_every.steps(steps_per_epoch)
-    checkpoint_every = config.checkpoint_every.steps(steps_per_epoch)
+        losses = compiled(reduced, config.compile == "on")
+        generator = torch.Generator(device=device)
+        progress = torch.zeros((), device=device)
+        several = len(phases) > 1
 
-    def reduced(
-        phase: str, batch: Batch, noise: Mapping[str, Tensor], progress: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
-        return reduce_losses(method.losses(phase, batch, noise, progress))
-
-    losses = compiled(reduced, config.compile == "on")
-    generator = torch.Generator(device=device)
-    progress = torch.zeros((), device=device)
-    several = len(phases) > 1
-
-    method.train()
-    started = time.perf_counter() - state.seconds
-    for step in range(state.step, total):
-        progress.fill_(step / total)
-        number = step * batches_per_step
-        for phase in phases:
-            optimizer, watch = state.optimizers[phase.name], state.watches[phase.name]
-            if several:
-                _train_only(method, optimizer)
-            for repeat in range(phase.repeats):
-                batch = stream.batch(number)
-                number += 1
-                generator.manual_seed(derive(seed, "noise", phase.name, step, repeat))
-                noise = draw_noise(phase.noise, stream.batch_size, generator)
-                with torch.autocast(device.type, torch.bfloat16, config.dtype == "bf16"):
-                    objective, values, bad, names = losses(phase.name, batch, noise, progress)
-                optimizer.zero_grad()
-                objective.backward()  # type: ignore[no-untyped-call]
-                watch.see(values, bad, names)
-                optimizer.step(step / total)
-        method.after_step()
-
-        state.step = step + 1
-        stop = interrupted()
-        last = state.step == total
-        logs = state.step % config.log_every == 0 or last
-        validates = state.step % validate_every == 0 or last
-        saves = state.step % checkpoint_every == 0 or last or stop
-        if not (logs or validates or saves):
-            continue
-
-        state.seconds = time.perf_counter() - started
-        state.check(run)
-        where = {
-            "step": state.step,
-            "epoch": round(state.step / steps_per_epoch, 4),
-            "seconds": round(state.seconds, 3),
-        }
-        if logs:
-            metrics = state.read()
-            run.log(where | metrics)
-            if display:
-                display(state.step, total, where["epoch"], metrics)
-        if validates and validate is not None:
-            method.eval()
-            found_metrics = dict(validate())
-            method.train()
-            run.log(where | found_metrics)
-            state.select(run, found_metrics)
-            if display:
-                display(state.step, total, where["epoch"], found_metrics)
-        if saves:
-            state.save(run)
+        method.train()
         started = time.perf_counter() - state.seconds
-        if stop and not last:
-            return "interrupted"
-    return "done"
+        for step in range(state.step, total):
+            progress.fill_(step / total)
+            number = step * batches_per_step
+            for phase in phases:
+                optimizer, watch = state.optimizers[phase.name], state.watches[phase.name]
+                if several:
+                    _train_only(method, optimizer)
+                for repeat in range(phase.repeats):
+                    batch = stream.batch(number)
+                    number += 1
+                    generator.manual_seed(derive(seed, "noise", phase.name, step, repeat))
+                    noise = draw_noise(phase.noise, stream.batch_size, generator)
+                    with torch.autocast(device.type, torch.bfloat16, config.dtype == "bf16"):
+                        objective, values, bad, names = losses(phase.name, batch, noise, progress)
+                    optimizer.zero_grad()
+                    objective.backward()  # type: ignore[no-untyped-call]
+                    watch.see(values, bad, names)
+                    optimizer.step(step / total)
+            method.after_step()
+
+            state.step = step + 1
+            stop = interrupted()
+            last = state.step == total
+            logs = state.step % config.log_every == 0 or last
+            validates = state.step % validate_every == 0 or last
+            saves = state.step % checkpoint_every == 0 or last or stop
+            if not (logs or validates or saves):
+                continue
+
+            state.seconds = time.perf_counter() - started
+            state.check(run)
+            where = {
+                "step": state.step,
+                "epoch": round(state.step / steps_per_epoch, 4),
+                "seconds": round(state.seconds, 3),
+            }
+            if logs:
+                metrics = state.read()
+                run.log(where | metrics)
+                if display:
+                    display(state.step, total, where["epoch"], metrics)
+            if validates and validate is not None:
+                method.eval()
+                found_metrics = dict(validate())
+                method.train()
+                run.log(where | found_metrics)
+                state.select(run, found_metrics)
+                if display:
+                    display(state.step, total, where["epoch"], found_metrics)
+            if saves:
+                state.save(run)
+            started = time.perf_counter() - state.seconds
+            if stop and not last:
+                return "interrupted"
+        return "done"
 
 
 class TrainState:
