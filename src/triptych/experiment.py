@@ -43,6 +43,10 @@ __all__ = [
 ]
 
 
+MANY_STEPS = 10_000
+"""Steps from which compiling, some ten seconds on a CPU, has paid for itself."""
+
+
 @dataclass(frozen=True)
 class ExperimentConfig:
     """One run: everything that is needed to repeat it."""
@@ -123,9 +127,8 @@ def _resolve(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> 
     """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
     train = config.train
     threads = train.threads or _cores()
-    compile = "off" if train.compile == "auto" else train.compile
     method = methods.find(config.method_name).resolve(config.method, spec)
-    train = dataclasses.replace(train, device=_kind(device), threads=threads, compile=compile)
+    train = dataclasses.replace(train, device=_kind(device), threads=threads)
     return dataclasses.replace(config, method=method, train=train)
 
 
@@ -157,6 +160,11 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
         config.data.binarize,
         dataset.fingerprint,
     )
+    if config.train.compile == "auto":
+        per_epoch = stream.batches_per_epoch / sum(phase.repeats for phase in method.phases())
+        pays = device.type == "cpu" and config.train.duration.steps(per_epoch) >= MANY_STEPS
+        train = dataclasses.replace(config.train, compile="on" if pays else "off")
+        config = dataclasses.replace(config, train=train)
     return config, method, stream
 
 
