@@ -52,9 +52,9 @@ def plain_steps(model: PlainVAE, images: Tensor) -> Iterator[float]:
 
 @torch.no_grad()
 def plain_log_likelihood(model: PlainVAE, images: Tensor, samples: int = 200) -> float:
-    """Importance sampling batch by batch: encode, draw K latents, decode them, log-sum-exp."""
+    """Importance sampling in batches of the recipe: encode, draw K latents, decode them, log-sum-exp."""
     found = []
-    for x in images.split(50):
+    for x in images.split(64):
         mean, log_variance = model.encoder(x).chunk(2, dim=1)
         std = torch.exp(0.5 * log_variance)
         z = mean[:, None] + std[:, None] * torch.randn(len(x), samples, mean.shape[1])

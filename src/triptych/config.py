@@ -78,6 +78,19 @@ class OptimizerConfig:
     warmup: float = 0.0
     """Share of the training during which the rate rises linearly from zero."""
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that no optimizer takes."""
+        shares = {"beta": self.betas[0], "second beta": self.betas[1], "momentum": self.momentum}
+        shares["warmup"] = self.warmup
+        for name, value in shares.items():
+            if not 0 <= value < 1:
+                raise TriptychError(f"an optimizer's {name} lies in [0, 1), not {value}")
+        if not 0 < self.lr < inf or not 0 <= self.weight_decay < inf:
+            raise TriptychError(
+                f"an optimizer needs a learning rate above 0 and a weight decay of 0 or more, "
+                f"not {self.lr} and {self.weight_decay}"
+            )
+
 
 def merge(default: T, values: Mapping[str, Any], where: str = "") -> T:
     """``default`` with some fields replaced, checked against their types; nested tables merge.

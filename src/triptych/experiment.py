@@ -116,6 +116,16 @@ def _kind(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
     return {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[device.type]  # type: ignore[return-value]
 
 
+def _anchored(config: ExperimentConfig) -> ExperimentConfig:
+    """The same with absolute paths: a run is resumed and evaluated from any folder."""
+    data = config.data
+    if data.dir is not None:
+        data = dataclasses.replace(data, dir=str(Path(data.dir).expanduser().resolve()))
+    if data_plane.entry_for(data.name) is None:
+        data = dataclasses.replace(data, name=str(Path(data.name).expanduser().resolve()))
+    return dataclasses.replace(config, data=data)
+
+
 def _cores() -> int:
     """The cores that this process may use; not every system can tell them from all there are."""
     if hasattr(os, "sched_getaffinity"):
@@ -133,6 +143,10 @@ def _resolve(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> 
 
 
 def _spec(dataset: Dataset, data: DataConfig) -> DataSpec:
+    if data.binarize != "none" and dataset.values == "binary":
+        raise TriptychError(
+            f"the images of {dataset.title} are black and white already; leave out --binarize"
+        )
     return DataSpec(dataset.shape, dataset.values if data.binarize == "none" else "binary")
 
 
@@ -140,6 +154,7 @@ def _build(config: ExperimentConfig, dataset: Dataset, device: torch.device) -> 
     """The method with its initial weights, on its device."""
     method = methods.find(config.method_name)(config.method, _spec(dataset, config.data))
     initialise(method, config.seed)
+    method.after_initialise()
     return method.to(device)
 
 
@@ -186,7 +201,7 @@ def train(
     Raises `TriptychError` for anything wrong with the input, and for a loss that is not finite.
     """
     dataset = dataset or data_plane.load(config.data)
-    config, method, stream = prepare(config, dataset)
+    config, method, stream = prepare(_anchored(config), dataset)
     title = f"{config.method_name}-{Path(config.data.name).name}"
     if out is None:
         run = Run.create_numbered(root, title, config.tables())
@@ -199,7 +214,7 @@ def train(
 
 def resume(path: Path, *, data_dir: str | None = None, display: Display | None = None) -> Run:
     """Go on with a run that was interrupted, to the same bits as if it never had been."""
-    run, config, dataset, _ = _reopen(path, data_dir)
+    run, config, dataset = _reopen(path, data_dir)
     if run.status() == "done":
         raise TriptychError(f"'{path}' is done already: {run.reason()}")
     config, method, stream = prepare(config, dataset)
@@ -243,13 +258,13 @@ def _fit(
 
 
 def _reopen(
-    path: Path, data_dir: str | None
-) -> tuple[Run, ExperimentConfig, Dataset, torch.device]:
+    path: Path, data_dir: str | None, progress: Progress = silent
+) -> tuple[Run, ExperimentConfig, Dataset]:
     run = Run.open(path)
     config = ExperimentConfig.from_tables(run.config)
     if data_dir is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=data_dir))
-    return run, config, data_plane.load(config.data), _device(config.train.device)
+    return run, config, data_plane.load(config.data, progress=progress)
 
 
 def evaluate(
@@ -261,36 +276,46 @@ def evaluate(
 ) -> dict[str, Result]:
     """Measure a run, write results.json and what pictures are drawn from; returns the results."""
     config = config or EvaluateConfig()
-    run, trained, dataset, device = _reopen(path, data_dir)
+    run, trained, dataset = _reopen(path, data_dir, progress)
     if config.split not in dataset.splits:
         raise unknown("split", config.split, dataset.splits)
     torch.set_num_threads(trained.train.threads)
-    which = config.checkpoint if run.checkpoint(config.checkpoint).exists() else "last"
-    method = _weighted(run, trained, dataset, device, which)
+    device = _device(config.device)
+    method, which = _weighted(run, trained, dataset, device, config.checkpoint)
     subject = Subject(method, dataset, trained.data.binarize, device, which, progress)
     return measure(subject, run, config)
 
 
 def load_method(
-    path: Path, checkpoint_name: Literal["best", "last"] = "best", *, data_dir: str | None = None
+    path: Path,
+    which: Literal["best", "last"] = "best",
+    *,
+    data_dir: str | None = None,
+    device: str = "auto",
 ) -> Method:
-    """A run's trained method in ``eval()`` mode: `encode`, `decode` and what else it can do."""
-    run, trained, dataset, device = _reopen(path, data_dir)
-    return _weighted(run, trained, dataset, device, checkpoint_name)
+    """A run's trained method in ``eval()`` mode: `encode`, `decode` and what else it can do.
+
+    The best weights are the last ones where nothing was validated.
+    """
+    run, trained, dataset = _reopen(path, data_dir)
+    return _weighted(run, trained, dataset, _device(device), which)[0]
 
 
 def _weighted(
     run: Run, config: ExperimentConfig, dataset: Dataset, device: torch.device, which: str
-) -> Method:
+) -> tuple[Method, str]:
+    """The method with the weights of a checkpoint, and which checkpoint that was."""
+    if not run.checkpoint(which).exists():
+        which = "last"
     method = _build(config, dataset, device)
     tensors, about = checkpoint.load(run.checkpoint(which))
     checkpoint.load_weights(method, tensors, run.checkpoint(which))
     if about["data"] != dataset.fingerprint:
         raise TriptychError(
-            f"'{run.path}' was trained on other data than is read now; "
-            "point --data-dir to the data that it began with"
+            f"'{run.path}' was trained on other data than is read now from {config.data.name}; "
+            "its config.toml says where it looked, and --data-dir names another mirror"
         )
-    return method.eval()
+    return method.eval(), which
 
 
 def _environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def bars() -> Iterator[Progress]:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    drawn = Bars(console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    drawn = Bars(console=console, transient=True, disable=not console.is_terminal)
     tasks: dict[str, TaskID] = {}
 
     def progress(what: str, done: int, total: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -116,7 +115,7 @@ class Run:
         from filelock import FileLock, Timeout
 
         try:
-            with FileLock(self.path / ".lock", timeout=0):
+            with FileLock(self.path / ".lock", timeout=1):
                 yield
         except Timeout:
             raise TriptychError(f"another process is training '{self.path}' just now") from None
@@ -126,10 +125,12 @@ class Run:
         for name, status in (("DONE", "done"), ("FAILED", "failed")):
             if (self.path / name).exists():
                 return status  # type: ignore[return-value]
+        if not (self.path / ".lock").exists():
+            return "interrupted"
         try:
             with self.lock():
                 return "interrupted"
-        except TriptychError:
+        except (TriptychError, PermissionError):
             return "running"
 
     def reason(self) -> str:
@@ -144,8 +145,8 @@ class Run:
         self.write(status, reason + "\n")
 
     def reopen(self) -> None:
-        """Forget how the run ended: it goes on."""
-        for name in ("DONE", "FAILED"):
+        """Forget how the run ended and what was measured then: it goes on."""
+        for name in ("DONE", "FAILED", "results.json"):
             (self.path / name).unlink(missing_ok=True)
 
     def log(self, entry: Mapping[str, Any]) -> None:
@@ -159,7 +160,10 @@ class Run:
         if not path.exists():
             return []
         lines = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        try:
+            return [json.loads(line) for line in lines[:-1] if line]
+        except ValueError as error:
+            raise TriptychError(f"'{path}' is damaged: {error}") from None
 
     def curve(self, name: str) -> tuple[list[float], list[float]]:
         """Epochs and values of one logged metric."""
@@ -203,10 +207,6 @@ class Run:
             return None
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
-
-    def remove(self) -> None:
-        """Delete the folder and everything in it."""
-        shutil.rmtree(self.path)
 
 
 def _slug(title: str) -> str:

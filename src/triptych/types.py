@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -152,6 +152,9 @@ class Method(nn.Module, ABC):
         ``progress`` is the share of the training done, a scalar tensor in [0, 1).
         """
 
+    def after_initialise(self) -> None:
+        """Called once every parameter has its own initial value: for those that depend on others."""
+
     def after_step(self) -> None:
         """Called when all phases of a step are done: the place for a moving average."""
 
@@ -168,10 +171,6 @@ class DiagonalGaussian(NamedTuple):
         if noise.ndim == mean.ndim + 1:
             mean, std = mean.unsqueeze(1), std.unsqueeze(1)
         return torch.addcmul(mean, std, noise)
-
-    def float(self) -> Self:
-        """The same in single precision, whatever autocast made of it."""
-        return type(self)(self.mean.float(), self.log_variance.float())
 
 
 @runtime_checkable

@@ -111,7 +111,7 @@ def test_own_colour_images_in_class_folders(here: Path, capsys: pytest.CaptureFi
 
 
 def test_ctrl_c_saves_and_resume_finishes(here: Path):
-    words = ["train", "vae", "--epochs", "400", "--out", "run", *TINY]
+    words = ["train", "vae", "--epochs", "400", "--compile", "off", "--out", "run", *TINY]
     going = subprocess.Popen(
         [sys.executable, "-m", "triptych.cli", *words],
         cwd=here,
@@ -196,3 +196,69 @@ def test_data_list_info_and_get(here: Path, capsys: pytest.CaptureFixture[str]):
     for fact in ("3,500 train, 500 valid, 1,000 test", "1×28×28", "grey"):
         assert fact in said
     assert main(["data", "get", "mnist-5k"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--method.optimizer.lr", "-1"], "learning rate"),
+        (["--method.optimizer.lr", "nan"], "learning rate"),
+        (["--method.optimizer.betas", "2", "3"], "[0, 1)"),
+        (["--method.optimizer.momentum", "-1"], "momentum"),
+        (["--method.latent", "0"], "--method.latent"),
+        (["--method.hidden", "-3"], "--method.hidden"),
+        (["--method.width", "0"], "--method.width"),
+        (["--method.kl-warmup", "2"], "--method.kl-warmup"),
+        (["--epochs", "2", "--steps", "1"], "one length"),
+        (["--log-every", "0"], "--log-every"),
+    ],
+)
+def test_a_number_that_means_nothing_is_one_sentence(
+    here: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+):
+    assert said in refused(capsys, "train", "vae", *words)
+    assert list(here.iterdir()) == []
+
+
+def black_and_white(here: Path, count: int = 60) -> str:
+    draw = np.random.default_rng(1)
+    np.save(here / "bw.npy", 255 * draw.integers(0, 2, (count, 8, 8), dtype=np.uint8))
+    return "bw.npy"
+
+
+def test_what_is_binary_cannot_be_binarized_again(here: Path, capsys: pytest.CaptureFixture[str]):
+    name = black_and_white(here)
+    said = refused(capsys, "train", "vae", "--data", name, "--binarize", "dynamic")
+    assert "black and white already" in said
+
+
+def test_a_run_is_evaluated_and_found_from_another_folder(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """The path of own data was relative when the run began."""
+    name = black_and_white(here)
+    tiny = ["--batch-size", "8", "--method.hidden", "8", "--method.latent", "2"]
+    assert main(["train", "vae", "--data", name, "--steps", "2", "--out", "run", *tiny]) == 0
+    (here / "else").mkdir()
+    monkeypatch.chdir(here / "else")
+    assert main(["evaluate", str(here / "run"), "--samples", "3"]) == 0
+    found = json.loads((here / "run/results.json").read_text())
+    protocol = found["test/log_likelihood"]["protocol"]
+    assert protocol["likelihood"] == "Bernoulli"
+    assert protocol["binarization"] == "static"
+    assert protocol["K"] == 3
+    assert len(protocol["fingerprint"]) == 16
+    np.save(here / "bw.npy", np.zeros((60, 8, 8), dtype=np.uint8))
+    capsys.readouterr()
+    assert "other data" in refused(capsys, "evaluate", str(here / "run"))
+
+
+def test_a_damaged_run_does_not_hide_the_others(here: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("a", "b"):
+        (here / name).mkdir()
+    (here / "a/config.toml").write_text("[[[")
+    (here / "b/config.toml").write_text("seed = 0")
+    assert main(["runs", "--root", "."]) == 0
+    said = capsys.readouterr().out
+    assert "damaged" in said
+    assert "interrupted" in said

@@ -140,9 +140,9 @@ def test_the_exact_posterior_gives_the_likelihood_from_any_number_of_samples(sam
     assert (found.sums.bound() - log_p(exact)).abs().max() < 1e-10
     assert (found.curve - log_p(exact)[:, None]).abs().max() < 1e-10
     assert found.blocks[0] == 1
-    assert found.blocks[-1] == samples
+    assert found.blocks[-1] == {300: 400}.get(samples, samples), "whole blocks of 200"
     ess = found.sums.effective_sample_size()
-    torch.testing.assert_close(ess, torch.full_like(ess, found.headline))
+    torch.testing.assert_close(ess, torch.full_like(ess, min(samples, 200)))
 
 
 def test_a_worse_proposal_lands_below_by_its_predicted_bias():
@@ -198,7 +198,7 @@ def test_the_measured_elbo_is_the_likelihood_minus_the_divergence_from_the_poste
 def test_the_first_200_of_1000_samples_are_the_200_of_a_shorter_run():
     worse = subject(shift=0.5, widen=1.3)
     long, short = (likelihood.importance_estimate(worse, "test", k) for k in (1000, 200))
-    assert long.headline == short.headline == 200
+    assert long.sums.count == short.sums.count == 200
     assert torch.equal(long.sums.bound(), short.sums.bound())
     assert torch.equal(long.sums.effective_sample_size(), short.sums.effective_sample_size())
     assert not torch.equal(long.curve[:, 0], short.curve[:, 0]), "the curve uses all of them"
@@ -270,7 +270,7 @@ def test_results_describe_their_sampler():
     assert curve["value"] == pytest.approx(estimate.curve.mean(0).tolist())
     spread = (estimate.curve.std(0) / math.sqrt(len(estimate.curve))).tolist()
     assert curve["stderr"] == pytest.approx(spread)
-    assert "K=200" in found["test/log_likelihood"].protocol["estimator"]
+    assert found["test/log_likelihood"].protocol["K"] == 200
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_results_describe_their_sampler():
 )
 def test_bf16_is_used_only_where_it_is_within_a_fiftieth_of_a_nat(error: float, used: str):
     planted = subject(bf16_error=error)
-    assert likelihood.bf16_error(planted, "test") == pytest.approx(error, abs=1e-9)
+    assert likelihood.bf16_error(planted, "test") == pytest.approx((error, 0), abs=1e-9)
     found = likelihood.log_likelihood(planted, "test", 200, torch.bfloat16)["test/log_likelihood"]
     expected = float(log_p(planted).mean()) + (error if used == "bf16" else 0)
     assert found.value == pytest.approx(expected, abs=1e-9)
@@ -313,8 +313,8 @@ def test_a_split_of_one_image_has_no_standard_error_and_says_so():
     json.dumps({k: dataclasses.asdict(v) for k, v in found.items()}, allow_nan=False)
 
 
-@pytest.mark.parametrize("samples", [0, -3, 1009])
-def test_a_number_of_samples_that_cannot_be_cut_is_refused(samples: int):
+@pytest.mark.parametrize("samples", [0, -3])
+def test_a_number_of_samples_that_is_none_is_refused(samples: int):
     with pytest.raises(TriptychError, match=str(samples)):
         likelihood.importance_estimate(subject(), "test", samples)
 

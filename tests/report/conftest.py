@@ -44,7 +44,8 @@ class Plant:
         self.draw = np.random.default_rng(0)
         self.protocol = {
             **{"data": "statically binarized MNIST", "split": "test", "checkpoint": "best"},
-            "estimator": "importance sampling, q(z|x) as proposal, K=200",
+            "estimator": "importance sampling, q(z|x) as proposal",
+            "K": 200,
         }
 
     def log(self, side: str, epochs: list[float], elbo: list[float]) -> None:

@@ -51,6 +51,7 @@ def test_compiled_losses_are_those_of_the_plain_ones(tmp_path: Path):
     assert elbos(tmp_path / "compiled") == pytest.approx(elbos(tmp_path / "eager"), rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it loads its compiler
 def test_a_fault_of_the_function_itself_is_raised():
     def broken(x: torch.Tensor) -> torch.Tensor:
         raise KeyError("mine")

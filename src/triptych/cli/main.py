@@ -42,13 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"triptych: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\ntriptych: stopped", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # The reader of a pipe went away (`triptych runs | head`): no fault of anybody's.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if debug:
+            raise
+        print(f"triptych: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ntriptych: stopped", file=sys.stderr)
+        return 130
 
 
 def _dispatch(words: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from triptych.cli.options import parse
+from triptych.errors import TriptychError
 from triptych.runs import list_runs
 
 
@@ -26,13 +27,16 @@ def run(words: list[str]) -> int:
     table = Table("run", "data", "ended", "step", "headline", box=None, header_style="bold")
     found = list_runs([root])
     for each in found:
-        metrics = each.metrics()
-        table.add_row(
-            each.path.name,
-            str(each.config.get("data", {}).get("name", "")),
-            each.status(),
-            str(metrics[-1]["step"]) if metrics else "0",
-            headline(each),
-        )
+        try:
+            metrics = each.metrics()
+            table.add_row(
+                each.path.name,
+                str(each.config.get("data", {}).get("name", "")),
+                each.status(),
+                str(metrics[-1]["step"]) if metrics else "0",
+                headline(each),
+            )
+        except TriptychError as error:
+            table.add_row(each.path.name, "", "damaged", "", str(error))
     Console().print(table if found else f"there are no runs in '{root}'; see triptych train --help")
     return 0

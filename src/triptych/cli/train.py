@@ -124,6 +124,8 @@ def _options(config: ExperimentConfig) -> Any:
 def _with_units(words: list[str]) -> list[str]:
     """``--epochs 3`` and ``--steps 500`` as the durations that they are."""
     words = list(words)
+    if sum(w.split("=")[0] in (*SHORTHANDS, "--duration") for w in words) > 1:
+        raise TriptychError("give one length: --epochs, --steps or --duration")
     for option in SHORTHANDS:
         amount = take(words, option)
         if amount is not None:

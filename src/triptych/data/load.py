@@ -43,6 +43,10 @@ def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
     except OSError as why:
         where = f"{why.filename}: " if why.filename else ""
         raise TriptychError(f"cannot read or write the data ({where}{why.strerror})") from why
+    if config.holdout is not None and "valid" in stored.splits:
+        raise TriptychError(
+            "--holdout makes a validation split and this data has one; leave it out"
+        )
     if entry is not None:
         _check_counts(entry, source, stored)
         return _named(entry, config, stored)

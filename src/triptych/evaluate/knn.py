@@ -56,8 +56,7 @@ def features(subject: Subject, split: str) -> Tensor:
 def knn(subject: Subject, split: str, k: int = 200, temperature: float = 0.1) -> dict[str, Result]:
     """``<split>/knn_top1`` with the training split as the bank, and the same on raw pixels as a floor.
 
-    The untrained network and raw pixels already do well above chance, so a
-    figure without that line says little.
+    Raw pixels already do well above chance, so a figure without that line says little.
     """
     train, test = subject.dataset.splits["train"], subject.dataset.splits[split]
     assert train.labels is not None and test.labels is not None
@@ -65,7 +64,7 @@ def knn(subject: Subject, split: str, k: int = 200, temperature: float = 0.1) ->
     truth = torch.from_numpy(test.labels).to(subject.device)
 
     def accuracy(bank: Tensor, queries: Tensor, what: str) -> Result:
-        right = (knn_predict(bank, labels, queries, k, temperature) == truth).double()
+        right = (knn_predict(bank, labels, queries, k, temperature) == truth).cpu().double()
         share = float(right.mean())
         return Result(
             share,

@@ -22,8 +22,8 @@ def _posteriors(subject: Subject, split: str) -> tuple[Tensor, Tensor]:
     with torch.inference_mode():
         found = [method.posterior(x) for _, x in subject.blocks(split)]
     return (
-        torch.cat([q.mean for q in found]).double(),
-        torch.cat([q.log_variance for q in found]).double(),
+        torch.cat([q.mean for q in found]).cpu().double(),
+        torch.cat([q.log_variance for q in found]).cpu().double(),
     )
 
 

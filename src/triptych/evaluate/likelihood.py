@@ -86,25 +86,13 @@ def elbo(subject: Subject, split: str) -> dict[str, Result]:
 class ImportanceEstimate:
     """What K importance samples say of N images: all tensors have one value an image.
 
-    ``sums`` are over the first ``headline`` samples; ``curve`` has, for each of
+    ``sums`` are over the first samples, 200 of them if there are so many; ``curve`` has, for each of
     ``blocks``, the bound L_k from all K samples in blocks of k.
     """
 
-    headline: int
     blocks: tuple[int, ...]
     sums: WeightSums
     curve: Tensor
-
-
-def _chunk(samples: int, blocks: tuple[int, ...]) -> int:
-    """How many samples of each image are decoded at once."""
-    chunk = max(k for k in blocks if k <= HEADLINE)
-    if chunk == 1 and samples > 1:
-        if samples > 1000:
-            near = max(1, round(samples / HEADLINE)) * HEADLINE
-            raise TriptychError(f"{samples} samples cannot be cut into blocks; take {near}")
-        return samples
-    return chunk
 
 
 def _log_weights(
@@ -143,6 +131,9 @@ def importance_estimate(
 ) -> ImportanceEstimate:
     """Run the importance sampler over a split, in memory that does not grow with ``samples``.
 
+    Above 200 the number of samples is rounded up to whole blocks of 200, so that
+    the first 200 are the headline's whatever it is.
+
     ``dtype`` is the precision of the decoder's matrix products; weights are
     summed in fp32 logarithms whatever it is.
     """
@@ -150,9 +141,8 @@ def importance_estimate(
     assert isinstance(method, HasLikelihood)
     if samples < 1:
         raise TriptychError(f"--samples {samples} is too few; give 1 or more")
-    blocks = nested_blocks(samples)
-    headline = HEADLINE if HEADLINE in blocks else samples
-    chunk = _chunk(samples, blocks)
+    chunk = min(samples, HEADLINE)
+    blocks = nested_blocks(math.ceil(samples / chunk) * chunk)
     heads: list[WeightSums] = []
     curves: list[Tensor] = []
 
@@ -163,11 +153,9 @@ def importance_estimate(
             q = method.posterior(x)
             weights = _log_weights(subject, x, q, chunk, (split, number))
             with _precision(subject, dtype):
-                for log_w in islice(weights, samples // chunk):
+                for log_w in islice(weights, blocks[-1] // chunk):
                     bounds.add(log_w)
-                    sums = WeightSums.of(log_w)
-                    if head is None or head.count < headline:
-                        head = sums if head is None else head.add(sums)
+                    head = head or WeightSums.of(log_w)
             assert head is not None
             return head, bounds.curve().cpu()
 
@@ -178,14 +166,14 @@ def importance_estimate(
     sums = WeightSums(
         torch.cat([h.log_sum for h in heads]).cpu(),
         torch.cat([h.log_sum_squares for h in heads]).cpu(),
-        headline,
+        chunk,
     )
-    return ImportanceEstimate(headline, blocks, sums, torch.cat(curves))
+    return ImportanceEstimate(blocks, sums, torch.cat(curves))
 
 
-def bf16_error(subject: Subject, split: str, images: int = 64) -> float:
-    """How far bf16 moves the mean log-likelihood of some images, on the same noise; nats, signed."""
-    method, means = subject.method, []
+def bf16_error(subject: Subject, split: str, images: int = 64) -> tuple[float, float]:
+    """How far bf16 moves the log-likelihood of some images on the same noise: mean and standard error, nats."""
+    method, found = subject.method, []
     assert isinstance(method, HasLikelihood)
     with torch.inference_mode():
         x = subject.examples(split, images)
@@ -193,8 +181,9 @@ def bf16_error(subject: Subject, split: str, images: int = 64) -> float:
         for dtype in (torch.bfloat16, torch.float32):
             with _precision(subject, dtype):
                 log_w = next(_log_weights(subject, x, q, HEADLINE, ("check",)))
-            means.append(float(WeightSums.of(log_w).bound().double().mean()))
-    return means[0] - means[1]
+            found.append(WeightSums.of(log_w).bound())
+    mean, stderr = _mean((found[0] - found[1]).cpu())
+    return mean, stderr or 0.0
 
 
 def log_likelihood(
@@ -202,56 +191,55 @@ def log_likelihood(
 ) -> dict[str, Result]:
     """``<split>/log_likelihood`` with effective sample size, bias and the curve over K.
 
-    In bf16 the first images are computed in both precisions, and fp32 is used
-    after all where they differ by more than 0.02 nat.
+    In bf16 some images are computed in both precisions, and fp32 is used after all
+    unless their mean difference, with two standard errors, is within 0.02 nat.
     """
     method = subject.method
     assert isinstance(method, HasLikelihood)
     note = ""
     if dtype == torch.bfloat16:
-        error = bf16_error(subject, split)
-        if abs(error) > BF16_TOLERANCE:
+        error, uncertain = bf16_error(subject, split)
+        if abs(error) + 2 * uncertain > BF16_TOLERANCE:
             dtype = torch.float32
-        note = f"bf16 differs from fp32 by {error:+.4f} nat on 64 images" + (
+        note = f"bf16 differs from fp32 by {error:+.4f} ± {uncertain:.4f} nat on 64 images" + (
             "; fp32 was used" if dtype == torch.float32 else ""
         )
     found = importance_estimate(subject, split, samples, dtype)
 
-    def protocol(k: str, unit: str) -> dict[str, str | int | float]:
+    def protocol(k: int | str, unit: str) -> dict[str, str | int | float]:
         return subject.protocol(
             split,
             likelihood=method.likelihood,
-            estimator=f"importance sampling, q(z|x) as proposal, {k}",
+            estimator="importance sampling, q(z|x) as proposal",
+            K=k,
             unit=unit,
         )
 
     value, stderr = _mean(found.sums.bound())
     note = ", ".join(filter(None, [note, ONE_IMAGE if stderr is None else ""]))
-    n, k = len(found.curve), found.headline
+    n, k = len(found.curve), found.sums.count
     per_dimension = 1 / (method.spec.dimensions * math.log(2))
     ess = found.sums.effective_sample_size().double()
     median, low = (float(ess.quantile(q)) for q in (0.5, 0.05))
     curve = [_mean(found.curve[:, i]) for i in range(len(found.blocks))]
     no_error = "a description of the sampler, not an estimate"
     return {
-        f"{split}/log_likelihood": Result(
-            value, stderr, n, protocol(f"K={k}", "nats an image"), note
-        ),
+        f"{split}/log_likelihood": Result(value, stderr, n, protocol(k, "nats an image"), note),
         f"{split}/bits_per_dimension": Result(
             -value * per_dimension,
             stderr and stderr * per_dimension,
             n,
-            protocol(f"K={k}", "bits"),
+            protocol(k, "bits"),
             note,
         ),
         f"{split}/effective_sample_size": Result(
-            {"median": median, "5% quantile": low}, None, n, protocol(f"K={k}", "samples"), no_error
+            {"median": median, "5% quantile": low}, None, n, protocol(k, "samples"), no_error
         ),
         f"{split}/importance_bias": Result(
             float(found.sums.bias().double().mean()),
             None,
             n,
-            protocol(f"K={k}", "nats an image"),
+            protocol(k, "nats an image"),
             "estimate by the delta method of how far log_likelihood lies below log p(x); far too small where the effective sample size is a few",
         ),
         f"{split}/log_likelihood_curve": Result(
@@ -262,7 +250,7 @@ def log_likelihood(
             },
             None,
             n,
-            protocol(f"blocks of k from {samples} samples", "nats an image"),
+            protocol(f"blocks of k from {found.blocks[-1]} samples", "nats an image"),
             "a standard error for each k is in the value",
         ),
     }

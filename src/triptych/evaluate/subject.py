@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from triptych.data.spec import Binarize, Dataset
-from triptych.data.stream import as_floats, place
+from triptych.data.stream import as_floats
 from triptych.errors import unknown
 from triptych.progress import Progress, silent
 from triptych.seeds import derive
@@ -91,7 +91,7 @@ class Subject:
         """``count`` images evenly spread over a split (which may be sorted by class)."""
         images = self.dataset.splits[split]
         index = torch.linspace(0, len(images) - 1, min(count, len(images))).round().long()
-        pixels = place(images, self.device)[index].to(self.device)
+        pixels = torch.from_numpy(images.pixels[index.numpy()]).to(self.device)
         draw = generator(torch.device("cpu"), "examples", split)
         return as_floats(pixels, self.binarize, draw)
 
@@ -100,6 +100,7 @@ class Subject:
         binarization = "static" if self.dataset.values == "binary" else "none"
         return {
             "data": self.dataset.title,
+            "fingerprint": self.dataset.fingerprint,
             "split": split,
             "images": "x".join(map(str, self.dataset.shape)),
             "binarization": binarization if self.binarize == "none" else self.binarize,

@@ -25,12 +25,15 @@ PICTURES = 64
 class EvaluateConfig:
     """How an evaluation is done."""
 
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; it need not be where the run was trained."""
+
     split: str = "test"
     """The split that the headline figures are measured on."""
     checkpoint: Literal["best", "last"] = "best"
     """The weights: those of the best validation, or the last."""
     samples: int = 1000
-    """Importance samples an image; the headline figure uses the first 200 of them."""
+    """Importance samples an image; the headline figure uses the first 200, the K-curve all."""
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of matrix products in importance sampling; `auto` is bf16 where the hardware has it."""
 
@@ -56,7 +59,8 @@ def evaluate(subject: Subject, run: Run, config: EvaluateConfig) -> dict[str, Re
         )
         found |= latent.active_units(subject, split)
     labelled = all(splits[name].labels is not None for name in ("train", split))
-    if isinstance(method, Encodes) and labelled:
+    # A training image would find itself in the bank.
+    if isinstance(method, Encodes) and labelled and split != "train":
         found |= knn.knn(subject, split)
     _keep_pictures(subject, run, split)
     run.record(found)
@@ -94,7 +98,7 @@ def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
 def _dtype(wanted: str, device: torch.device) -> torch.dtype:
     if wanted == "auto":
         fast = device.type == "cuda" or (
-            device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+            device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
         )
         return torch.bfloat16 if fast else torch.float32
     return torch.bfloat16 if wanted == "bf16" else torch.float32

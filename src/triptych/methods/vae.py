@@ -60,6 +60,18 @@ class VAEConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How encoder and decoder learn."""
 
+    def __post_init__(self) -> None:
+        """Refuse sizes that are none."""
+        for name, value in (
+            ("latent", self.latent),
+            ("width", self.width),
+            *(("hidden", h) for h in self.hidden),
+        ):
+            if value < 1:
+                raise TriptychError(f"--method.{name} {value} is too small; give 1 or more")
+        if not 0 <= self.kl_warmup <= 1:
+            raise TriptychError(f"--method.kl-warmup {self.kl_warmup} is no share of the training")
+
 
 class VAE(Method):
     """A Gaussian encoder q(z|x), a prior N(0, I) and a decoder p(x|z), trained on the ELBO.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,10 +67,9 @@ def _bounds(axes: Axes, curve: Mapping[str, list[float]]) -> None:
 
 
 def _headline(axes: Axes, result: Mapping[str, Any] | None) -> None:
-    samples = result and re.search(r"K=(\d+)", str(result["protocol"].get("estimator")))
-    if not result or not samples:
+    if not result or "K" not in result["protocol"]:
         return
-    k, value = int(samples[1]), result["value"]
+    k, value = int(result["protocol"]["K"]), result["value"]
     axes.plot(
         [k],
         [value],

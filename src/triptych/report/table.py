@@ -12,7 +12,7 @@ __all__ = ["headline", "result_lines"]
 HEADLINES = ("test/log_likelihood", "test/elbo", "valid/elbo", "test/knn_top1")
 """In this order, the first that a run has is what the table of runs shows."""
 
-SAID = ("unit", "estimator", "features")
+SAID = ("unit", "estimator", "K", "features")
 """The fields of a protocol that a line of the terminal has room for; results.json has all."""
 
 
@@ -30,13 +30,13 @@ def result_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if protocols
         else {}
     )
-    lines = [", ".join(f"{k} {v}" for k, v in shared.items())]
+    lines = [", ".join(f"{k} {v}" for k, v in shared.items() if k != "fingerprint")]
     width = max((len(name) for name in results), default=0)
     for name, result in results.items():
         value = _value(result)
         if value:
             kept = {k: v for k, v in result["protocol"].items() if k in SAID}
-            said = ", ".join(str(v) for v in kept.values())
+            said = ", ".join(f"K={v}" if k == "K" else str(v) for k, v in kept.items())
             lines.append(f"{name:<{width}}  {value:<20}  n={result['n']:<6}  {said}")
     return lines
 

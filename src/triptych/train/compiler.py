@@ -14,28 +14,28 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F, wanted: bool) -> F:
-    """``function`` compiled at its first call, or as it is where the compiler does not work.
+    """``function`` compiled at its first call for each first argument, or as it is where that fails.
 
     On a CPU the compiler needs a C++ compiler on the machine. Where there is
     none, that is said once and the training goes on without.
     """
     if not wanted:
         return function
-    chosen: list[Callable[..., Any]] = []
+    chosen: dict[Any, Callable[..., Any]] = {}
 
     def call(*arguments: Any) -> Any:
-        if chosen:
-            return chosen[0](*arguments)
+        if arguments[0] in chosen:
+            return chosen[arguments[0]](*arguments)
         candidate = torch.compile(function, dynamic=False)
         try:
             result = candidate(*arguments)
         # Whatever the compiler fails with: a fault of the function itself is raised again below.
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             warnings.warn(f"not compiled, going on without: {reason}", stacklevel=2)
             candidate = function
             result = function(*arguments)
-        chosen.append(candidate)
+        chosen[arguments[0]] = candidate
         return result
 
     return call  # type: ignore[return-value]

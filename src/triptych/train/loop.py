@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -84,6 +85,8 @@ def fit(
         generator = torch.Generator(device=device)
         progress = torch.zeros((), device=device)
         several = len(phases) > 1
+        if not several:
+            _train_only(method, state.optimizers[phases[0].name])
 
         method.train()
         started = time.perf_counter() - state.seconds
@@ -116,8 +119,9 @@ def fit(
             if not (logs or validates or saves):
                 continue
 
-            state.seconds = time.perf_counter() - started
+            # Checking waits for the device, so that its work is in the time.
             state.check(run)
+            state.seconds = time.perf_counter() - started
             where = {
                 "step": state.step,
                 "epoch": round(state.step / steps_per_epoch, 4),
@@ -191,7 +195,7 @@ class TrainState:
         if selection is None or selection.metric not in metrics:
             return
         value = metrics[selection.metric]
-        if selection.improves(value, self.best):
+        if math.isfinite(value) and selection.improves(value, self.best):
             self.best = value
             about = {
                 "step": self.step,
