@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from triptych.cli.options import take
+from triptych.config import merge
 from triptych.data import DataConfig, catalog, get, load, whereabouts
 from triptych.errors import TriptychError, unknown
 from triptych.progress import bars
 
 USAGE = """usage: triptych data list [--data-dir DIR]
-       triptych data info NAME|PATH [--data-dir DIR] [--image-size N]
+       triptych data info NAME|PATH [--data-dir DIR] [--image-size N] [--colour grey|rgb]
        triptych data get NAME [--dir DIR]
 
 list  the named data sets, and which are at hand
@@ -62,7 +63,12 @@ def _info(words: list[str]) -> None:
     folder, size = take(words, "--data-dir"), take(words, "--image-size")
     if size is not None and not size.isdigit():
         raise TriptychError(f"--image-size takes a number of pixels, not '{size}'")
-    config = DataConfig(_one(words, "info"), folder, int(size) if size else None)
+    colour = take(words, "--colour") or "auto"
+    if colour not in ("auto", "grey", "rgb"):
+        raise unknown("colour", colour, ("auto", "grey", "rgb"))
+    name = _one(words, "info")
+    given = {"image_size": int(size) if size else None, "colour": colour}
+    config = merge(DataConfig(name, folder), given)
     with bars() as progress:
         dataset = load(config, progress=progress)
     sizes = ", ".join(f"{len(images):,} {name}" for name, images in dataset.splits.items())

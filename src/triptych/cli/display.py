@@ -48,7 +48,7 @@ def training_display(gauge: str) -> Iterator[Display]:
             if value is not None:
                 latest[part] = f"{word} {value:.2f}"
         bar.update(task, completed=step, total=total, latest=", ".join(latest.values()) or gauge)
-        values = [f"{k} {v:.4g}" for k, v in metrics.items() if not k.startswith("train/")]
+        values = [f"{k} {v:.2f}" for k, v in metrics.items() if not k.startswith("train/")]
         if values and not console.is_terminal:
             print(f"epoch {epoch:g}: {', '.join(values)}", file=sys.stderr, flush=True)
 

@@ -12,7 +12,7 @@ from triptych.errors import TriptychError, unknown
 __all__ = ["main"]
 
 VERBS = {
-    "demo": "train, measure and draw on the embedded digits: the whole tour in a few minutes",
+    "demo": "train, measure and draw on the embedded digits: the whole tour in about a minute",
     "train": "train a method into a run folder, or go on with one",
     "evaluate": "measure a run and draw its figures",
     "runs": "list runs, how they ended and their headline numbers",
