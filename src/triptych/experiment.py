@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
@@ -29,7 +29,7 @@ from triptych.nets.initialise import initialise
 from triptych.progress import Progress, silent
 from triptych.runs import Result, Run
 from triptych.train.loop import Display, fit
-from triptych.train.settings import TrainConfig
+from triptych.train.settings import DeviceName, TrainConfig
 from triptych.types import DataSpec, Method
 
 __all__ = [
@@ -112,10 +112,6 @@ def _device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def _kind(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
-    return {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[device.type]  # type: ignore[return-value]
-
-
 def _anchored(config: ExperimentConfig) -> ExperimentConfig:
     """The same with absolute paths: a run is resumed and evaluated from any folder."""
     data = config.data
@@ -138,7 +134,7 @@ def _resolve(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> 
     train = config.train
     threads = train.threads or _cores()
     method = methods.find(config.method_name).resolve(config.method, spec)
-    train = dataclasses.replace(train, device=_kind(device), threads=threads)
+    train = dataclasses.replace(train, device=cast(DeviceName, device.type), threads=threads)
     return dataclasses.replace(config, method=method, train=train)
 
 

@@ -37,23 +37,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _one_line  # type: ignore[assignment]
     try:
         return _dispatch(words)
-    except TriptychError as error:
-        if debug:
-            raise
-        print(f"triptych: {error}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         # The reader of a pipe went away (`triptych runs | head`): no fault of anybody's.
         sys.stderr.close()
         return 0
-    except OSError as error:
+    except (TriptychError, OSError) as error:
         if debug:
             raise
-        print(f"triptych: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        print(f"triptych: {_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ntriptych: stopped", file=sys.stderr)
         return 130
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or ''}"
+    return str(error)
 
 
 def _dispatch(words: list[str]) -> int:

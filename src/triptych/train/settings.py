@@ -8,7 +8,9 @@ from typing import Literal
 from triptych.config import Duration
 from triptych.errors import TriptychError
 
-__all__ = ["TrainConfig"]
+__all__ = ["DeviceName", "TrainConfig"]
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class TrainConfig:
     """How long to train; `--epochs 3` and `--steps 500` say the same shorter."""
     batch_size: int = 64
     """Images in a batch; the last partial batch of an epoch is left out."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: DeviceName = "auto"
     """Where to compute; `auto` takes a GPU if there is one."""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Precision of the networks' matrix products; losses and weights are always fp32."""
