@@ -25,12 +25,14 @@ __all__ = [
     "DiagonalGaussian",
     "Encodes",
     "Group",
+    "HasCritic",
     "HasLikelihood",
     "Losses",
     "Method",
     "Noise",
     "Phase",
     "Reconstructs",
+    "Samples",
     "Selection",
 ]
 
@@ -181,6 +183,29 @@ class Decodes(Protocol):
 
     def decode(self, z: Tensor) -> Tensor:
         """N×latent → N×C×H×W in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Draws images: statistics of what a model makes rest on these."""
+
+    latent: int
+
+    def sample(self, z: Tensor) -> Tensor:
+        """N×latent from N(0, I) → N×C×H×W in [0, 1], as the model's own distribution has them."""
+        ...
+
+
+@runtime_checkable
+class HasCritic(Protocol):
+    """Scores images with a function that was trained to be 1-Lipschitz."""
+
+    critic: nn.Module
+    """N×C×H×W, scaled → N scores."""
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Images in [0, 1] in the units that the critic sees and its Lipschitz constant refers to."""
         ...
 
 
