@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from triptych.data import DataConfig, load
 from triptych.data.spec import Dataset, Images
 
 
@@ -58,3 +59,9 @@ def planted() -> Callable[..., Dataset]:
         return Dataset("planted", "Planted", splits, ("a", "b", "c"), values, f"planted-{seed}")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    """The embedded digits."""
+    return load(DataConfig())

@@ -28,7 +28,7 @@ from triptych.evaluate.likelihood import importance_estimate
 from triptych.evaluate.subject import Subject
 from triptych.evaluate.suite import EvaluateConfig
 from triptych.train.loop import fit
-from triptych.types import Method
+from triptych.types import Method, Moment
 
 BURST = 100
 """Steps of each in turn."""
@@ -55,11 +55,12 @@ def in_turn(
     plain_loop = plain_steps(PlainVAE(), tensor(dataset.splits["train"]))
     plain: list[float] = []
 
-    def burst() -> dict[str, float]:
-        started = time.perf_counter()
-        for _ in range(BURST):
-            next(plain_loop)
-        plain.append(time.perf_counter() - started)
+    def burst(moment: Moment) -> dict[str, float]:
+        if moment.due:
+            started = time.perf_counter()
+            for _ in range(BURST):
+                next(plain_loop)
+            plain.append(time.perf_counter() - started)
         return {}
 
     rhythm = {
@@ -71,7 +72,7 @@ def in_turn(
     config, method, stream = experiment.prepare(config, dataset)
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", config.tables())
-        fit(method, stream, config.train, run, seed=config.seed, validate=burst)
+        fit(method, stream, config.train, run, seed=config.seed, observe=burst)
         seconds = [e["seconds"] for e in run.metrics() if "train/elbo" in e]
     return method.eval(), plain, [seconds[0], *(b - a for a, b in pairwise(seconds))]
 

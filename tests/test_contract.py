@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from torch import Tensor
 
 from triptych import methods
 from triptych.data.spec import Dataset, Images
+from triptych.evaluate.monitor import Monitor
 from triptych.evaluate.subject import Subject
-from triptych.evaluate.suite import monitor
 from triptych.nets.initialise import initialise
+from triptych.runs import Run
 from triptych.types import (
     Batch,
     DataSpec,
@@ -21,6 +23,7 @@ from triptych.types import (
     HasLikelihood,
     Losses,
     Method,
+    Moment,
     Phase,
     Reconstructs,
 )
@@ -187,12 +190,17 @@ def test_losses_in_bf16_are_near_those_in_fp32(name: str, spec: DataSpec):
             torch.testing.assert_close(rough.terms[key], value, rtol=0.005, atol=0.05, msg=key)
 
 
-def test_the_selection_metric_is_one_that_validation_gives(name: str, spec: DataSpec):
+def test_the_selection_metric_is_one_that_monitoring_gives(
+    name: str, spec: DataSpec, tmp_path: Path
+):
     method = build(name, spec).eval()
     pixels = (images(spec, 10) * 255).round().to(torch.uint8).numpy()
     split = Images(pixels, np.arange(10) % 2)
     dataset = Dataset("d", "D", {"train": split, "valid": split}, None, spec.values, "")
-    found = monitor(Subject(method, dataset, "none", torch.device("cpu")))
+    run = Run.create(tmp_path / "run", {})
+    found = Monitor(Subject(method, dataset, "none", torch.device("cpu")), run)(
+        Moment(1, 2, due=True, landmark=True)
+    )
     if method.selection is not None:
         assert method.selection.metric in found
 

@@ -22,13 +22,14 @@ from triptych.config import merge, to_dict
 from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
 from triptych.errors import TriptychError, unknown
+from triptych.evaluate.monitor import Monitor
 from triptych.evaluate.subject import Subject
-from triptych.evaluate.suite import EvaluateConfig, monitor
+from triptych.evaluate.suite import EvaluateConfig
 from triptych.evaluate.suite import evaluate as measure
 from triptych.nets.initialise import initialise
 from triptych.progress import Progress, silent
 from triptych.runs import Result, Run
-from triptych.train.loop import Display, fit
+from triptych.train.loop import Display, fit, images_per_step
 from triptych.train.settings import DeviceName, TrainConfig
 from triptych.types import DataSpec, Method
 
@@ -172,7 +173,7 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
         dataset.fingerprint,
     )
     if config.train.compile == "auto":
-        per_epoch = stream.batches_per_epoch / sum(phase.repeats for phase in method.phases())
+        per_epoch = stream.batches_per_epoch / images_per_step(method.phases())
         pays = device.type == "cpu" and config.train.duration.steps(per_epoch) >= MANY_STEPS
         train = dataclasses.replace(config.train, compile="on" if pays else "off")
         config = dataclasses.replace(config, train=train)
@@ -231,7 +232,7 @@ def _fit(
     with run.lock():
         run.reopen()
         if not resume:
-            run.rewind(0)
+            run.rewind(-1)
         try:
             ended = fit(
                 method,
@@ -239,7 +240,7 @@ def _fit(
                 config.train,
                 run,
                 seed=config.seed,
-                validate=lambda: monitor(subject),
+                observe=Monitor(subject, run),
                 display=display,
                 resume=resume,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -207,6 +208,37 @@ class Run:
             return None
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
+
+    def save_moment(self, step: int, images: npt.NDArray[np.uint8]) -> None:
+        """Keep a square number of images N×C×H×W, side by side, as samples/moments/<step>.png."""
+        from PIL import Image
+
+        count, channels, height, width = images.shape
+        side = math.isqrt(count)
+        sheet = images.reshape(side, side, channels, height, width).transpose(0, 3, 1, 4, 2)
+        sheet = sheet.reshape(side * height, side * width, channels)
+        folder = self.path / "samples" / "moments"
+        folder.mkdir(exist_ok=True)
+        temporary = folder / f".{step}.{os.getpid()}"
+        Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet).save(temporary, "PNG")
+        temporary.replace(folder / f"{step:08d}.png")
+
+    def moments(self, side: int = 8) -> dict[int, npt.NDArray[np.uint8]]:
+        """What `save_moment` kept of side × side images, by step: N×C×H×W."""
+        from PIL import Image
+
+        found = {}
+        for path in sorted((self.path / "samples" / "moments").glob("*.png")):
+            with Image.open(path) as picture:
+                sheet = np.atleast_3d(np.asarray(picture))
+            height, width, channels = sheet.shape[0] // side, sheet.shape[1] // side, sheet.shape[2]
+            images = sheet.reshape(side, height, side, width, channels).transpose(0, 2, 4, 1, 3)
+            found[int(path.stem)] = images.reshape(-1, channels, height, width)
+        return found
+
+    def alarms(self) -> list[tuple[int, str]]:
+        """Step and sentence of every alarm that was raised in training."""
+        return [(e["step"], e["alarm"]) for e in self.metrics() if "alarm" in e]
 
 
 def _slug(title: str) -> str:

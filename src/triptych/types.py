@@ -29,6 +29,7 @@ __all__ = [
     "HasLikelihood",
     "Losses",
     "Method",
+    "Moment",
     "Noise",
     "Phase",
     "Reconstructs",
@@ -88,6 +89,21 @@ class Phase:
     groups: tuple[Group, ...]
     noise: Mapping[str, Noise] = field(default_factory=dict)
     repeats: int = 1
+    images: bool = True
+    """Whether it looks at images; one that does not is given a batch without views."""
+
+
+class Moment(NamedTuple):
+    """A point of the training at which the method is looked at, after ``step`` of ``total`` steps.
+
+    ``due`` is true in the rhythm of the validation and at the end; ``landmark`` at
+    steps 0, 1, 2, 5, 10, 20, 50 … and at the end, the same in runs of any length.
+    """
+
+    step: int
+    total: int
+    due: bool
+    landmark: bool
 
 
 class Selection(NamedTuple):

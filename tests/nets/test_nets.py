@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from triptych.errors import TriptychError
-from triptych.nets.dcgan import ImageToVector, VectorToImage, halvings
+from triptych.nets.dcgan import Critic, ImageToVector, VectorToImage, halvings
 from triptych.nets.initialise import initialise
 from triptych.nets.mlp import mlp
+from triptych.objectives.wasserstein import input_gradient
 
 
 def test_mlp_is_the_formula():
@@ -147,3 +148,23 @@ class Stubborn(nn.Module):
 def test_a_module_that_cannot_be_reset_is_refused_by_name():
     with pytest.raises(TypeError, match="Stubborn has parameters but no reset_parameters"):
         initialise(nn.Sequential(Stubborn()), 0)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (2, 8, 8)])
+def test_the_critics_own_gradient_is_that_of_automatic_differentiation(shape):
+    """And so is every derivative of it by the weights, which is what a penalty trains with."""
+    critic = Critic(shape, 4).double()
+    with torch.no_grad():
+        for parameter in critic.parameters():
+            parameter *= 3
+    x = torch.randn(5, *shape, dtype=torch.float64)
+    written, twice = critic.gradient(x), input_gradient(critic, x)
+    torch.testing.assert_close(written, twice, rtol=1e-12, atol=1e-12)
+    weights = [p for n, p in critic.named_parameters() if n.endswith("weight")]
+    first, second = (
+        torch.autograd.grad((g.flatten(1).norm(dim=1) - 1).square().sum(), weights)
+        for g in (written, twice)
+    )
+    for a, b in zip(first, second, strict=True):
+        assert a.any()
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)

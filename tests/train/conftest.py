@@ -16,7 +16,7 @@ from triptych.nets.initialise import initialise
 from triptych.runs import Run
 from triptych.train.loop import fit
 from triptych.train.settings import TrainConfig
-from triptych.types import DataSpec, Group, Losses, Method, Noise, Phase
+from triptych.types import DataSpec, Group, Losses, Method, Moment, Noise, Phase
 
 TOTAL = 24
 
@@ -127,7 +127,7 @@ class Trainer:
         at: Callable[[int], None] | None = None,
         resume: bool = False,
         steps: int = TOTAL,
-        validate: Callable[[Method], dict[str, float]] | None = None,
+        observe: Callable[[Method, Moment], dict[str, Any]] | None = None,
         train: dict[str, Any] | None = None,
         **config: Any,
     ) -> tuple[Method, Run, str]:
@@ -148,7 +148,7 @@ class Trainer:
             replace(settings, **(train or {})),
             run,
             seed=3,
-            validate=(lambda: validate(method)) if validate else None,
+            observe=(lambda moment: observe(method, moment)) if observe else None,
             display=(lambda step, *rest: at(step)) if at else None,
             resume=resume,
         )

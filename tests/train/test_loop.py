@@ -146,19 +146,46 @@ def test_a_logged_line_is_the_mean_over_its_steps_and_no_others(trainer):
     assert all(set(line) >= {"step", "epoch", "seconds"} for line in lines)
 
 
-def test_validation_is_at_its_rhythm_and_in_eval_mode(trainer):
-    modes = []
+def test_observations_are_at_their_rhythm_and_at_landmarks_and_in_eval_mode(trainer):
+    seen = []
 
-    def validate(method):
-        modes.append(method.training)
-        return {"valid/x": 1.0}
+    def observe(method, moment):
+        seen.append((moment.step, moment.due, moment.landmark, method.training))
+        return {"valid/x": 1.0, "note": "said"} if moment.due else {}
 
     method, run, _ = trainer(
-        "run", validate=validate, train={"validate_every": Duration(2, "epochs")}
+        "run", observe=observe, train={"validate_every": Duration(2, "epochs")}
     )
-    assert modes == [False] * 3
-    assert [m["step"] for m in run.metrics() if "valid/x" in m] == [10, 20, 24]
+    assert {at: (due, landmark) for at, due, landmark, _ in seen} == {
+        0: (False, True),
+        1: (False, True),
+        2: (False, True),
+        5: (False, True),
+        10: (True, True),
+        20: (True, True),
+        24: (True, True),
+    }
+    assert not any(training for *_, training in seen)
+    assert [(m["step"], m["note"]) for m in run.metrics() if "valid/x" in m] == [
+        (10, "said"),
+        (20, "said"),
+        (24, "said"),
+    ]
     assert method.training
+
+
+def test_the_first_look_is_before_the_first_step_and_not_repeated_on_resume(trainer):
+    """What a method scores untrained is a floor; a resumed run has it already."""
+
+    def weight(method, moment):
+        return {"weight": method.net.weight.sum().item()}
+
+    method, run, _ = trainer("run", observe=weight)
+    untrained = trainer.build(type(method), method.config)
+    assert run.metrics()[0]["weight"] == untrained.net.weight.sum().item()
+    (run.path / "DONE").unlink(missing_ok=True)
+    _, again, _ = trainer("run", observe=weight, resume=True)
+    assert [m["step"] for m in again.metrics() if "weight" in m].count(0) == 1
 
 
 @pytest.mark.parametrize("only_logged", [False, True])

@@ -118,12 +118,12 @@ def test_the_best_weights_are_chosen_over_the_whole_run(trainer, kinds, stop):
     class Selected(kinds["regression"]):
         selection = Selection("valid/score", "higher")
 
-    def score(method) -> dict[str, float]:
+    def score(method, moment) -> dict[str, float]:
         """Highest where the first weight is nearest to its value after ten steps."""
         return {"valid/score": -abs(method.net.weight[0, 0].item() - target)}
 
     target = trainer("ten", kinds["regression"], steps=10)[0].net.weight[0, 0].item()
-    options = {"validate": score, "train": {"validate_every": Duration(5, "steps")}}
+    options = {"observe": score, "train": {"validate_every": Duration(5, "steps")}}
     _, whole, _ = trainer("whole", Selected, **options)
     with pytest.raises(stop):
         trainer("killed", Selected, at=throw(stop, 17), **options)

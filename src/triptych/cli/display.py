@@ -42,15 +42,21 @@ def training_display(gauge: str) -> Iterator[Display]:
     task = bar.add_task("train", latest=gauge, total=None)
     latest: dict[str, str] = {}
 
-    def show(step: int, total: int, epoch: float, metrics: Mapping[str, float]) -> None:
+    def show(step: int, total: int, epoch: float, metrics: Mapping[str, float | str]) -> None:
         for part, word in (("train", gauge), ("valid", "valid")):
             value = metrics.get(f"{part}/{gauge}")
-            if value is not None:
+            if isinstance(value, float):
                 latest[part] = f"{word} {value:.2f}"
         bar.update(task, completed=step, total=total, latest=", ".join(latest.values()) or gauge)
-        values = [f"{k} {v:.2f}" for k, v in metrics.items() if not k.startswith("train/")]
+        values = [
+            f"{k} {v:.3g}"
+            for k, v in metrics.items()
+            if isinstance(v, float) and not k.startswith("train/")
+        ]
         if values and not console.is_terminal:
             print(f"epoch {epoch:g}: {', '.join(values)}", file=sys.stderr, flush=True)
+        if "alarm" in metrics:
+            console.print(f"alarm: {metrics['alarm']}", style="bold red", highlight=False)
 
     with bar:
         yield show

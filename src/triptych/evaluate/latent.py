@@ -8,9 +8,9 @@ from torch import Tensor
 from triptych.evaluate.subject import Subject, generator
 from triptych.objectives.elbo import kl_to_standard_normal
 from triptych.runs import Result
-from triptych.types import Decodes, HasLikelihood
+from triptych.types import Decodes, HasLikelihood, Samples
 
-__all__ = ["active_units", "traversal"]
+__all__ = ["active_units", "prior_latents", "prior_samples", "traversal"]
 
 ACTIVE = 0.01
 """Variance over the data of a coordinate's posterior mean above which it is active (Burda et al. 2016)."""
@@ -73,11 +73,20 @@ def traversal(
     }
 
 
-def prior_samples(subject: Subject, count: int) -> Tensor:
-    """``count`` images decoded from the prior, the same latents for every run."""
+def prior_latents(subject: Subject, count: int) -> Tensor:
+    """``count`` draws of z from N(0, I), N×latent: the same for every run, and a longer list begins as a shorter."""
     method = subject.method
-    assert isinstance(method, Decodes)
-    draw = generator(subject.device, "samples")
-    z = torch.randn(count, method.latent, generator=draw, device=subject.device)
+    assert isinstance(method, (Decodes, Samples))
+    draw = generator(torch.device("cpu"), "samples")
+    z = [torch.randn(1, method.latent, generator=draw) for _ in range(count)]
+    return torch.cat(z).to(subject.device)
+
+
+def prior_samples(subject: Subject, count: int) -> Tensor:
+    """``count`` images from the prior: drawn where the method can draw, else decoded means."""
+    method, z = subject.method, prior_latents(subject, count)
     with torch.inference_mode():
+        if isinstance(method, Samples):
+            return method.sample(z)
+        assert isinstance(method, Decodes)
         return method.decode(z)

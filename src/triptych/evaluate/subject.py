@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from triptych.progress import Progress, silent
 from triptych.seeds import derive
 from triptych.types import Method
 
-__all__ = ["BLOCK", "Subject", "generator"]
+__all__ = ["BLOCK", "Subject", "as_levels", "generator"]
 
 T = TypeVar("T")
 
@@ -33,6 +34,17 @@ def generator(device: torch.device, *purpose: str | int) -> torch.Generator:
     Not derived from a run's seed: two runs are to be measured with the same noise.
     """
     return torch.Generator(device).manual_seed(derive(0, "evaluate", *purpose))
+
+
+def as_levels(images: Tensor) -> npt.NDArray[np.uint8]:
+    """Floats in [0, 1] as the nearest of 256 levels, on the host.
+
+    Example:
+        >>> as_levels(torch.tensor([-0.1, 0.0, 0.5, 1.0])).tolist()
+        [0, 0, 128, 255]
+    """
+    levels: npt.NDArray[np.uint8] = (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    return levels
 
 
 @dataclass(frozen=True)

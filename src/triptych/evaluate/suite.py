@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from triptych.evaluate import interpolate, knn, latent, likelihood
-from triptych.evaluate.subject import Subject
+from triptych.evaluate.subject import Subject, as_levels
 from triptych.runs import Result, Run
-from triptych.types import Decodes, Encodes, HasLikelihood, Reconstructs
+from triptych.types import Decodes, Encodes, HasLikelihood, Reconstructs, Samples
 
-__all__ = ["EvaluateConfig", "evaluate", "monitor"]
+__all__ = ["EvaluateConfig", "evaluate"]
 
 PICTURES = 64
 """Samples in the grid."""
@@ -36,14 +36,6 @@ class EvaluateConfig:
     """Importance samples an image; the headline figure uses the first 200, the K-curve all."""
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of matrix products in importance sampling; `auto` is bf16 where the hardware has it."""
-
-
-def monitor(subject: Subject) -> dict[str, float]:
-    """The validation metrics of one moment of the training."""
-    found: dict[str, float] = {}
-    if "valid" in subject.dataset.splits and isinstance(subject.method, HasLikelihood):
-        found |= likelihood.validation_elbo(subject)
-    return found
 
 
 def evaluate(subject: Subject, run: Run, config: EvaluateConfig) -> dict[str, Result]:
@@ -69,15 +61,15 @@ def evaluate(subject: Subject, run: Run, config: EvaluateConfig) -> dict[str, Re
 
 def _keep_pictures(subject: Subject, run: Run, split: str) -> None:
     method, splits = subject.method, subject.dataset.splits
-    if isinstance(method, Decodes):
-        run.save_arrays("samples", images=_bytes(latent.prior_samples(subject, PICTURES)))
+    if isinstance(method, (Decodes, Samples)):
+        run.save_arrays("samples", images=as_levels(latent.prior_samples(subject, PICTURES)))
     if isinstance(method, Reconstructs):
         x = subject.examples(split, 20)
         with torch.inference_mode():
             run.save_arrays(
                 "reconstructions",
-                originals=_bytes(x),
-                reconstructions=_bytes(method.reconstruct(x)),
+                originals=as_levels(x),
+                reconstructions=as_levels(method.reconstruct(x)),
             )
     if isinstance(method, HasLikelihood) and isinstance(method, Decodes):
         run.save_arrays("traversal", **_arrays(latent.traversal(subject, split)))
@@ -85,14 +77,9 @@ def _keep_pictures(subject: Subject, run: Run, split: str) -> None:
         run.save_arrays("interpolation", **_arrays(interpolate.between_images(subject, split)))
 
 
-def _bytes(images: Tensor) -> np.ndarray:
-    """Floats in [0, 1] as uint8 levels, on the host."""
-    return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-
-
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     """Images as levels, vectors as they are."""
-    return {k: _bytes(v) if v.ndim > 2 else v.cpu().numpy() for k, v in tensors.items()}
+    return {k: as_levels(v) if v.ndim > 2 else v.cpu().numpy() for k, v in tensors.items()}
 
 
 def _dtype(wanted: str, device: torch.device) -> torch.dtype:

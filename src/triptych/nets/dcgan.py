@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from triptych.errors import TriptychError
 
-__all__ = ["ImageToVector", "VectorToImage", "halvings"]
+__all__ = ["Critic", "ImageToVector", "VectorToImage", "halvings"]
 
 
 def halvings(size: int) -> tuple[int, int]:
@@ -65,6 +67,41 @@ class ImageToVector(nn.Module):
         """N×C×S×S → N×outputs."""
         out: Tensor = self.net(x)
         return out.flatten(1)
+
+
+class Critic(ImageToVector):
+    """`ImageToVector` with one output: C×S×S → a score, and the gradient of that score."""
+
+    def __init__(self, shape: tuple[int, int, int], width: int) -> None:
+        super().__init__(shape, 1, width)
+        # Only differences of scores mean anything: a constant would get rounding errors for gradients.
+        self.net[-1].register_parameter("bias", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×S×S → N scores."""
+        return super().forward(x).flatten()
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """∇f(x) of each example, N×C×S×S, written out as a network of its own.
+
+        f is piecewise linear: its gradient is the transposed convolutions in reverse
+        order, each input scaled by the slope of the activation at x. The slopes do not
+        depend on the weights (almost everywhere), so this is differentiable in the
+        weights by ordinary back-propagation. Differentiating `forward` twice gives the same
+        values, and walks through the forward pass once more for gradients that are zero.
+        """
+        slopes = []
+        with torch.no_grad():
+            for layer in list(self.net)[:-1]:
+                x = layer(x)
+                if isinstance(layer, nn.LeakyReLU):
+                    slope = torch.full_like(x, layer.negative_slope)
+                    slopes.append(slope.masked_fill_(x > 0, 1.0))
+        *convolutions, last = (layer for layer in self.net if isinstance(layer, nn.Conv2d))
+        found = last.weight.expand(len(x), -1, -1, -1)
+        for layer, slope in zip(reversed(convolutions), reversed(slopes), strict=True):
+            found = F.conv_transpose2d(found * slope, layer.weight, stride=2, padding=1)
+        return found
 
 
 class VectorToImage(nn.Module):

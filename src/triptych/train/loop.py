@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Literal, Protocol
@@ -22,17 +22,38 @@ from triptych.train.compiler import compiled
 from triptych.train.optim import PhaseOptimizer
 from triptych.train.settings import TrainConfig
 from triptych.train.watch import Watch, reduce_losses
-from triptych.types import Batch, Method, Noise
+from triptych.types import Batch, Method, Moment, Noise, Phase
 
-__all__ = ["Display", "draw_noise", "fit"]
+__all__ = ["Display", "draw_noise", "fit", "images_per_step", "is_landmark"]
 
 
 class Display(Protocol):
     """Whatever shows a person how far the training is."""
 
-    def __call__(self, step: int, total: int, epoch: float, metrics: Mapping[str, float]) -> None:
-        """Called at every log point and every validation, with the steps done and to do."""
+    def __call__(
+        self, step: int, total: int, epoch: float, metrics: Mapping[str, float | str]
+    ) -> None:
+        """Called at every log point and every observation, with the steps done and to do."""
         ...
+
+
+NO_IMAGES = Batch((), torch.empty(0, dtype=torch.int64))
+"""What a phase without images is given."""
+
+
+def images_per_step(phases: Sequence[Phase]) -> int:
+    """How many batches of images one step takes."""
+    return sum(phase.repeats for phase in phases if phase.images)
+
+
+def is_landmark(step: int) -> bool:
+    """Whether a step is 0, or 1, 2 or 5 times a power of ten.
+
+    Example:
+        >>> [step for step in range(101) if is_landmark(step)]
+        [0, 1, 2, 5, 10, 20, 50, 100]
+    """
+    return step == 0 or (str(step)[0] in "125" and not str(step)[1:].strip("0"))
 
 
 def draw_noise(
@@ -53,7 +74,7 @@ def fit(
     run: Run,
     *,
     seed: int,
-    validate: Callable[[], Mapping[str, float]] | None = None,
+    observe: Callable[[Moment], Mapping[str, float | str]] | None = None,
     display: Display | None = None,
     resume: bool = False,
 ) -> Literal["done", "interrupted"]:
@@ -61,6 +82,8 @@ def fit(
 
     Every random number follows from (seed, step), so a run that was killed and
     resumed ends in the same bits. Ctrl-C ends the step, saves and returns ``interrupted``.
+    ``observe`` is called with the method in ``eval()`` at every `Moment`, before the
+    first step too; what it gives is logged, and decides which weights are the best.
 
     Raises `TriptychError` when a loss is not finite; the last checkpoint is then the last good one.
     """
@@ -70,7 +93,7 @@ def fit(
         if resume:
             state.load(run)
         phases = method.phases()
-        batches_per_step = sum(phase.repeats for phase in phases)
+        batches_per_step = images_per_step(phases)
         steps_per_epoch = stream.batches_per_epoch / batches_per_step
         total = config.duration.steps(steps_per_epoch)
         validate_every = config.validate_every.steps(steps_per_epoch)
@@ -81,6 +104,18 @@ def fit(
         ) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
             return reduce_losses(method.losses(phase, batch, noise, progress))
 
+        def look(moment: Moment, where: Mapping[str, float]) -> None:
+            if observe is None or not (moment.due or moment.landmark):
+                return
+            method.eval()
+            found = observe(moment)
+            method.train()
+            if found:
+                run.log({**where, **found})
+                state.select(run, found)
+                if display:
+                    display(moment.step, total, where["epoch"], found)
+
         losses = compiled(reduced, config.compile == "on")
         generator = torch.Generator(device=device)
         progress = torch.zeros((), device=device)
@@ -88,6 +123,11 @@ def fit(
         if not several:
             _train_only(method, state.optimizers[phases[0].name])
 
+        if state.step == 0:
+            look(
+                Moment(0, total, due=False, landmark=True),
+                {"step": 0, "epoch": 0.0, "seconds": 0.0},
+            )
         method.train()
         started = time.perf_counter() - state.seconds
         for step in range(state.step, total):
@@ -98,8 +138,11 @@ def fit(
                 if several:
                     _train_only(method, optimizer)
                 for repeat in range(phase.repeats):
-                    batch = stream.batch(number)
-                    number += 1
+                    if phase.images:
+                        batch = stream.batch(number)
+                        number += 1
+                    else:
+                        batch = NO_IMAGES
                     generator.manual_seed(derive(seed, "noise", phase.name, step, repeat))
                     noise = draw_noise(phase.noise, stream.batch_size, generator)
                     with torch.autocast(device.type, torch.bfloat16, config.dtype == "bf16"):
@@ -114,9 +157,10 @@ def fit(
             stop = interrupted()
             last = state.step == total
             logs = state.step % config.log_every == 0 or last
-            validates = state.step % validate_every == 0 or last
+            due = state.step % validate_every == 0 or last
+            moment = Moment(state.step, total, due, landmark=is_landmark(state.step) or last)
             saves = state.step % checkpoint_every == 0 or last or stop
-            if not (logs or validates or saves):
+            if not (logs or due or moment.landmark or saves):
                 continue
 
             # Checking waits for the device, so that its work is in the time.
@@ -132,14 +176,7 @@ def fit(
                 run.log(where | metrics)
                 if display:
                     display(state.step, total, where["epoch"], metrics)
-            if validates and validate is not None:
-                method.eval()
-                found_metrics = dict(validate())
-                method.train()
-                run.log(where | found_metrics)
-                state.select(run, found_metrics)
-                if display:
-                    display(state.step, total, where["epoch"], found_metrics)
+            look(moment, where)
             if saves:
                 state.save(run)
             started = time.perf_counter() - state.seconds
@@ -178,7 +215,7 @@ class TrainState:
             step, term, phase = min(bad, key=lambda found: found[0])
             raise TriptychError(
                 f"the term '{term}' of phase '{phase}' was not finite at step {step}; "
-                f"lower the learning rate (--method.optimizer.lr), and find the last good state, "
+                f"lower the learning rate (an option of --method), and find the last good state, "
                 f"if one was saved, in '{run.checkpoint('last')}'"
             )
         # A gradient can break the weights while the loss was still finite.
@@ -186,15 +223,15 @@ class TrainState:
             if value.is_floating_point() and not bool(value.isfinite().all()):
                 raise TriptychError(
                     f"the weights '{name}' were not finite at step {self.step}; "
-                    "lower the learning rate (--method.optimizer.lr)"
+                    "lower the learning rate (an option of --method)"
                 )
 
-    def select(self, run: Run, metrics: Mapping[str, float]) -> None:
+    def select(self, run: Run, metrics: Mapping[str, float | str]) -> None:
         """Keep the weights as ``best`` if the method's selection metric says so."""
         selection = self.method.selection
         if selection is None or selection.metric not in metrics:
             return
-        value = metrics[selection.metric]
+        value = float(metrics[selection.metric])
         if math.isfinite(value) and selection.improves(value, self.best):
             self.best = value
             about = {

@@ -84,7 +84,7 @@ class PhaseOptimizer:
             for name, parameter in named:
                 prefix = f"optimizer.{self.phase.name}.{name}."
                 optimizer.state[parameter] = {
-                    key.removeprefix(prefix): value.to(parameter.device, copy=True)
+                    key.removeprefix(prefix): _laid_out(value, parameter)
                     for key, value in tensors.items()
                     if key.startswith(prefix)
                 }
@@ -93,6 +93,13 @@ class PhaseOptimizer:
                         f"the checkpoint '{path}' was made for another config: "
                         f"it has no optimizer state for '{name}'"
                     )
+
+
+def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A copy where the parameter is and, for one of its shape, with its strides: fused steps go by memory."""
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value.to(parameter.device, copy=True)
 
 
 def _build(config: OptimizerConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

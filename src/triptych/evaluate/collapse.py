@@ -1,0 +1,68 @@
+"""Signs that a generator makes one image, or few, where there should be many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["LOW", "collapsed", "spread"]
+
+LOW = 0.25
+"""Share of the spread of as many real images below which samples count as collapsed."""
+
+TWICE = 2
+"""Looks in a row that must agree: one bad moment of a game is not its end."""
+
+GRACE = 0.2, 200
+"""Share of the training, and steps at least, that a generator has to become diverse for the first time."""
+
+
+def spread(features: Tensor) -> float:
+    """How far a set of images is from repeating itself: median distance from each to its nearest other.
+
+    It falls when all images become one, and also when they become a few that each
+    appear often, which a mean distance over all pairs would hardly notice.
+
+    Args:
+        features: N×d, N ≥ 2.
+
+    Returns:
+        A Euclidean distance in the units of the features, 0 where most have an equal.
+
+    Example:
+        >>> spread(torch.tensor([[0.0], [1.0], [3.0]]))
+        1.0
+        >>> spread(torch.tensor([[0.0], [0.0], [9.0], [9.0]]))
+        0.0
+    """
+    distance = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+    distance.fill_diagonal_(float("inf"))
+    return float(distance.amin(1).median())
+
+
+def collapsed(looks: Sequence[tuple[int, float]], total: int) -> int | None:
+    """The step from which on samples are collapsed at the end of ``looks``, or none.
+
+    Args:
+        looks: step and `spread` relative to real images, in order.
+        total: steps of the whole training; a generator that has not been diverse
+            yet has the first fifth of them to become so.
+
+    Example:
+        >>> collapsed([(100, 0.8), (200, 0.1), (300, 0.1)], total=1000)
+        200
+        >>> collapsed([(100, 0.0), (150, 0.1)], total=1000) is None
+        True
+    """
+    low: list[int] = []
+    for step, value in reversed(looks):
+        if value >= LOW:
+            break
+        low.append(step)
+    was_diverse = len(low) < len(looks)
+    share, steps = GRACE
+    if len(low) < TWICE or not (was_diverse or looks[-1][0] >= max(share * total, steps)):
+        return None
+    return low[-1]

@@ -1,0 +1,110 @@
+"""Is the critic 1-Lipschitz? The norm of its gradient where it was held to it, and where it was not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from triptych.evaluate.latent import prior_latents
+from triptych.evaluate.subject import BLOCK, Subject, generator
+from triptych.runs import Result
+from triptych.types import HasCritic, Samples
+
+__all__ = ["audit", "gradient_norms"]
+
+IMAGES = 2000
+"""Images of each kind: a share of one half then has a standard error of 1.1 %."""
+
+Norms = npt.NDArray[np.float32]
+
+
+def gradient_norms(critic: torch.nn.Module, x: Tensor) -> Tensor:
+    """‖∇ₓ f(x_i)‖₂ over all the numbers of each example; a critic scores every example by itself.
+
+    Args:
+        critic: f, N×C×H×W → N.
+        x: N×C×H×W, in the units that the norm is to refer to.
+
+    Returns:
+        N norms ≥ 0; a 1-Lipschitz f has none above 1.
+    """
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(critic(x).sum(), x)
+    norms: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    return norms
+
+
+def audit(
+    subject: Subject, split: str, count: int = IMAGES
+) -> tuple[dict[str, Result], dict[str, Norms]]:
+    """``critic/gradient_norm``: how steep the critic is on real, generated and interpolated images.
+
+    Interpolated are x̂ = t x + (1−t) y between training images x and samples y,
+    one t ~ U[0, 1] for each pair: there the Lipschitz penalty was paid. A share
+    above 1 says how often the critic is steeper than the Wasserstein distance allows.
+
+    Args:
+        subject: a method with a critic that draws samples.
+        split: the images that the critic was not trained on.
+        count: images of each kind, or all of a smaller split.
+
+    Returns:
+        The result, a table by kind of images, and the norms of each kind, for a histogram.
+    """
+    method = subject.method
+    assert isinstance(method, HasCritic)
+    norms = {
+        kind: torch.cat([gradient_norms(method.critic, x) for x in torch.split(images, BLOCK)])
+        for kind, images in _images(subject, split, count).items()
+    }
+    protocol = subject.protocol(
+        split,
+        estimator="L2 norm over all pixels of an example of the critic's gradient",
+        interpolated="t x + (1-t) y, x from train, y generated, t uniform, one an example",
+        unit="critic's score per unit of its scaled images",
+    )
+    table = {kind: _summary(found) for kind, found in norms.items()}
+    note = "a table: every share above 1 has its own"
+    total = sum(len(found) for found in norms.values())
+    result = Result(table, None, total, protocol, note)
+    return {"critic/gradient_norm": result}, {k: v.cpu().numpy() for k, v in norms.items()}
+
+
+def _images(subject: Subject, split: str, count: int) -> dict[str, Tensor]:
+    """Images of every kind in the critic's units, N×C×H×W."""
+    method = subject.method
+    assert isinstance(method, HasCritic) and isinstance(method, Samples)
+    z = prior_latents(subject, count)
+    draw = generator(torch.device("cpu"), "lipschitz")
+    t = torch.rand(count, 1, 1, 1, generator=draw).to(subject.device)
+    with torch.no_grad():  # Not inference mode: gradients are taken at these images.
+        generated = torch.cat([method.sample(part) for part in torch.split(z, BLOCK)])
+        real = {name: subject.examples(name, count) for name in dict.fromkeys((split, "train"))}
+        pairs = len(real["train"])
+        mixed = torch.lerp(generated[:pairs], real["train"], t[:pairs])
+        kinds = {**real, "generated": generated, "interpolated": mixed}
+        return {kind: method.scaled(images) for kind, images in kinds.items()}
+
+
+def _summary(norms: Tensor) -> dict[str, Any]:
+    """Moments, quantiles, and the share above 1 with its binomial standard error."""
+    n, norms = len(norms), norms.cpu().double()
+    share = float((norms > 1).double().mean())
+    low, median, high = torch.quantile(norms, norms.new_tensor([0.05, 0.5, 0.95])).tolist()
+    return {
+        "mean": float(norms.mean()),
+        "std": float(norms.std()),
+        "5% quantile": low,
+        "median": median,
+        "95% quantile": high,
+        "max": float(norms.max()),
+        "share above 1": share,
+        "stderr of share": math.sqrt(share * (1 - share) / n),
+        "n": n,
+    }
