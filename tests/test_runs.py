@@ -225,3 +225,24 @@ def test_list_runs_finds_run_folders_alone_and_in_order(tmp_path: Path):
     (tmp_path / "runs" / "other").mkdir()
     found = list_runs([tmp_path / "runs", tmp_path / "absent"])
     assert [run.path.name for run in found] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_moments_come_back_as_they_were_kept(tmp_path, channels):
+    run = Run.create(tmp_path / "run", {})
+    kept = np.random.default_rng(0).integers(0, 256, (64, channels, 6, 5), np.uint8)
+    run.save_moment(20, kept)
+    run.save_moment(3, kept[::-1])
+    found = run.moments()
+    assert list(found) == [3, 20]
+    assert (found[20] == kept).all()
+    assert (found[3] == kept[::-1]).all()
+
+
+def test_alarms_are_read_from_the_metrics_and_go_with_them(tmp_path):
+    run = Run.create(tmp_path / "run", {})
+    run.log({"step": 10, "x": 1.0})
+    run.log({"step": 20, "alarm": "it broke"})
+    assert run.alarms() == [(20, "it broke")]
+    run.rewind(10)
+    assert run.alarms() == []

@@ -15,9 +15,11 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from triptych.errors import TriptychError, unknown
 
-__all__ = ["Duration", "OptimizerConfig", "dump", "merge", "read_toml", "to_dict"]
+__all__ = ["DeviceName", "Duration", "OptimizerConfig", "dump", "merge", "read_toml", "to_dict"]
 
 T = TypeVar("T")
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import platform
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -18,10 +14,12 @@ import torch
 
 from triptych import checkpoint, methods, presets
 from triptych import data as data_plane
-from triptych.config import merge, to_dict
+from triptych.config import DeviceName, merge, to_dict
 from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
+from triptych.environment import environment
 from triptych.errors import TriptychError, unknown
+from triptych.evaluate.features import Extractor, from_encoder, from_torchscript
 from triptych.evaluate.monitor import Monitor
 from triptych.evaluate.subject import Subject
 from triptych.evaluate.suite import EvaluateConfig
@@ -30,8 +28,8 @@ from triptych.nets.initialise import initialise
 from triptych.progress import Progress, silent
 from triptych.runs import Result, Run
 from triptych.train.loop import Display, fit, images_per_step
-from triptych.train.settings import DeviceName, TrainConfig
-from triptych.types import DataSpec, Method
+from triptych.train.settings import TrainConfig
+from triptych.types import DataSpec, Encodes, Method
 
 __all__ = [
     "ExperimentConfig",
@@ -204,7 +202,7 @@ def train(
         run = Run.create_numbered(root, title, config.tables())
     else:
         run = Run.create(out, config.tables())
-    run.write("environment.json", json.dumps(_environment(dataset, stream.device), indent=1) + "\n")
+    run.write("environment.json", json.dumps(environment(dataset, stream.device), indent=1) + "\n")
     _fit(config, run, method, dataset, stream, display, resume=False)
     return run
 
@@ -280,7 +278,24 @@ def evaluate(
     device = _device(config.device)
     method, which = _weighted(run, trained, dataset, device, config.checkpoint)
     subject = Subject(method, dataset, trained.data.binarize, device, which, progress)
-    return measure(subject, run, config)
+    features = _extractor(config.features, dataset, device) if config.features else None
+    return measure(subject, run, config, features)
+
+
+def _extractor(path: Path, dataset: Dataset, device: torch.device) -> Extractor:
+    """The features of a trained encoder, where ``path`` is its run, or of a TorchScript file."""
+    if not path.is_dir():
+        return from_torchscript(path, device)
+    run, trained, own = _reopen(path, None)
+    method, which = _weighted(run, trained, own, device, "best")
+    if not isinstance(method, Encodes):
+        raise TriptychError(f"'{path}' has no encoder: {trained.method_name} gives no features")
+    if own.shape != dataset.shape:
+        raise TriptychError(
+            f"'{path}' was trained on images of {'×'.join(map(str, own.shape))} "
+            f"and these are of {'×'.join(map(str, dataset.shape))}"
+        )
+    return from_encoder(method, f"{trained.method_name} trained on {own.title}, {which} weights")
 
 
 def load_method(
@@ -313,41 +328,3 @@ def _weighted(
             "its config.toml says where it looked, and --data-dir names another mirror"
         )
     return method.eval(), which
-
-
-def _environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
-    """Versions, machine and data: what a repetition must have to end in the same bits."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {
-        "triptych": version("triptych"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "commit": _commit(),
-        "data": {
-            "title": dataset.title,
-            "fingerprint": dataset.fingerprint,
-            "images": {name: len(images) for name, images in dataset.splits.items()},
-        },
-        "command": sys.argv,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), "")
-
-
-def _commit() -> str | None:
-    """The commit of the source tree that this package runs from, if it is one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

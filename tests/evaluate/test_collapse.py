@@ -32,20 +32,22 @@ GOOD, BAD = LOW + 0.3, LOW - 0.1
         ([GOOD] * 10, None),
         ([BAD, BAD, GOOD, GOOD], None),
         ([GOOD, GOOD, BAD], None),
-        ([GOOD, GOOD, BAD, BAD], 200),
+        ([GOOD, GOOD, BAD, BAD], 3200),
         ([GOOD, BAD, GOOD, BAD], None),
-        ([GOOD, BAD, BAD, GOOD, BAD, BAD], 400),
+        ([GOOD, BAD, BAD, GOOD, BAD, BAD], 3400),
+        ([BAD] * 4, 3000),
         ([LOW] * 10, None),
     ],
 )
 def test_collapse_needs_two_low_looks_in_a_row_at_the_end(looks, since):
-    assert collapsed([(100 * i, v) for i, v in enumerate(looks)], 10_000) == since
+    assert collapsed([(3000 + 100 * i, v) for i, v in enumerate(looks)], 10_000) == since
 
 
-def test_a_generator_that_was_never_diverse_has_time_to_become_so():
-    share, least = GRACE
-    steps = range(0, 1001, 50)
-    history = [(step, BAD) for step in steps]
-    fired = [s for i, s in enumerate(steps) if collapsed(history[: i + 1], 1000) is not None]
-    assert fired[0] == max(share * 1000, least)
-    assert collapsed([(0, BAD), (10, BAD), (20, BAD)], total=20) is None
+@pytest.mark.parametrize(("total", "first"), [(20, None), (600, 200), (5000, 1000), (50_000, 2000)])
+def test_what_is_noise_at_the_beginning_does_not_count(total: int, first: int | None):
+    """Whatever the noise looked like: only two low looks after the first fifth, 200 to 2,000 steps, do."""
+    history = [(step, GOOD if step == 10 else BAD) for step in range(0, total + 1, 10)]
+    found = [collapsed(history[: i + 1], total) for i in range(len(history))]
+    fired = [since for since in found if since is not None]
+    assert (fired[0] if fired else None) == first
+    assert GRACE == (0.2, 200, 2000)

@@ -75,6 +75,7 @@ def test_no_end_point_is_in_two_pairs_and_all_come_from_the_prior():
     assert z.mean().abs() < 4 / math.sqrt(z.numel())
     assert z.std() == pytest.approx(1, abs=4 / math.sqrt(2 * z.numel()))
     assert torch.equal(z, end_points(subject(), 400).flatten(0, 1))
+    assert torch.equal(z[:12], end_points(subject(), 6).flatten(0, 1)), "pictures show scored pairs"
 
 
 @pytest.mark.parametrize("norms", [(1.0, 1.0), (2.0, 2.0), (0.1, 30.0)])

@@ -43,7 +43,7 @@ def watched(digits, tmp_path):
 
 
 def look(monitor: Monitor, run: Run, step: int, **kind: bool) -> dict:
-    found = monitor(Moment(step, 1000, **{"due": True, "landmark": False, **kind}))
+    found = monitor(Moment(step, 500, **{"due": True, "landmark": False, **kind}))
     run.log({"step": step, **found})
     return found
 

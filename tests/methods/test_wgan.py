@@ -1,16 +1,26 @@
 """The WGAN against the reference's protocol and the exact cases of its game."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from triptych.config import OptimizerConfig
+from triptych import checkpoint
+from triptych.config import Duration, OptimizerConfig
+from triptych.data.spec import Dataset, Images
+from triptych.data.stream import Stream
 from triptych.errors import TriptychError
+from triptych.evaluate.monitor import Monitor
+from triptych.evaluate.subject import Subject
 from triptych.experiment import default_config
 from triptych.methods.wgan import WGAN, WGANConfig
 from triptych.nets.initialise import initialise
+from triptych.runs import Run
+from triptych.train.loop import fit
+from triptych.train.settings import TrainConfig
 from triptych.types import Batch, DataSpec
 
 COLOUR = DataSpec((3, 32, 32), "colour")
@@ -152,20 +162,23 @@ def test_the_generator_phase_needs_no_images_and_trains_the_generator_alone():
 
 
 def test_the_average_follows_the_generator_by_its_decay():
-    gan = build(WGANConfig(latent=3, width=2, ema=0.9))
+    gan = build(WGANConfig(latent=3, width=2, ema=0.5))
     start = {n: p.clone() for n, p in gan.generator.named_parameters()}
     z = torch.randn(4, 3)
-    gan.generator.eval()
-    gan.average.eval()
+    gan.eval()
     assert torch.equal(gan.average(z), gan.generator(z))
     with torch.no_grad():
         for p in gan.generator.parameters():
             p += 1.0
         for b in gan.generator.buffers():
             b += 2
-    gan.after_step()
-    for name, mean in gan.average.named_parameters():
-        torch.testing.assert_close(mean, start[name] + 0.1)
+    # The first decays are (1 + n)/(10 + n), then 0.5: what is left of the start is their product.
+    left, decays = 1.0, [0.1, 2 / 11, 3 / 12, 4 / 13, 5 / 14, 6 / 15, 7 / 16, 8 / 17, 0.5, 0.5]
+    for decay in decays:
+        gan.after_step()
+        left *= decay
+        for name, mean in gan.average.named_parameters():
+            torch.testing.assert_close(mean, start[name] + 1 - left)
     for kept, latest in zip(gan.average.buffers(), gan.generator.buffers(), strict=True):
         assert torch.equal(kept, latest)
     assert torch.equal(gan.sample(z), (gan.average(z) + 1) / 2)
@@ -182,3 +195,60 @@ def test_the_average_follows_the_generator_by_its_decay():
 def test_numbers_that_mean_nothing_are_refused(change: dict, said: str):
     with pytest.raises(TriptychError, match=said):
         replace(WGANConfig(), **change)
+
+
+class Stop(BaseException):
+    """A kill: nothing is saved, nothing cleaned up."""
+
+
+def train(folder: Path, images: Images, *, until: int | None = None, resume: bool = False):
+    """Twelve steps on planted images, with everything on that has a state: average, momentum, buffers."""
+    config = WGANConfig(latent=3, width=2, critic_steps=2, ema=0.9)
+    method = build(config)
+    run = Run.open(folder) if resume else Run.create(folder, {})
+    stream = Stream(images, 4, 7, torch.device("cpu"))
+    settings = TrainConfig(
+        duration=Duration(12, "steps"), log_every=5, checkpoint_every=Duration(4, "steps")
+    )
+
+    def at(step: int, *_: object) -> None:
+        if step == until:
+            raise Stop
+
+    observe = Monitor(
+        Subject(
+            method,
+            Dataset("d", "D", {"train": images}, None, "grey", ""),
+            "none",
+            torch.device("cpu"),
+        ),
+        run,
+    )
+    fit(method, stream, settings, run, seed=7, observe=observe, display=at, resume=resume)
+    return method, run
+
+
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
+    """Both networks, both optimizers, the average, running statistics, samplers, pictures and curves."""
+    images = Images(np.random.default_rng(0).integers(0, 256, (70, 1, 8, 8), np.uint8), None)
+    whole, first = train(tmp_path / "whole", images)
+    with pytest.raises(Stop):
+        train(tmp_path / "killed", images, until=10)
+    resumed, second = train(tmp_path / "killed", images, resume=True)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    a, about = checkpoint.load(first.checkpoint("last"))
+    b, again = checkpoint.load(second.checkpoint("last"))
+    assert a.keys() == b.keys()
+    assert any(name.startswith("optimizer.generator") for name in a)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    lines = [
+        [{k: v for k, v in e.items() if k != "seconds"} for e in run.metrics()]
+        for run in (first, second)
+    ]
+    assert lines[0] == lines[1]
+    assert [e["step"] for e in lines[0] if "samples/diversity" in e] == [0, 1, 2, 5, 8, 10, 12]
+    moments = first.moments()
+    assert list(moments) == [0, 1, 2, 5, 10, 12]
+    assert all((images == second.moments()[step]).all() for step, images in moments.items())
+    assert any((moments[1] != moments[12]).flatten())

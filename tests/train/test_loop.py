@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from triptych.errors import TriptychError
 from triptych.runs import Run
 from triptych.train.loop import draw_noise
 from triptych.train.optim import PhaseOptimizer, learning_rate
-from triptych.types import Group, Noise, Phase
+from triptych.types import Group, Losses, Noise, Phase
 
 SGD = OptimizerConfig("sgd", lr=0.05, momentum=0.9, weight_decay=0.01)
 ADAM = OptimizerConfig("adam", lr=0.05, betas=(0.5, 0.9), weight_decay=0.01)
@@ -311,3 +312,28 @@ def test_a_size_or_rhythm_of_nought_is_one_clear_sentence(tmp_path, option: str)
     with pytest.raises(TriptychError, match=option.replace("_", "[-_]")):
         attempt()
     assert not (tmp_path / "run").exists(), "nothing half-written stays"
+
+
+def test_a_phase_without_images_takes_none_from_the_stream(trainer, kinds):
+    """A step of a critic that looks three times and a generator that never does takes three batches."""
+
+    class Blind(kinds["game"]):
+        def phases(self):
+            critic, generator = super().phases()
+            return critic, replace(generator, images=False)
+
+        def losses(self, phase, batch, noise, progress):
+            if phase == "critic":
+                return super().losses(phase, batch, noise, progress)
+            self.seen.append({"phase": phase, "views": batch.views, "index": batch.index.tolist()})
+            fake = self.critic(self.generator(noise["z"])).squeeze(-1)
+            return Losses(-fake, {"fooled": fake})
+
+    method, run, _ = trainer("blind", Blind, steps=10, repeats=3)
+    stream = trainer.stream()
+    looked = [seen["index"] for seen in method.seen if seen["phase"] == "critic"]
+    assert looked == [stream.batch(i).index.tolist() for i in range(30)]
+    blind = [seen for seen in method.seen if seen["phase"] == "generator"]
+    assert len(blind) == 10
+    assert all(seen["views"] == () and seen["index"] == [] for seen in blind)
+    assert run.metrics()[-1]["epoch"] == 6.0, "thirty batches at five an epoch"

@@ -24,19 +24,22 @@ def run(words: list[str]) -> int:
         """The folder that holds the run folders."""
 
     root = parse(Options(), words, "triptych runs", "List runs and how they ended.").root
-    table = Table("run", "data", "ended", "step", "headline", box=None, header_style="bold")
+    table = Table(
+        "run", "method", "data", "ended", "step", "headline", box=None, header_style="bold"
+    )
     found = list_runs([root])
     for each in found:
         try:
-            metrics = each.metrics()
+            metrics, config = each.metrics(), each.config
             table.add_row(
                 each.path.name,
-                str(each.config.get("data", {}).get("name", "")),
-                each.status(),
+                str(config.get("method", {}).get("name", "")),
+                Path(str(config.get("data", {}).get("name", ""))).name,
+                ", ".join([each.status(), *(f"alarm at step {step}" for step, _ in each.alarms())]),
                 str(metrics[-1]["step"]) if metrics else "0",
                 headline(each),
             )
         except TriptychError as error:
-            table.add_row(each.path.name, "", "damaged", "", str(error))
+            table.add_row(each.path.name, "", "", "damaged", "", str(error))
     Console().print(table if found else f"there are no runs in '{root}'; see triptych train --help")
     return 0

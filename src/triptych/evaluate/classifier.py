@@ -6,7 +6,6 @@ confusions on real images go with it wherever it is used.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from filelock import FileLock
-from torch import Tensor, nn
+from torch import Tensor
 
 from triptych import checkpoint
 from triptych.data.hashing import digest
@@ -23,82 +22,19 @@ from triptych.data.places import cache_root
 from triptych.data.stream import Stream
 from triptych.errors import TriptychError
 from triptych.evaluate.subject import Subject, generator
+from triptych.nets.classifier import Classifier
 from triptych.nets.initialise import initialise
 
-__all__ = ["FEATURES", "Classifier", "Judge", "judge"]
-
-FEATURES = 128
-"""Length of the penultimate vector."""
+__all__ = ["Judge", "judge"]
 
 RECIPE = "1"
 """To be raised whenever the same images would give other weights: part of the name in the cache."""
 
 BATCH = 64
-EPOCHS = 12
+EPOCHS = 10
 STEPS = (300, 2500)
-"""Fewest updates, where there are few images, and most, where 12 epochs would take minutes."""
+"""Fewest updates, where there are few images, and most, where 10 epochs would take minutes."""
 RATE, DECAY = 4e-3, 0.05
-
-
-class _Conv(nn.Sequential):
-    """3×3 convolution, batch norm, ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(),
-        )
-
-
-class _Residual(nn.Module):
-    """Two 3×3 convolutions beside the identity (He et al. 2016)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = _Conv(width, width)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
-        return F.relu(x + self.norm(self.second(self.first(x))))
-
-
-class Classifier(nn.Module):
-    """Residual convolutions and a global maximum: images in [0, 1] of any size from 8×8 → K logits.
-
-    The side is halved until 5 to 8 pixels are left, and larger images are halved
-    early: an image costs about the same whatever its size.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
-        super().__init__()
-        channels, *sides = shape
-        halvings = max(0, math.ceil(math.log2(max(sides) / 8)))
-        early = max(0, halvings - 2)
-        widths = [channels, *[16] * early]
-        self.body = nn.Sequential(
-            *(_Conv(a, b, 2) for a, b in zip(widths, widths[1:], strict=False)),
-            _Conv(widths[-1], 32, 2 if halvings > 1 else 1),
-            _Residual(32),
-            _Conv(32, 64, 2 if halvings > 0 else 1),
-            _Residual(64),
-            _Conv(64, FEATURES),
-        )
-        self.head = nn.Linear(FEATURES, classes)
-        self.to(memory_format=torch.channels_last)
-
-    def features(self, x: Tensor) -> Tensor:
-        """N×C×H×W in [0, 1] → N×128, not negative."""
-        centred = (x - 0.5).contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.body(centred)
-        return out.amax((2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N×C×H×W in [0, 1] → N×K logits."""
-        out: Tensor = self.head(self.features(x))
-        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +131,7 @@ def _fit(network: Classifier, subject: Subject) -> None:
         x, truth = stream.batch(step)
         with torch.autocast(device.type, torch.bfloat16, enabled=_has_bf16(device)):
             logits = network(_shifted(x[0], draw))
-        F.cross_entropy(logits.float(), labels[truth.to(device)]).backward()
+        F.cross_entropy(logits.float(), labels[truth.to(device)]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()

@@ -15,8 +15,8 @@ LOW = 0.25
 TWICE = 2
 """Looks in a row that must agree: one bad moment of a game is not its end."""
 
-GRACE = 0.2, 200
-"""Share of the training, and steps at least, that a generator has to become diverse for the first time."""
+GRACE = 0.2, 200, 2000
+"""Share of the training, and the fewest and most steps, in which samples are still noise and no look counts."""
 
 
 def spread(features: Tensor) -> float:
@@ -47,22 +47,19 @@ def collapsed(looks: Sequence[tuple[int, float]], total: int) -> int | None:
 
     Args:
         looks: step and `spread` relative to real images, in order.
-        total: steps of the whole training; a generator that has not been diverse
-            yet has the first fifth of them to become so.
+        total: steps of the whole training; looks in its first fifth do not count.
 
     Example:
-        >>> collapsed([(100, 0.8), (200, 0.1), (300, 0.1)], total=1000)
-        200
-        >>> collapsed([(100, 0.0), (150, 0.1)], total=1000) is None
+        >>> collapsed([(1000, 0.8), (2000, 0.1), (3000, 0.1)], total=5000)
+        2000
+        >>> collapsed([(100, 0.0), (200, 0.1)], total=5000) is None
         True
     """
+    share, fewest, most = GRACE
+    begin = min(max(share * total, fewest), most)
     low: list[int] = []
     for step, value in reversed(looks):
-        if value >= LOW:
+        if value >= LOW or step < begin:
             break
         low.append(step)
-    was_diverse = len(low) < len(looks)
-    share, steps = GRACE
-    if len(low) < TWICE or not (was_diverse or looks[-1][0] >= max(share * total, steps)):
-        return None
-    return low[-1]
+    return low[-1] if len(low) >= TWICE else None

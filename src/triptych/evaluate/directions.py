@@ -206,22 +206,20 @@ class Comparison(NamedTuple):
 
 
 def compare(axes: Values, random: Values) -> Comparison:
-    """Do axes lie farther out than random directions: one by Student's prediction interval, all by ranks?
+    """Do axes lie farther out than random directions: each one by their tail, all together by ranks?
 
-    With m random directions no rank is rarer than 1/(m + 1), too common to single
-    out one axis of a hundred, hence t = (a − mean) / (s √(1 + 1/m)) with m − 1
-    degrees of freedom, which takes the random directions as normal. Together: the
-    one-sided test of Mann and Whitney on distances from the random median. Axes that
-    are more alike than random directions, as at initialisation, are not special.
+    Together: the one-sided test of Mann and Whitney on distances from the random
+    median. Axes that are more alike than random directions, as at initialisation,
+    are not special.
 
     Args:
         axes: one value an axis.
-        random: m values of independent random unit directions.
+        random: values of 20 or more independent random unit directions.
     """
-    m, spread = len(random), float(random.std(ddof=1))
+    spread = float(random.std(ddof=1))
     z = (axes - random.mean()) / spread if spread > 0 else np.zeros_like(axes)
-    raw = 2 * stats.t.sf(np.abs(z) / math.sqrt(1 + 1 / m), m - 1)
-    p = np.array(holm(raw.tolist()))
+    raw = 2 * np.minimum(_tail(axes, random), _tail(-axes, -random))
+    p = np.array(holm(np.minimum(raw, 1).tolist()))
     far = [np.abs(side - np.median(random)) for side in (axes, random)]
     together = float(stats.mannwhitneyu(*far, alternative="greater").pvalue)
     low, high = np.quantile(random, [0.025, 0.975])
@@ -229,16 +227,29 @@ def compare(axes: Values, random: Values) -> Comparison:
     return Comparison(z, p, together, min(1.0, 2 * min(together, float(p.min()))), outside)
 
 
-def comparisons(axes: Survey, random: Survey) -> dict[str, Comparison]:
-    """Movement at every ε and the change of every attribute, of the axes against random directions.
+def _tail(values: Values, random: Values) -> Values:
+    """P(one more random direction ≥ value): by rank, and by an exponential tail in the highest tenth.
 
-    Movement is compared by its 2/3 power: its square is a weighted sum of squares,
-    of which the cube root is near normal (Wilson & Hilferty 1931). ``overall`` is
-    Holm-corrected over measures.
+    With m random directions no rank is rarer than 1/(m + 1), too common to single
+    out one axis of a hundred. With b the mean excess of the k highest over the next, u,
+
+        P(X ≥ u + t) = (k + 1)/(m + 1) · (1 + t/(k b))^−k
+
+    is exact where the tail is exponential (excesses over an order statistic are then
+    independent of it, Rényi 1953) and too large where it is lighter, as a normal one is.
     """
+    m, k = len(random), len(random) // 10
+    u, *highest = np.sort(random)[-k - 1 :]
+    mean = max(float(np.mean(highest) - u), np.finfo(float).tiny)
+    rank = (1 + (random >= values[:, None]).sum(1)) / (m + 1)
+    excess = np.maximum(values - u, 0) / (k * mean)
+    return np.asarray(np.where(values > u, (k + 1) / (m + 1) * (1 + excess) ** -k, rank))
+
+
+def comparisons(axes: Survey, random: Survey) -> dict[str, Comparison]:
+    """Movement at every ε and the change of every attribute; ``overall`` is Holm-corrected over them."""
     tested = [k for k in axes if k.split("@")[0] in ("movement", *ATTRIBUTES)]
-    power = {k: 2 / 3 if k.startswith("movement") else 1 for k in tested}
-    found = {k: compare(axes[k] ** power[k], random[k] ** power[k]) for k in tested}
+    found = {k: compare(axes[k], random[k]) for k in tested}
     corrected = holm([c.overall for c in found.values()])
     return {k: c._replace(overall=p) for (k, c), p in zip(found.items(), corrected, strict=True)}
 
@@ -376,7 +387,7 @@ def directions(
         random=RANDOM,
         attributes="mean signed change at eps = 1",
         judge=judge,
-        test="farther out than random: t prediction for an axis, Mann-Whitney for all; Holm over axes and measures",
+        test="farther out than random: exponential tail for an axis, Mann-Whitney for all; Holm over axes and measures",
         unit="RMS pixel change in [0, 1]; stroke in pixels; hue in degrees",
     )
     note = "a table: errors over latents are in the spread of the random directions"
@@ -405,9 +416,9 @@ def _table(axes: Survey, random: Survey, classes: Sequence[str] | None) -> dict[
     labelled = f"share@{SHIFTS[-1]:g}" in axes
     last = [converged(side, SHIFTS[-1]) for side in (axes, random)]
     what = (
-        f"over {CONVERGED:.0%} in one class"
+        f"over {100 * CONVERGED:.0f} % in one class"
         if labelled
-        else f"under {COLLAPSED:.0%} of their diversity left"
+        else f"under {100 * COLLAPSED:.0f} % of their diversity left"
     )
     named = [k for k in axes if k.startswith("class@")]
     values = {k: _rounded(v) for k, v in axes.items() if k not in named}

@@ -61,8 +61,11 @@ def between_samples(subject: Subject, pairs: int = 6, steps: int = 11) -> dict[s
 
 
 def end_points(subject: Subject, pairs: int) -> Tensor:
-    """Latents from N(0, I), pairs×2×latent, the same for every run; none is in two pairs."""
-    return prior_latents(subject, 2 * pairs).unflatten(0, (pairs, 2))
+    """Latents from N(0, I), pairs×2×latent, the same for every run; none is in two pairs.
+
+    Fewer pairs are the first of more: those of a picture are among those of a score.
+    """
+    return prior_latents(subject, 2 * pairs).view(pairs, 2, -1)
 
 
 def ways(method: Samples, z: Tensor, alpha: Tensor) -> dict[str, Tensor]:

@@ -46,7 +46,7 @@ def audit(
     """``critic/gradient_norm``: how steep the critic is on real, generated and interpolated images.
 
     Interpolated are x̂ = t x + (1−t) y between training images x and samples y,
-    one t ~ U[0, 1] for each pair: there the Lipschitz penalty was paid. A share
+    one t ~ U[0, 1] for each pair, as the Lipschitz penalty takes them. A share
     above 1 says how often the critic is steeper than the Wasserstein distance allows.
 
     Args:

@@ -136,8 +136,7 @@ def _sentence(found: dict[str, Any]) -> str:
     if not near:
         return (
             f"None of the first {count} principal directions lies nearer to a coordinate axis than "
-            f"random unit vectors do (largest component {max(found['component']):.2f}; "
-            f"95 % of random ones are below {high:.2f})."
+            f"random unit vectors do (smallest Holm-corrected p = {min(found['p']):.2g})."
         )
     return (
         f"Of the first {count} principal directions, nearer to a coordinate axis than random unit "

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+import tyro
 from torch import Tensor
 
+from triptych.config import DeviceName
 from triptych.evaluate import interpolate, knn, latent, likelihood
+from triptych.evaluate.features import Extractor
+from triptych.evaluate.generation import generation
 from triptych.evaluate.subject import Subject, as_levels
 from triptych.runs import Result, Run
 from triptych.types import Decodes, Encodes, HasLikelihood, Reconstructs, Samples
@@ -25,9 +30,8 @@ PICTURES = 64
 class EvaluateConfig:
     """How an evaluation is done."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: DeviceName = "auto"
     """Where to compute; it need not be where the run was trained."""
-
     split: str = "test"
     """The split that the headline figures are measured on."""
     checkpoint: Literal["best", "last"] = "best"
@@ -36,10 +40,19 @@ class EvaluateConfig:
     """Importance samples an image; the headline figure uses the first 200, the K-curve all."""
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of matrix products in importance sampling; `auto` is bf16 where the hardware has it."""
+    features: Annotated[Path | None, tyro.conf.arg(metavar="RUN|FILE")] = None
+    """Measure distances of samples over the features of another run's encoder, or of a TorchScript Inception."""
+    coordinates: tuple[int, ...] = ()
+    """Latent coordinates to show shifted; without any, the three that move the image most."""
 
 
-def evaluate(subject: Subject, run: Run, config: EvaluateConfig) -> dict[str, Result]:
-    """Measure what can be measured, record it in results.json and keep what pictures are drawn from."""
+def evaluate(
+    subject: Subject, run: Run, config: EvaluateConfig, features: Extractor | None = None
+) -> dict[str, Result]:
+    """Measure what can be measured, record it in results.json and keep what pictures are drawn from.
+
+    ``features`` are those over which samples are compared with images, where not the default ones.
+    """
     method, split, splits = subject.method, config.split, subject.dataset.splits
     found: dict[str, Result] = {}
     if isinstance(method, HasLikelihood):
@@ -54,6 +67,8 @@ def evaluate(subject: Subject, run: Run, config: EvaluateConfig) -> dict[str, Re
     # A training image would find itself in the bank.
     if isinstance(method, Encodes) and labelled and split != "train":
         found |= knn.knn(subject, split)
+    if isinstance(method, Samples):
+        found |= generation(subject, run, split, features, config.coordinates)
     _keep_pictures(subject, run, split)
     run.record(found)
     return found

@@ -74,13 +74,17 @@ class WGAN(Method):
     selection = Selection("valid/frechet_untrained", "lower")
     gauge = "critic_gap"
     config: WGANConfig
+    averaged: Tensor
 
     def __init__(self, config: WGANConfig, spec: DataSpec) -> None:
         super().__init__(config, spec)
         self.latent = config.latent
         self.generator = self._generator()
         self.critic = Critic(spec.shape, config.width)
-        self.average = self._generator() if config.ema > 0 else None
+        self.average: nn.Module | None = None
+        if config.ema > 0:
+            self.average = self._generator()
+            self.register_buffer("averaged", torch.zeros(()))
         # The layout in which the convolutions of CPUs and GPUs are fastest.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -133,13 +137,19 @@ class WGAN(Method):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Move the average a little towards the generator; running statistics are taken as they are."""
+        """Move the average towards the generator; running statistics are taken as they are.
+
+        The first steps count more, min(decay, (1 + n)/(10 + n)): the average would else
+        stay near the initial weights for many of them.
+        """
         if self.average is None:
             return
+        decay = ((1 + self.averaged) / (10 + self.averaged)).clamp(max=self.config.ema)
         for mean, now in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(now, 1 - self.config.ema)
+            mean.lerp_(now, 1 - decay)
         for kept, latest in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             kept.copy_(latest)
+        self.averaged += 1
 
     def scaled(self, x: Tensor) -> Tensor:
         """[0, 1] → [−1, 1], the range of tanh, in which the critic is to be 1-Lipschitz."""

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from triptych.report.sheet import Grid, Label, Tile, draw_sheet
@@ -51,14 +53,25 @@ def coordinate_grids(run: Run) -> Figure | None:
         setting(run, weights=result["protocol"].get("checkpoint", "")),
         f"Every column is one of the first {wide} latents, the same in all grids; a row adds ε to one "
         "coordinate (numbered from 0), or ε times a random unit vector. ε is in standard deviations of the "
-        "prior: beyond about 3 no sample of the model has such a coordinate.",
+        "prior: the model draws no coordinate beyond about 4.",
     )
-    figure = draw_sheet(words, grid, tiles, PAGE, rows, margin=14.0)
-    for number, name in enumerate(names):
-        left = grid.start(1, number % BLOCKS * wide)
-        above = grid.start(0, number // BLOCKS * high) - max(grid.tile) * 0.12
-        figure.axes[0].text(left, above, name, ha="left", va="bottom", color=INK, clip_on=False)
+    heads = [Label(i % BLOCKS * wide + (wide - 1) / 2, name) for i, name in enumerate(names)]
+    figure = draw_sheet(words, grid, tiles, PAGE, rows, heads[:BLOCKS], margin=14.0)
+    _frame(figure.axes[0], grid, tiles)
+    for number, (middle, name, _) in enumerate(heads[BLOCKS:], BLOCKS):
+        above = grid.start(0, number // BLOCKS * high) - grid.gap - 0.5
+        across = grid.start(1, middle) + (grid.tile[1] - 1) / 2
+        figure.axes[0].text(across, above, name, ha="center", va="bottom", color=INK)
     return figure
+
+
+def _frame(axes: Axes, grid: Grid, tiles: list[Tile]) -> None:
+    """A hairline around every tile: at a large ε an image may be as white as the paper."""
+    high, wide = grid.tile
+    corners = [(grid.start(1, tile.column) - 0.5, grid.start(0, tile.row) - 0.5) for tile in tiles]
+    frames = [Rectangle(corner, wide, high) for corner in corners]
+    style: dict[str, Any] = {"facecolor": "none", "edgecolor": GREY, "linewidth": 0.2}
+    axes.add_collection(PatchCollection(frames, clip_on=False, **style), autolim=False)
 
 
 def coordinates(run: Run) -> Figure | None:
@@ -75,12 +88,12 @@ def coordinates(run: Run) -> Figure | None:
         + _judge(result["protocol"]),
     )
     page = Page(words, PAGE, 103.0)
-    _movement(page.axes(11.0, 60.0, 68.0, 37.0), table, arrays[f"random_{RANKED}"])
+    _movement(page.axes(20.0, 60.0, 60.0, 37.0), table, arrays[f"random_{RANKED}"])
     labelled = bool(table["destinations"])
     _over_shifts(page.axes(94.0, 60.0, 31.0, 37.0), table, arrays, "diversity")
     if labelled:
         _over_shifts(page.axes(137.0, 60.0, 31.0, 37.0), table, arrays, "share")
-    _attributes(page.axes(11.0, 9.0, 68.0, 36.0), table)
+    _attributes(page.axes(20.0, 9.0, 60.0, 36.0), table)
     if labelled:
         _destinations(page.axes(94.0, 9.0, 74.0, 36.0), table, n)
     return page.figure
@@ -88,7 +101,11 @@ def coordinates(run: Run) -> Figure | None:
 
 def _judge(protocol: Table) -> str:
     judge = protocol.get("judge", "none")
-    return "" if judge == "none" else f"Classes by {judge}; it was trained on real images only."
+    return (
+        ""
+        if judge == "none"
+        else f"Classes by {judge}: so far from the training images it may be wrong."
+    )
 
 
 def _movement(axes: Axes, table: Table, random: Values) -> None:
@@ -138,10 +155,12 @@ def _over_shifts(axes: Axes, table: Table, arrays: Mapping[str, Values], name: s
     axes.set_xticks(range(len(shifts)), shifts)
     axes.set_xlabel("ε; bars: central 90 %")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_ylim(0, None if name == "diversity" else 1.04)
+    # Room for the legend above what can be reached.
+    axes.set_ylim(0, 1.4 * max(1.0, axes.get_ylim()[1]))
+    axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
     titles = {"diversity": "diversity left", "share": "samples in one class"}
     axes.set_title(titles[name])
-    axes.legend(loc="lower left" if name == "diversity" else "lower right")
+    axes.legend(loc="upper left")
 
 
 def _attributes(axes: Axes, table: Table) -> None:
@@ -169,12 +188,12 @@ def _attributes(axes: Axes, table: Table) -> None:
                 ha="center",
             )
     units = {"stroke": "px", "hue": "°"}
-    labels = [f"{n}\n1 = {table['random'][n]['std']:.2g} {units.get(n, '')}" for n in names]
+    labels = [f"{n}\nσ = {table['random'][n]['std']:.2g} {units.get(n, '')}" for n in names]
     axes.set_yticks(range(len(names)), [label.rstrip() for label in labels])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("standard deviations of random directions; band: their central 95 %")
+    axes.set_xlabel("in σ of random directions; band: their central 95 %")
     axes.set_title("change of attributes at ε = 1")
 
 
@@ -190,9 +209,9 @@ def _destinations(axes: Axes, table: Table, random: int) -> None:
         label = f"{'coordinates' if side == 'axes' else 'random directions'}: {last[side]:.0%}"
         axes.bar(place + aside, share, 0.36, color=colour, label=label)
     axes.set_xticks(place, [_short(name) for name in ends])
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlabel("class")
-    axes.set_title("directions with over 90 % of the samples in one class at ε = 100")
+    axes.set_title("directions that converge to a class at ε = 100")
     axes.margins(y=0.3)
     axes.legend(loc="upper right", ncols=2)
 
@@ -261,9 +280,9 @@ def principal_spectrum(run: Run) -> Figure | None:
     axes.stairs(share, edges, fill=True, color=MEASURED)
     axes.axhline(1 / len(values), color=GREY, linestyle=":", linewidth=1.0, label="all equal")
     label = f"effective dimension {with_error(dimension['value'], dimension['stderr'])}"
-    axes.axvline(dimension["value"], color=TRAINED, linestyle="--", linewidth=1.2, label=label)
+    axes.axvline(dimension["value"], ymax=0.72, color=TRAINED, linestyle="--", label=label)
     axes.set_xlim(edges[0], edges[-1])
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlabel("principal directions, the largest eigenvalue first")
     axes.set_title("share of tr M")
     axes.legend(loc="upper right")

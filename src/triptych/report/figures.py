@@ -9,7 +9,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from triptych.report.directions import coordinate_grids, coordinates, principal_directions
+from triptych.report.diversity import class_histogram
 from triptych.report.estimates import k_curve, kl_per_dimension
+from triptych.report.game import critic_curves, filmstrip
+from triptych.report.interpolations import sample_interpolation, scorecard
+from triptych.report.lipschitz import lipschitz
 from triptych.report.pictures import interpolation, reconstructions, samples, traversal
 from triptych.report.style import styled
 from triptych.report.training import elbo_curve
@@ -25,6 +30,15 @@ FIGURES: tuple[Callable[[Run], Figure | None], ...] = (
     interpolation,
     k_curve,
     kl_per_dimension,
+    critic_curves,
+    filmstrip,
+    class_histogram,
+    coordinate_grids,
+    coordinates,
+    principal_directions,
+    sample_interpolation,
+    scorecard,
+    lipschitz,
 )
 """Each gives a figure, or none where the run folder does not hold its data. Its name is the file's."""
 

@@ -123,7 +123,7 @@ def _differences(axes: Axes, rows: Sequence[Mapping[str, Any]], primary: bool) -
     axes.set_ylim(-len(rows) + 0.4, 0.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.margins(x=0.15)
     unit = rows[0]["unit"] + (" (primary)" if primary else "")
     label = f"{rows[0]['score']}\n{unit}"

@@ -9,7 +9,14 @@ from triptych.runs import Run
 
 __all__ = ["headline", "result_lines"]
 
-HEADLINES = ("test/log_likelihood", "test/elbo", "valid/elbo", "test/knn_top1")
+HEADLINES = (
+    "test/log_likelihood",
+    "test/elbo",
+    "test/frechet",
+    "valid/elbo",
+    "valid/frechet_untrained",
+    "test/knn_top1",
+)
 """In this order, the first that a run has is what the table of runs shows."""
 
 SAID = ("unit", "estimator", "K", "features")

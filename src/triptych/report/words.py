@@ -73,5 +73,9 @@ def _title(run: Run, data: Mapping[str, Any]) -> str:
 
 def look(run: Run) -> tuple[str, str]:
     """Split and weights of the evaluation whose pictures the run keeps, or two empty strings."""
-    protocol = run.results().get("latent/kl_per_dimension", {}).get("protocol", {})
-    return protocol.get("split", ""), protocol.get("checkpoint", "")
+    results = run.results()
+    for name in ("latent/kl_per_dimension", "latent/effective_dimension"):
+        if name in results:
+            protocol = results[name]["protocol"]
+            return protocol.get("split", ""), protocol.get("checkpoint", "")
+    return "", ""

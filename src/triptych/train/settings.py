@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from triptych.config import Duration
+from triptych.config import DeviceName, Duration
 from triptych.errors import TriptychError
 
-__all__ = ["DeviceName", "TrainConfig"]
-
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+__all__ = ["TrainConfig"]
 
 
 @dataclass(frozen=True)

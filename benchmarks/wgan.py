@@ -1,0 +1,110 @@
+"""What Triptych's WGAN gains over the plain way, measured as ratios in one run.
+
+    python benchmarks/wgan.py --data FOLDER [--width 64] [--rounds 12]
+
+One update of the generator with its five of the critic, by the real loop with logging and batches,
+in turn with a plain eager loop: a few updates of one, a few of the other. The median of the ratios
+of neighbours is given, since machines are shared and drift. On a GPU add `--device cuda`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from plain_wgan import plain_updates
+from triptych import Run, experiment
+from triptych.config import Duration
+from triptych.data import DataConfig, Dataset, load
+from triptych.train.loop import fit
+from triptych.types import Moment
+
+BURST = 4
+"""Updates of each in turn."""
+
+VARIANTS = {
+    "fp32": ({"compile": "off", "dtype": "fp32"}, 1.1),
+    "fp32, compiled": ({"compile": "on", "dtype": "fp32"}, None),
+    "bf16": ({"compile": "off", "dtype": "bf16"}, 1.9),
+    "bf16, compiled": ({"compile": "on", "dtype": "bf16"}, None),
+}
+"""What is measured, and the ratio that was asked for."""
+
+
+def in_turn(
+    dataset: Dataset, config: experiment.ExperimentConfig, rounds: int
+) -> tuple[list[float], list[float]]:
+    """Seconds of each burst of the plain loop, and of Triptych's own."""
+    pixels = torch.from_numpy(dataset.splits["train"].pixels.copy()).float() / 127.5 - 1
+    plain_loop = plain_updates(config.method.width, pixels)
+    plain: list[float] = []
+
+    def burst(moment: Moment) -> dict[str, float]:
+        if moment.due:
+            started = time.perf_counter()
+            for _ in range(BURST):
+                next(plain_loop)
+            plain.append(time.perf_counter() - started)
+        return {}
+
+    train = replace(
+        config.train,
+        duration=Duration((rounds + 1) * BURST, "steps"),
+        validate_every=Duration(BURST, "steps"),
+        checkpoint_every=Duration(10**6, "steps"),
+        log_every=BURST,
+    )
+    config, method, stream = experiment.prepare(replace(config, train=train), dataset)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(Path(folder) / "run", config.tables())
+        fit(method, stream, config.train, run, seed=config.seed, observe=burst)
+        seconds = [e["seconds"] for e in run.metrics() if "train/critic_gap" in e]
+    # The first burst of each is warm-up, and compilation.
+    return plain[1:], [b - a for a, b in pairwise(seconds)]
+
+
+def main() -> None:
+    """Measure every variant."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="a data set of 32×32 colour images")
+    parser.add_argument("--data-dir", default=None)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", nargs="*", default=list(VARIANTS))
+    chosen = parser.parse_args()
+    if chosen.device != "cpu":
+        torch.set_default_device(chosen.device)
+    config = experiment.default_config("wgan", "reference")
+    config = replace(
+        config,
+        data=DataConfig(chosen.data, chosen.data_dir),
+        method=replace(config.method, width=chosen.width),
+        train=replace(config.train, device=chosen.device),
+    )
+    dataset = load(config.data)
+    for name in chosen.only:
+        changes, asked = VARIANTS[name]
+        varied = replace(config, train=replace(config.train, **changes))
+        plain, ours = in_turn(dataset, varied, chosen.rounds)
+        ratios = sorted(p / o for p, o in zip(plain, ours, strict=True))
+        quarter = len(ratios) // 4
+        speeds = [statistics.median(s) / BURST for s in (plain, ours)]
+        print(
+            f"one update with its 5 of the critic, width {chosen.width}, {name}: "
+            f"plain {speeds[0]:.3f} s, Triptych {speeds[1]:.3f} s, median ratio "
+            f"{statistics.median(ratios):.2f} (quartiles {ratios[quarter]:.2f} to "
+            f"{ratios[-1 - quarter]:.2f}" + (f"; asked {asked})" if asked else ")"),
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
