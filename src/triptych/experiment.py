@@ -172,7 +172,8 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
     )
     if config.train.compile == "auto":
         per_epoch = stream.batches_per_epoch / images_per_step(method.phases())
-        pays = device.type == "cpu" and config.train.duration.steps(per_epoch) >= MANY_STEPS
+        pays = method.worth_compiling and device.type == "cpu"
+        pays = pays and config.train.duration.steps(per_epoch) >= MANY_STEPS
         train = dataclasses.replace(config.train, compile="on" if pays else "off")
         config = dataclasses.replace(config, train=train)
     return config, method, stream

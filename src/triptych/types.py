@@ -146,6 +146,8 @@ class Method(nn.Module, ABC):
     selection: ClassVar[Selection | None] = None
     gauge: ClassVar[str]
     """The logged term that the progress bar shows."""
+    worth_compiling: ClassVar[bool] = True
+    """Whether long runs on a CPU are compiled where nobody says; convolutions are slower for it there."""
 
     def __init__(self, config: Any, spec: DataSpec) -> None:
         super().__init__()

@@ -73,6 +73,7 @@ class WGAN(Method):
     Config = WGANConfig
     selection = Selection("valid/frechet_untrained", "lower")
     gauge = "critic_gap"
+    worth_compiling = False
     config: WGANConfig
     averaged: Tensor
 
@@ -137,18 +138,21 @@ class WGAN(Method):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Move the average towards the generator; running statistics are taken as they are.
+        """Move the average towards the generator, running statistics too.
 
-        The first steps count more, min(decay, (1 + n)/(10 + n)): the average would else
-        stay near the initial weights for many of them.
+        The statistics of one moment would not fit the averaged weights: samples would change
+        in brightness from one step to the next. The first steps count more,
+        min(decay, (1 + n)/(10 + n)), or the average would stay near the initial weights for long.
         """
         if self.average is None:
             return
         decay = ((1 + self.averaged) / (10 + self.averaged)).clamp(max=self.config.ema)
-        for mean, now in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(now, 1 - decay)
-        for kept, latest in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            kept.copy_(latest)
+        latest = self.generator.state_dict()
+        for name, mean in self.average.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(latest[name], 1 - decay)
+            else:
+                mean.copy_(latest[name])
         self.averaged += 1
 
     def scaled(self, x: Tensor) -> Tensor:
