@@ -26,7 +26,14 @@ RESULTS = {
 }
 FIGURES = {
     *("samples", "filmstrip", "critic-curves", "class-histogram", "coordinate-grids"),
-    *("coordinates", "principal-directions", "sample-interpolation", "scorecard", "lipschitz"),
+    *(
+        "coordinates",
+        "principal-directions",
+        "principal-spectrum",
+        "sample-interpolation",
+        "scorecard",
+        "lipschitz",
+    ),
 }
 
 
@@ -49,6 +56,17 @@ def trained(digits, tmp_path_factory) -> Run:
         },
     )
     return experiment.train(config, root / "run")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def smaller():
+    """Fewer latents, samples and steps of the classifier: the same code in seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("triptych.evaluate.directions.LATENTS", 10)
+        patch.setattr("triptych.evaluate.pullback.LATENTS", 8)
+        patch.setattr("triptych.evaluate.diversity.SAMPLES", 1000)
+        patch.setattr("triptych.evaluate.classifier.STEPS", (60, 60))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import torch
 
 from triptych.data.spec import Dataset
 
-__all__ = ["environment"]
+__all__ = ["environment", "has_bf16"]
 
 
 def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
@@ -34,6 +34,13 @@ def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
         },
         "command": sys.argv,
     }
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bf16 matrix products are faster there than fp32 ones."""
+    if device.type == "cpu":
+        return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+    return device.type == "cuda"
 
 
 def _processor() -> str:

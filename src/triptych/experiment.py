@@ -275,7 +275,7 @@ def evaluate(
     run, trained, dataset = _reopen(path, data_dir, progress)
     if config.split not in dataset.splits:
         raise unknown("split", config.split, dataset.splits)
-    torch.set_num_threads(trained.train.threads)
+    torch.set_num_threads(_cores())
     device = _device(config.device)
     method, which = _weighted(run, trained, dataset, device, config.checkpoint)
     subject = Subject(method, dataset, trained.data.binarize, device, which, progress)

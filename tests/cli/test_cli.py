@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from triptych.cli.main import main
+from triptych.runs import Run
 
 TINY = ["--batch-size", "50", "--binarize", "dynamic", "--method.hidden", "32", "--log-every", "5"]
 
@@ -262,3 +263,17 @@ def test_a_damaged_run_does_not_hide_the_others(here: Path, capsys: pytest.Captu
     said = capsys.readouterr().out
     assert "damaged" in said
     assert "interrupted" in said
+
+
+def test_the_table_of_runs_shows_method_and_alarm(tmp_path, capsys):
+    run = Run.create(
+        tmp_path / "runs" / "00000-a", {"method": {"name": "wgan"}, "data": {"name": "x"}}
+    )
+    run.log(
+        {"step": 900, "epoch": 1.0, "seconds": 1.0, "alarm": "the samples collapsed at step 800"}
+    )
+    run.finish("DONE", "trained")
+    assert main(["runs", "--root", str(tmp_path / "runs")]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "wgan" in shown
+    assert "alarm at step 900" in shown

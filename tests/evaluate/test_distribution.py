@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from triptych.data.spec import Dataset, Images
+from triptych.errors import TriptychError
 from triptych.evaluate import distribution
 from triptych.evaluate.coverage import overlap
 from triptych.evaluate.distribution import distances
@@ -170,6 +171,11 @@ def test_real_images_are_binarized_as_the_subject_is():
 def test_a_handful_of_images_is_not_measured():
     assert measured(subject(train=50, test=5)) == ({}, [])
     assert len(measured(subject(train=50, test=6))[0]) == 12
+
+
+def test_a_generator_that_broke_says_so():
+    with pytest.raises(TriptychError, match="best weights are not finite"):
+        measured(subject(train=50, test=20, push=math.nan))
 
 
 def test_progress_comes_to_its_end():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from triptych.data.spec import Dataset
-from triptych.evaluate.interpolate import between_samples, end_points, slerp
+from triptych.evaluate.interpolate import between_samples, end_points, path_scores, slerp
 from triptych.evaluate.subject import Subject
 from triptych.types import DataSpec, Method, Samples
 
@@ -125,3 +125,11 @@ def test_slerp_of_nearly_opposite_vectors_stays_between_their_norms():
     assert (found.norm(dim=2) <= 1.05 * largest[:, None]).all()
     torch.testing.assert_close(found[:, 0], a, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found[:, -1], b, atol=1e-4, rtol=1e-4)
+
+
+def test_paths_by_hand():
+    path = torch.tensor([[[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]], [[1.0, 1.0]] * 3])
+    found = path_scores(path)
+    assert found["path length"].tolist() == [7, 0]
+    assert found["relative path length"].tolist() == pytest.approx([7 / 5, 1])
+    assert found["largest step"].tolist() == [4, 0]

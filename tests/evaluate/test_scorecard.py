@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from triptych.data.spec import Dataset, Images
-from triptych.evaluate.interpolate import end_points, path_scores
-from triptych.evaluate.paired import Paired, holm
-from triptych.evaluate.scorecard import entropy, nearest, scorecard, verdict
+from triptych.evaluate.interpolate import end_points
+from triptych.evaluate.paired import holm
+from triptych.evaluate.scorecard import entropy, scorecard
 from triptych.evaluate.subject import Subject
 from triptych.types import DataSpec, Method
 
@@ -321,7 +321,7 @@ def test_the_protocol_says_all_of_it(curved):
 
 
 def test_the_bank_is_capped_and_spread_over_the_split(monkeypatch):
-    monkeypatch.setattr("triptych.evaluate.scorecard.BANK", 41)
+    monkeypatch.setattr("triptych.evaluate.nearest.BANK", 41)
     made = subject(turning, BANK, BANK[::200])
     found = scorecard(made, "test", extract, "the plane")["interpolation/scorecard"]
     assert found.protocol["bank"] == "train (41)"
@@ -338,51 +338,6 @@ def test_training_images_are_no_floor_for_themselves():
     assert table["control"] is None
 
 
-@pytest.mark.parametrize("offset", [0.0, 1000.0])
-def test_nearest_distances_are_those_of_every_pair_in_float64(offset: float):
-    """Also far from the origin, and next to a training image, where products would cancel."""
-    draw = torch.Generator().manual_seed(0)
-    bank = torch.randn(900, 8, generator=draw) + offset
-    queries = torch.randn(1203, 8, generator=draw) + offset
-    queries[:5] = bank[:5]
-    wanted = (queries.double()[:, None] - bank.double()).norm(dim=2).amin(1)
-    torch.testing.assert_close(nearest(queries, bank).double(), wanted, rtol=1e-5, atol=1e-6)
-    assert nearest(queries, bank)[:5].tolist() == [0.0] * 5
-
-
-def test_paths_by_hand():
-    path = torch.tensor([[[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]], [[1.0, 1.0]] * 3])
-    found = path_scores(path)
-    assert found["path length"].tolist() == [7, 0]
-    assert found["relative path length"].tolist() == pytest.approx([7 / 5, 1])
-    assert found["largest step"].tolist() == [4, 0]
-
-
 def test_entropy_of_known_shares():
     shares = torch.tensor([[0.5, 0.25, 0.25], [1 / 3] * 3])
     assert entropy(shares.log() + 7).tolist() == pytest.approx([1.5 * math.log(2), math.log(3)])
-
-
-def paired(mean: float, low: float, high: float) -> Paired:
-    return Paired(256, mean, 0.1, low, high, 0.5)
-
-
-def test_the_verdict_follows_the_interval():
-    def said(*interval: float) -> str:
-        return verdict(paired(*interval), None, "f")
-
-    assert "0.25 nearer to" in said(-0.25, -0.4, -0.1)
-    assert "95 % interval −0.4 to −0.1, 256 pairs" in said(-0.25, -0.4, -0.1)
-    assert "0.25 farther from" in said(0.25, 0.1, 0.4)
-    for covers in (said(-0.25, -0.6, 0.1), said(0.25, -0.1, 0.6), said(0, 0, 0)):
-        assert covers.startswith("No difference")
-        assert "nearer" not in covers and "farther" not in covers
-
-
-@pytest.mark.parametrize(
-    ("control", "sound"),
-    [((0.2, 0.1, 0.3), True), ((0.2, -0.1, 0.5), False), ((-0.2, -0.3, -0.1), False)],
-)
-def test_the_verdict_asks_the_control(control: tuple[float, ...], sound: bool):
-    said = verdict(paired(-0.25, -0.4, -0.1), paired(*control), "f")
-    assert said.endswith("nothing follows from it.") is not sound

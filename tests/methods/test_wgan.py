@@ -235,8 +235,8 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
     resumed, second = train(tmp_path / "killed", images, resume=True)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
-    a, about = checkpoint.load(first.checkpoint("last"))
-    b, again = checkpoint.load(second.checkpoint("last"))
+    a, _ = checkpoint.load(first.checkpoint("last"))
+    b, _ = checkpoint.load(second.checkpoint("last"))
     assert a.keys() == b.keys()
     assert any(name.startswith("optimizer.generator") for name in a)
     assert all(torch.equal(a[name], b[name]) for name in a)

@@ -36,7 +36,7 @@ def test_the_strip_has_a_row_for_every_moment_in_order(game, style):
 
 def test_curves_show_what_was_logged_after_the_first_noise(game, style):
     figure = critic_curves(game.run)
-    gap, slope, diversity, distance = figure.axes
+    gap, *_ = figure.axes
     train, valid = gap.get_lines()
     assert train.get_xdata().tolist() == list(range(100, 1001, 100))
     assert train.get_ydata().tolist() == pytest.approx(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from triptych.data.stream import as_floats
+from triptych.errors import TriptychError
 from triptych.evaluate.coverage import K_DENSITY, K_PRECISION, Overlap, overlap
 from triptych.evaluate.features import Extractor
 from triptych.evaluate.frechet import frechet_distance, kernel_distance
@@ -54,6 +55,9 @@ def distances(subject: Subject, split: str, extractor: Extractor) -> dict[str, R
     trained on those very images and are surer of them.
 
     Nothing is measured of a split of 5 images or fewer. Units are those of the features.
+
+    Raises:
+        TriptychError: a sample has features that are not finite.
     """
     method, rows = subject.method, _shuffled(subject, split)
     assert isinstance(method, Samples)
@@ -114,7 +118,13 @@ def _sample_features(
             found.append(extractor(method.sample(z)).cpu())
         done = number * count + start + size
         subject.progress("features of samples (images)", done, SETS * count)
-    return torch.cat(found)
+    features = torch.cat(found)
+    if not features.isfinite().all():
+        raise TriptychError(
+            f"samples of the {subject.checkpoint} weights are not finite numbers over the features "
+            f"'{extractor.name}'; evaluate other weights with --checkpoint, or other --features"
+        )
+    return features
 
 
 def _measured(

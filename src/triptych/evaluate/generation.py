@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-import numpy.typing as npt
-from torch import Tensor
 
 from triptych.evaluate import directions, distribution, interpolate, lipschitz, pullback, scorecard
 from triptych.evaluate.classifier import Judge, judge
+from triptych.evaluate.diversity import class_histogram
 from triptych.evaluate.features import Extractor, from_classifier, untrained
-from triptych.evaluate.histogram import class_histogram
-from triptych.evaluate.subject import Subject, as_levels
+from triptych.evaluate.subject import Subject, as_arrays
 from triptych.runs import Result, Run
-from triptych.types import HasCritic
+from triptych.types import HasCritic, Samples
 
 __all__ = ["generation"]
 
@@ -30,7 +26,12 @@ def generation(
 
     Distances are over ``features``: without any those of the classifier that judges
     the classes, and of a random network where there are no labels to train one.
+
+    Raises:
+        TriptychError: a coordinate that the latent space does not have, before anything is measured.
     """
+    assert isinstance(subject.method, Samples)
+    directions.check_coordinates(coordinates, subject.method.latent)
     referee = judge(subject, split) if _judgeable(subject, split) else None
     if features is None:
         features = from_classifier(referee) if referee else untrained(subject)
@@ -43,7 +44,7 @@ def generation(
     found |= scorecard.scorecard(
         subject, split, features, features.name, referee.network if referee else None
     )
-    run.save_arrays("sample_interpolation", **_levels(interpolate.between_samples(subject)))
+    run.save_arrays("sample_interpolation", **as_arrays(interpolate.between_samples(subject)))
     if isinstance(subject.method, HasCritic):
         results, norms = lipschitz.audit(subject, split)
         found |= results
@@ -54,12 +55,7 @@ def generation(
 def _latent_space(
     subject: Subject, run: Run, coordinates: tuple[int, ...], referee: Judge | None
 ) -> dict[str, Result]:
-    if referee:
-        results, arrays = directions.directions(
-            subject, referee.network, referee.classes, referee.identity, coordinates
-        )
-    else:
-        results, arrays = directions.directions(subject, coordinates=coordinates)
+    results, arrays = directions.directions(subject, referee, coordinates)
     run.save_arrays("coordinates", **arrays)
     principal, pictures = pullback.principal(subject)
     run.save_arrays("principal", **pictures)
@@ -72,8 +68,3 @@ def _judgeable(subject: Subject, split: str) -> bool:
     if train is None or test is None or split == "train":
         return False
     return len(np.unique(train)) > 1 and set(train) == set(test)
-
-
-def _levels(tensors: Mapping[str, Tensor]) -> dict[str, npt.NDArray[np.generic]]:
-    """Images as levels, vectors as they are."""
-    return {k: as_levels(v) if v.ndim > 2 else v.cpu().numpy() for k, v in tensors.items()}

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from triptych.errors import TriptychError
-from triptych.evaluate.subject import BLOCK, Subject, generator
-from triptych.runs import Result
-from triptych.seeds import derive
-from triptych.types import Samples
-
-if TYPE_CHECKING:
-    from triptych.evaluate.classifier import Judge
 
 __all__ = [
     "ALPHA",
+    "DRAWS",
+    "MISSING",
+    "Array",
     "HistogramTest",
-    "class_histogram",
     "histogram_test",
     "marks",
     "unmix",
@@ -29,9 +23,6 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
-
-SAMPLES = 10_000
-"""Images that are drawn and classified."""
 
 DRAWS = 1999
 """Bootstrap draws; with one more, the share ALPHA of them is a whole number, so the level is exact."""
@@ -199,69 +190,3 @@ def _listed(names: list[str]) -> str:
     if len(names) > LISTED:
         names = [*names[: LISTED - 1], f"{len(names) - LISTED + 1} others"]
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
-
-
-def _predicted(subject: Subject, judge: Judge) -> Array:
-    """How many of the samples the classifier takes for each class; the same latents for every run."""
-    method, device = subject.method, subject.device
-    assert isinstance(method, Samples)
-    counts = np.zeros(len(judge.classes), np.int64)
-    with torch.inference_mode():
-        for number in range(SAMPLES // BLOCK):
-            draw = generator(device, "class histogram", number)
-            z = torch.randn(BLOCK, method.latent, generator=draw, device=device)
-            found = judge.network(method.sample(z)).argmax(-1)
-            counts += np.bincount(found.cpu().numpy(), minlength=len(counts))
-            subject.progress("class histogram (samples)", (number + 1) * BLOCK, SAMPLES)
-    return counts
-
-
-def class_histogram(
-    subject: Subject, judge: Judge, split: str
-) -> tuple[dict[str, Result], dict[str, Array]]:
-    """``samples/class_histogram``: do the samples have the training data's classes in their shares?
-
-    ``split`` is the one that the classifier was tested on. The value is a table
-    with one list for each quantity, in the order of ``classes``; the arrays are
-    ``counts`` (K) and ``confusion`` (K×K).
-    """
-    counts = _predicted(subject, judge)
-    confusion, training = np.asarray(judge.confusion), np.asarray(judge.training_histogram)
-    random = np.random.default_rng(derive(0, "evaluate", "class histogram"))
-    test, shares = histogram_test(counts, training, confusion, random), unmix(counts, confusion)
-    marked = marks(test, training, shares)
-    per_class = {
-        "training_share": training / training.sum(),
-        "expected_share": test.expected,
-        "predicted_share": test.predicted,
-        "stderr": test.stderr,
-        "unmixed_share": shares,
-        "z": test.z,
-        "p_adjusted": test.adjusted,
-    }
-    value = {
-        "verdict": verdict(judge.classes, test, marked),
-        "p": test.p,
-        "critical_z": round(test.critical, 4),
-        "classifier_accuracy": judge.accuracy,
-        "classes": list(judge.classes),
-        "mark": marked,
-        **{name: np.round(v.astype(float), 6).tolist() for name, v in per_class.items()},
-    }
-    protocol = subject.protocol(
-        split,
-        samples=SAMPLES,
-        classifier=judge.identity,
-        confusion=f"{split} ({confusion.sum()})",
-        null="predicted counts follow training shares x confusion",
-        estimator=f"max |z| over classes, parametric bootstrap ({DRAWS} draws), confusion redrawn",
-        alpha=ALPHA,
-        missing=MISSING,
-        unmixing="maximum likelihood on the simplex, for display only",
-    )
-    note = (
-        "a table, standard errors by class; the confusion was measured on real images and may not "
-        "transfer to blurry samples"
-    )
-    result = Result(value, None, SAMPLES, protocol, note)
-    return {"samples/class_histogram": result}, {"counts": counts, "confusion": confusion}

@@ -10,7 +10,7 @@ Whether it does is measured each time, as a control of the features.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,14 +18,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from triptych.evaluate.interpolate import end_points, overlay, path_scores, ways
+from triptych.evaluate.nearest import nearest, training_features
 from triptych.evaluate.paired import Paired, holm, paired_t
-from triptych.evaluate.subject import BLOCK, Subject
+from triptych.evaluate.subject import BLOCK, Network, Subject
+from triptych.evaluate.verdict import verdict
 from triptych.runs import Result
 from triptych.types import Samples
 
-__all__ = ["entropy", "nearest", "scorecard", "verdict"]
+__all__ = ["entropy", "scorecard"]
 
-Network = Callable[[Tensor], Tensor]
 Scores = Mapping[str, Tensor]
 """A score's name → its values, one for each pair."""
 
@@ -33,12 +34,6 @@ PAIRS = 256
 ALPHA = torch.arange(11) / 10
 MIDDLE = slice(3, 8)
 """α = 0.3 … 0.7: nearer the ends every way is close to a sample."""
-
-BANK = 50_000
-"""Training images that are searched at most, spread evenly over the split."""
-
-CHUNK = 500
-"""Queries compared with the bank at once."""
 
 ROUNDING = 1e-5
 """Differences below this share of the mean score are float32's, not the method's, and count as 0."""
@@ -51,27 +46,6 @@ UNITS = {
     "largest step": "feature distance",
     "entropy": "nats",
 }
-
-
-def nearest(queries: Tensor, bank: Tensor) -> Tensor:
-    """Euclidean distance min_j ‖q_i − b_j‖ of each query to its nearest neighbour in the bank.
-
-    Args:
-        queries: M×d features.
-        bank: N×d features.
-
-    Returns:
-        M distances ≥ 0. Memory is bounded by chunks of queries × N.
-    """
-    # Distances do not change, and the products below lose fewer digits.
-    centre = bank.mean(0)
-    bank = bank - centre
-    offset = bank.square().sum(1) / 2
-    found = []
-    for chunk in torch.split(queries - centre, CHUNK):
-        index = torch.addmm(offset, chunk, bank.T, beta=-1).argmax(1)
-        found.append((chunk - bank[index]).norm(dim=1))
-    return torch.cat(found)
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -106,9 +80,9 @@ def scorecard(
     def unit(x: Tensor) -> Tensor:
         return F.normalize(extract(x).float(), dim=1)
 
-    bank = _bank(subject, unit)
+    bank = training_features(subject, unit)
     paths = _along(subject, unit, pairs)
-    distances = {way: _to_bank(path, bank) for way, path in paths.items()}
+    distances = {way: nearest(path, bank) for way, path in paths.items()}
     measured = {
         way: {PRIMARY: distances[way][:, MIDDLE].mean(1), **path_scores(path)}
         for way, path in paths.items()
@@ -123,6 +97,19 @@ def scorecard(
         "verdict": verdict(primary, control, features),
         "differences": rows,
         "control": control and control._asdict(),
+        **_summary(measured, distances, floor),
+    }
+    protocol = _protocol(subject, split, features, len(bank), pairs)
+    note = "a table: every row has its own; the first is not corrected, all others by Holm together"
+    return {
+        "interpolation/latent_vs_pixel": Result(primary.mean, primary.stderr, primary.n, protocol),
+        "interpolation/scorecard": Result(table, None, pairs, protocol, note),
+    }
+
+
+def _summary(measured: Mapping[str, Scores], distances: Scores, floor: Scores) -> dict[str, Any]:
+    """Levels of every score and of the floor, and the distance to the training images at every α."""
+    return {
         "levels": {
             score: {way: _level(found[score]) for way, found in measured.items()}
             for score in measured["pixel"]
@@ -133,62 +120,21 @@ def scorecard(
         },
         "floor": {name: _level(found) for name, found in floor.items()},
     }
-    protocol = subject.protocol(
+
+
+def _protocol(
+    subject: Subject, split: str, features: str, bank: int, pairs: int
+) -> dict[str, str | int | float]:
+    return subject.protocol(
         split,
         features=features,
-        bank=f"train ({len(bank)})",
+        bank=f"train ({bank})",
         pairs=pairs,
         alpha="0, 0.1 … 1; distance to training and entropy: mean over 0.3 … 0.7",
         latents="N(0, I), each in one pair",
         estimator="paired Student t, latent − pixel",
         unit="Euclidean distance of features of unit length",
     )
-    note = "a table: every row has its own; the first is not corrected, all others by Holm together"
-    return {
-        "interpolation/latent_vs_pixel": Result(primary.mean, primary.stderr, primary.n, protocol),
-        "interpolation/scorecard": Result(table, None, pairs, protocol, note),
-    }
-
-
-def verdict(primary: Paired, control: Paired | None, features: str) -> str:
-    """What the primary comparison says, following its interval, and whether the control lets it.
-
-    ``control`` is the distance of overlays of held-out images − that of the
-    images themselves: features that do not see them as farther away cannot tell
-    an overlay from an image.
-    """
-    interval = f"95 % interval {primary.low:.3g} to {primary.high:.3g}, {primary.n} pairs"
-    interval = f"({features}; latent − pixel: {interval.replace('-', '−')})."
-    if primary.low <= 0 <= primary.high:
-        said = (
-            "No difference between linear latent and pixel interpolation was found in the distance "
-            f"to the nearest training image {interval}"
-        )
-    else:
-        side = "nearer to" if primary.mean < 0 else "farther from"
-        said = (
-            f"Linear latent interpolation stays {abs(primary.mean):.3g} {side} the training images "
-            f"than pixel interpolation {interval}"
-        )
-    if control is not None and control.low <= 0:
-        said += (
-            " But these features do not place overlays of two held-out images farther away than the "
-            "images themselves: nothing follows from it."
-        )
-    return said
-
-
-def _bank(subject: Subject, unit: Network) -> Tensor:
-    """Features of the training images, N×d, or of `BANK` of them."""
-    count = len(subject.dataset.splits["train"])
-    wanted = torch.linspace(0, count - 1, min(count, BANK), dtype=torch.float64).round().long()
-    found, blocks = [], subject.block_count("train")
-    with torch.inference_mode():
-        for number, x in subject.blocks("train"):
-            inside = wanted[wanted // BLOCK == number] - number * BLOCK
-            found.append(unit(x[inside.to(x.device)]))
-            subject.progress("features of the training images (blocks)", number + 1, blocks)
-    return torch.cat(found)
 
 
 def _along(subject: Subject, network: Network, pairs: int) -> dict[str, Tensor]:
@@ -219,15 +165,10 @@ def _floor(
         for part in torch.split(ends, BLOCK // len(ALPHA)):
             path = overlay(part, ALPHA.to(part))
             found.append(unit(path.flatten(0, 1)).view(*path.shape[:2], -1))
-    distances = _to_bank(torch.cat(found), bank)
+    distances = nearest(torch.cat(found), bank)
     alone, overlays = distances[:, [0, -1]], distances[:, MIDDLE].mean(1)
     control = paired_t(_differences(overlays, alone.mean(1)))
     return {"held-out images": alone.flatten(), "held-out overlays": overlays}, control
-
-
-def _to_bank(path: Tensor, bank: Tensor) -> Tensor:
-    """Distance to the nearest training image, pairs×steps, of features pairs×steps×d."""
-    return nearest(path.flatten(0, 1), bank).view(path.shape[:2])
 
 
 def _compare(measured: Mapping[str, Scores]) -> tuple[Paired, list[dict[str, Any]]]:

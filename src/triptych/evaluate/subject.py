@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,12 @@ from triptych.progress import Progress, silent
 from triptych.seeds import derive
 from triptych.types import Method
 
-__all__ = ["BLOCK", "Subject", "as_levels", "generator"]
+__all__ = ["BLOCK", "Network", "Subject", "as_arrays", "as_levels", "generator"]
 
 T = TypeVar("T")
+
+Network: TypeAlias = Callable[[Tensor], Tensor]
+"""Anything that maps a batch to a batch: a generator, features, a classifier."""
 
 BLOCK = 500
 """Images in a block. Noise is drawn block by block, so it does not depend on memory or batch size."""
@@ -45,6 +48,11 @@ def as_levels(images: Tensor) -> npt.NDArray[np.uint8]:
     """
     levels: npt.NDArray[np.uint8] = (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     return levels
+
+
+def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, npt.NDArray[Any]]:
+    """What is to be kept for pictures, on the host: images as levels, vectors as they are."""
+    return {k: as_levels(v) if v.ndim > 2 else v.cpu().numpy() for k, v in tensors.items()}
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 import tyro
-from torch import Tensor
 
 from triptych.config import DeviceName
+from triptych.environment import has_bf16
 from triptych.evaluate import interpolate, knn, latent, likelihood
 from triptych.evaluate.features import Extractor
 from triptych.evaluate.generation import generation
-from triptych.evaluate.subject import Subject, as_levels
+from triptych.evaluate.subject import Subject, as_arrays, as_levels
 from triptych.runs import Result, Run
 from triptych.types import Decodes, Encodes, HasLikelihood, Reconstructs, Samples
 
@@ -87,20 +85,11 @@ def _keep_pictures(subject: Subject, run: Run, split: str) -> None:
                 reconstructions=as_levels(method.reconstruct(x)),
             )
     if isinstance(method, HasLikelihood) and isinstance(method, Decodes):
-        run.save_arrays("traversal", **_arrays(latent.traversal(subject, split)))
+        run.save_arrays("traversal", **as_arrays(latent.traversal(subject, split)))
     if isinstance(method, Encodes) and isinstance(method, Decodes) and len(splits[split]) > 1:
-        run.save_arrays("interpolation", **_arrays(interpolate.between_images(subject, split)))
-
-
-def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Images as levels, vectors as they are."""
-    return {k: as_levels(v) if v.ndim > 2 else v.cpu().numpy() for k, v in tensors.items()}
+        run.save_arrays("interpolation", **as_arrays(interpolate.between_images(subject, split)))
 
 
 def _dtype(wanted: str, device: torch.device) -> torch.dtype:
-    if wanted == "auto":
-        fast = device.type == "cuda" or (
-            device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
-        )
-        return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if wanted == "bf16" else torch.float32
+    fast = has_bf16(device) if wanted == "auto" else wanted == "bf16"
+    return torch.bfloat16 if fast else torch.float32

@@ -67,7 +67,8 @@ def gradient_norm(gradient: Tensor) -> Tensor:
         [5.0, 0.0]
     """
     wide = torch.promote_types(gradient.dtype, torch.float32)
-    return torch.linalg.vector_norm(gradient.flatten(1).to(wide), dim=1)
+    norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1).to(wide), dim=1)
+    return norm
 
 
 def lipschitz_penalty(norm: Tensor, kind: Literal["one-sided", "two-sided"]) -> Tensor:

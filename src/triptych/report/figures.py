@@ -9,13 +9,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from triptych.report.directions import coordinate_grids, coordinates, principal_directions
+from triptych.report.coordinate_grids import coordinate_grids
+from triptych.report.coordinates import coordinates
 from triptych.report.diversity import class_histogram
 from triptych.report.estimates import k_curve, kl_per_dimension
 from triptych.report.game import critic_curves, filmstrip
 from triptych.report.interpolations import sample_interpolation, scorecard
 from triptych.report.lipschitz import lipschitz
 from triptych.report.pictures import interpolation, reconstructions, samples, traversal
+from triptych.report.principal import principal_directions, principal_spectrum
 from triptych.report.style import styled
 from triptych.report.training import elbo_curve
 from triptych.runs import Run
@@ -36,6 +38,7 @@ FIGURES: tuple[Callable[[Run], Figure | None], ...] = (
     coordinate_grids,
     coordinates,
     principal_directions,
+    principal_spectrum,
     sample_interpolation,
     scorecard,
     lipschitz,

@@ -1,0 +1,74 @@
+"""Axes against random directions: the level of the tests by simulation, and what is said of them."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from triptych.evaluate.axes import compare, converged, converged_sentence
+from triptych.evaluate.paired import holm
+
+
+def test_an_axis_is_judged_by_its_rank_or_beyond_the_ranks_by_the_tail():
+    draw = np.random.default_rng(0)
+    random, axes = draw.normal(5, 2, 200), np.array([5.1, 4.0, -20.0, 25.0])
+    found = compare(axes, random)
+    tails = []
+    for side, far in ((random, 25.0), (-random, 20.0)):
+        u, *highest = sorted(side)[-21:]
+        mean = np.mean(highest) - u
+        tails.append(21 / 201 * stats.f.sf((far - u) / mean, 2, 40))
+    above = [(1 + sum(side >= x)) / 201 for side, x in ((random, 5.1), (-random, -4.0))]
+    assert found.p == pytest.approx(holm([2 * p for p in (*above, *reversed(tails))]))
+    assert found.special == [2, 3]
+    assert found.z[3] == pytest.approx((25 - random.mean()) / random.std(ddof=1))
+    low, high = np.percentile(random, [2.5, 97.5])
+    assert found.outside == sum(not low <= a <= high for a in axes)
+    assert found.overall == pytest.approx(2 * min(found.together, found.p[3]))
+
+
+@pytest.mark.parametrize("kind", ["exponential", "normal", "chi-square of 1"])
+def test_the_tail_is_exact_for_an_exponential_and_never_too_small_for_others(kind):
+    """How often 100 axes that are one more sample give any corrected p below 5 %, 400 times."""
+    draw, found = np.random.default_rng(0), []
+    for _ in range(400):
+        x = draw.exponential(size=300) if kind == "exponential" else draw.normal(size=300)
+        x = np.sqrt(5 + x**2) if kind == "chi-square of 1" else x
+        found.append(compare(x[:100], x[100:]).p.min() < 0.05)
+    assert np.mean(found) <= stats.binom.ppf(0.999, 400, 0.05) / 400
+    if kind == "exponential":
+        # The lower tail of an exponential ends: only the upper half of 5 % is left, less the union bound.
+        assert np.mean(found) > 0.005
+
+
+def test_axes_that_are_all_a_little_farther_out_are_special_together():
+    draw = np.random.default_rng(0)
+    random, wide, narrow = (draw.normal(0, s, n) for s, n in ((1, 200), (2, 60), (0.3, 60)))
+    assert compare(wide, random).together < 1e-3
+    assert compare(np.full(60, 1.5), random).together < 1e-3
+    assert compare(narrow, random).overall > 0.9, "more alike than chance is not special"
+
+
+def test_measures_that_never_vary_find_nothing():
+    found = compare(np.zeros(5), np.zeros(200))
+    assert found.overall == 1 and found.special == [] and (found.z == 0).all()
+
+
+def test_samples_converge_by_class_or_without_one_by_lost_diversity():
+    by_class = {"share@100": np.array([0.95, 0.9]), "diversity@100": np.array([0.5, 0.01])}
+    assert converged(by_class, 100).tolist() == [True, False]
+    assert converged({"diversity@100": np.array([0.5, 0.01])}, 100).tolist() == [False, True]
+
+
+def test_the_reference_finding_is_put_to_the_test_whichever_way_it_goes():
+    def many(true: int, of: int) -> np.ndarray:
+        return np.arange(of) < true
+
+    said = converged_sentence(many(97, 100), many(190, 200), "w")
+    assert "along 97 of 100 coordinates and along 190 of 200 random directions" in said
+    assert said.endswith("not a property of coordinates.")
+    said = converged_sentence(many(97, 100), many(20, 200), "w")
+    assert "p < 0.001" in said and said.endswith("more often than random directions.")
+    assert converged_sentence(many(20, 100), many(190, 200), "w").endswith(
+        "less often than random directions."
+    )
+    assert "hardly any direction" in converged_sentence(many(1, 100), many(3, 200), "w")
