@@ -194,8 +194,8 @@ def test_the_selection_metric_is_one_that_monitoring_gives(
     name: str, spec: DataSpec, tmp_path: Path
 ):
     method = build(name, spec).eval()
-    pixels = (images(spec, 10) * 255).round().to(torch.uint8).numpy()
-    split = Images(pixels, np.arange(10) % 2)
+    pixels = (images(spec, 64) * 255).round().to(torch.uint8).numpy()
+    split = Images(pixels, np.arange(64) % 2)
     dataset = Dataset("d", "D", {"train": split, "valid": split}, None, spec.values, "")
     run = Run.create(tmp_path / "run", {})
     found = Monitor(Subject(method, dataset, "none", torch.device("cpu")), run)(

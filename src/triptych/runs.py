@@ -237,8 +237,8 @@ class Run:
         return found
 
     def alarms(self) -> list[tuple[int, str]]:
-        """Step and sentence of every alarm that was raised in training."""
-        return [(e["step"], e["alarm"]) for e in self.metrics() if "alarm" in e]
+        """Every alarm that was raised in training: the step since which it is so, and the sentence."""
+        return [(e.get("since", e["step"]), e["alarm"]) for e in self.metrics() if "alarm" in e]
 
 
 def _slug(title: str) -> str:

@@ -270,10 +270,10 @@ def test_the_table_of_runs_shows_method_and_alarm(tmp_path, capsys):
         tmp_path / "runs" / "00000-a", {"method": {"name": "wgan"}, "data": {"name": "x"}}
     )
     run.log(
-        {"step": 900, "epoch": 1.0, "seconds": 1.0, "alarm": "the samples collapsed at step 800"}
+        {"step": 900, "epoch": 1.0, "seconds": 1.0, "since": 800, "alarm": "the samples collapsed"}
     )
     run.finish("DONE", "trained")
     assert main(["runs", "--root", str(tmp_path / "runs")]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "wgan" in shown
-    assert "alarm at step 900" in shown
+    assert "alarm at step 800" in shown

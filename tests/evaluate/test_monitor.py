@@ -1,9 +1,11 @@
 """What is watched in training, on planted generators whose every figure is known."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from triptych.data.spec import Dataset, Images
 from triptych.evaluate.collapse import LOW, spread
 from triptych.evaluate.frechet import frechet_distance
 from triptych.evaluate.monitor import WATCHED, Monitor
@@ -60,6 +62,10 @@ def test_its_figures_are_those_of_the_samples(watched, digits):
     assert found["valid/frechet_untrained"] == pytest.approx(expected, rel=1e-4)
     gap = 2 * (real.mean() - samples.mean())
     assert found["valid/critic_gap"] == pytest.approx(gap.item(), abs=1e-4)
+    seen = torch.from_numpy(digits.splits["train"].pixels.copy()).float() / 255
+    index = torch.linspace(0, len(seen) - 1, 1000).round().long()
+    memory = 2 * (seen[index].mean() - real.mean())
+    assert found["valid/critic_memory"] == pytest.approx(memory.item(), abs=1e-4)
     assert 0.5 < found["samples/diversity"] < 2, "real images are as far apart as real images"
 
 
@@ -86,7 +92,7 @@ def test_a_collapse_is_named_once_with_its_first_step(watched):
     assert "alarm" not in first
     assert "collapsed at step 400" in look(monitor, run, 500)["alarm"]
     assert "alarm" not in look(monitor, run, 600)
-    assert [step for step, _ in run.alarms()] == [500]
+    assert [since for since, _ in run.alarms()] == [400]
 
 
 def test_untrained_features_are_the_same_everywhere_and_tell_images_apart():
@@ -98,3 +104,24 @@ def test_untrained_features_are_the_same_everywhere_and_tell_images_apart():
     assert first.shape == (40, 128)
     assert spread(first) > 0.01
     assert first.std() < 10
+
+
+@pytest.mark.parametrize("count", [1, 5, 63])
+def test_few_validation_images_leave_the_comparison_to_the_training_images(tmp_path, count):
+    """No distance to a handful, and as many real images as samples: else the samples look collapsed."""
+    levels = np.random.default_rng(0).integers(0, 256, (900, 1, 8, 8), np.uint8)
+    splits = {"train": Images(levels, None), "valid": Images(levels[:1].repeat(count, 0), None)}
+    dataset = Dataset("d", "D", splits, None, "grey", "")
+    method = Planted(torch.from_numpy(levels).float() / 255)
+    run = Run.create(tmp_path / "run", {})
+    found = look(Monitor(Subject(method, dataset, "none", CPU), run), run, 300)
+    assert set(found) == {"samples/diversity"}
+    assert 0.2 < found["samples/diversity"] < 1.5
+
+
+def test_real_images_with_duplicates_say_nothing_of_diversity(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), np.uint8).repeat(10, 0)
+    dataset = Dataset("d", "D", {"train": Images(levels, None)}, None, "grey", "")
+    method = Planted(torch.from_numpy(levels).float() / 255)
+    run = Run.create(tmp_path / "run", {})
+    assert look(Monitor(Subject(method, dataset, "none", CPU), run), run, 300) == {}

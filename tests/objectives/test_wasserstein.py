@@ -91,3 +91,14 @@ def test_the_input_gradient_agrees_with_finite_differences_and_leaves_the_points
         torch.testing.assert_close(found[:, i], slope, rtol=1e-6, atol=1e-6)
     assert torch.equal(points, kept)
     assert not points.requires_grad
+
+
+def test_the_gradient_of_an_example_never_mixes_in_another():
+    """Against the Jacobian in float64, of a critic with a hidden layer."""
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(48, 7), nn.Tanh(), nn.Linear(7, 1)).double()
+    x = torch.randn(6, 3, 4, 4, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda x: critic(x).flatten(), x)
+    wanted = jacobian[range(6), range(6)].square().sum((1, 2, 3)).sqrt()
+    found = gradient_norm(input_gradient(lambda x: critic(x).flatten(), x))
+    torch.testing.assert_close(found, wanted)

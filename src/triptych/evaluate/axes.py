@@ -64,8 +64,8 @@ class Comparison(NamedTuple):
 def compare(axes: Values, random: Values) -> Comparison:
     """Do axes lie farther out than random directions: each one by their tail, all together by ranks?
 
-    Together: the one-sided test of Mann and Whitney on distances from the random
-    median. Axes that are more alike than random directions, as at initialisation,
+    Together: the one-sided test of Mann and Whitney on distances from the median
+    of all. Axes that are more alike than random directions, as at initialisation,
     are not special.
 
     Args:
@@ -76,7 +76,8 @@ def compare(axes: Values, random: Values) -> Comparison:
     z = (axes - random.mean()) / spread if spread > 0 else np.zeros_like(axes)
     raw = 2 * np.minimum(_tail(axes, random), _tail(-axes, -random))
     p = np.array(holm(np.minimum(raw, 1).tolist()))
-    far = [np.abs(side - np.median(random)) for side in (axes, random)]
+    middle = np.median(np.concatenate([axes, random]))
+    far = [np.abs(side - middle) for side in (axes, random)]
     together = float(stats.mannwhitneyu(*far, alternative="greater").pvalue)
     low, high = np.quantile(random, [0.025, 0.975])
     outside = int(((axes < low) | (axes > high)).sum())
@@ -92,7 +93,8 @@ def _tail(values: Values, random: Values) -> Values:
         P(X ≥ u + t) = (k + 1)/(m + 1) · (1 + t/(k b))^−k
 
     is exact where the tail is exponential (excesses over an order statistic are then
-    independent of it, Rényi 1953) and too large where it is lighter, as a normal one is.
+    independent of it, Rényi 1953) and too large where it is lighter, as a normal one is. Where it is
+    heavier (lognormal, say) p is too small, and single axes are called too often.
     """
     m, k = len(random), len(random) // 10
     u, *highest = np.sort(random)[-k - 1 :]
@@ -194,4 +196,8 @@ def converged_sentence(axes: Flags, random: Flags, what: str) -> str:
         )
     if max(a, b) < 0.1:
         return seen + "hardly any direction does that, a coordinate no more than others."
-    return seen + "that is what a shift does in any direction, not a property of coordinates."
+    both = np.concatenate([axes, random]).mean()
+    return (
+        seen + "no difference between coordinates and random directions was found; "
+        f"{both:.0%} of all directions do it."
+    )

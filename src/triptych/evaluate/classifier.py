@@ -20,6 +20,7 @@ from triptych import checkpoint
 from triptych.data.hashing import digest
 from triptych.data.places import cache_root
 from triptych.data.stream import Stream
+from triptych.environment import has_bf16
 from triptych.errors import TriptychError
 from triptych.evaluate.subject import Subject, generator
 from triptych.nets.classifier import Classifier
@@ -129,20 +130,13 @@ def _fit(network: Classifier, subject: Subject) -> None:
     draw = generator(torch.device("cpu"), "classifier")
     for step in range(steps):
         x, truth = stream.batch(step)
-        with torch.autocast(device.type, torch.bfloat16, enabled=_has_bf16(device)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
             logits = network(_shifted(x[0], draw))
         F.cross_entropy(logits.float(), labels[truth.to(device)]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
         subject.progress("training the classifier (steps)", step + 1, steps)
-
-
-def _has_bf16(device: torch.device) -> bool:
-    """Whether bf16 matrix products are faster there than fp32 ones."""
-    if device.type == "cpu":
-        return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
-    return device.type == "cuda"
 
 
 def _shifted(x: Tensor, draw: torch.Generator) -> Tensor:

@@ -102,7 +102,7 @@ def _result(subject: Subject, judge: Judge | None, table: dict[str, Any]) -> Res
         random=RANDOM,
         attributes="mean signed change at eps = 1",
         judge=judge.identity if judge else "none",
-        test="farther out than random: exponential tail for an axis, Mann-Whitney for all; Holm over axes and measures",
+        test="farther out than random: exponential tail for an axis, Mann-Whitney for all; Holm over axes within a measure, and over measures",
         unit="RMS pixel change in [0, 1]; stroke in pixels; hue in degrees",
     )
     note = "a table: errors over latents are in the spread of the random directions"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from triptych.evaluate import directions, distribution, interpolate, lipschitz, pullback, scorecard
@@ -36,7 +38,7 @@ def generation(
     if features is None:
         features = from_classifier(referee) if referee else untrained(subject)
     found = distribution.distances(subject, split, features)
-    if referee:
+    if referee and _all_classes(subject, split):
         results, arrays = class_histogram(subject, referee, split)
         found |= results
         run.save_arrays("class_histogram", **arrays)
@@ -67,4 +69,17 @@ def _judgeable(subject: Subject, split: str) -> bool:
     train, test = (subject.dataset.splits[name].labels for name in ("train", split))
     if train is None or test is None or split == "train":
         return False
-    return len(np.unique(train)) > 1 and set(train) == set(test)
+    return len(np.unique(train)) > 1 and bool(np.isin(test, train).all())
+
+
+def _all_classes(subject: Subject, split: str) -> bool:
+    """Whether every class has test images, without which its row of the confusion is not known."""
+    train, test = (subject.dataset.splits[name].labels for name in ("train", split))
+    assert train is not None and test is not None
+    missing = np.setdiff1d(train, test)
+    if len(missing):
+        warnings.warn(
+            f"no class histogram: the {split} split has no image of class {missing[0]}",
+            stacklevel=2,
+        )
+    return not len(missing)

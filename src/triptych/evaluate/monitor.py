@@ -28,8 +28,10 @@ class Monitor:
     """Looks at a subject in training, by what its method can do; what it finds is logged.
 
     ``valid/elbo`` and its terms for a likelihood. For samples: a picture at every
-    landmark, ``samples/diversity``, ``valid/frechet_untrained``, ``valid/critic_gap``
-    and, where it comes to that, ``alarm``.
+    landmark; ``samples/diversity`` and, where it comes to that, ``alarm`` with the step ``since``
+    which it is so; and with 64 validation images or more ``valid/frechet_untrained``,
+    ``valid/critic_gap`` = E f(valid) − E f(samples) and
+    ``valid/critic_memory`` = E f(train) − E f(valid), 0 for a critic that remembers nothing.
     """
 
     def __init__(self, subject: Subject, run: Run) -> None:
@@ -54,22 +56,26 @@ class Monitor:
         if moment.landmark:
             self.run.save_moment(moment.step, as_levels(images[:WATCHED]))
         features = self._extractor(images)
-        diversity = collapse.spread(features[:WATCHED]) / self._real_spread
-        found: dict[str, float | str] = {"samples/diversity": diversity}
-        if "valid" in self.subject.dataset.splits:
+        found: dict[str, float | str] = {}
+        if self._spread > 0:
+            found["samples/diversity"] = collapse.spread(features[: self._few]) / self._spread
+            found |= self._alarm(moment, float(found["samples/diversity"]))
+        if self._split == "valid":
             found["valid/frechet_untrained"] = frechet_distance(self._real_features, features)
             if isinstance(method, HasCritic):
-                real, fake = (
-                    torch.cat(
-                        [method.critic(method.scaled(x)) for x in torch.split(some, WATCHED)]
-                    ).mean()
-                    for some in (self._real, images)
+                real, fake, seen = (
+                    self._score(method, some) for some in (self._real, images, self._seen)
                 )
-                found["valid/critic_gap"] = float(real - fake)
-        return found | self._alarm(moment, diversity)
+                found |= {"valid/critic_gap": real - fake, "valid/critic_memory": seen - real}
+        return found
 
-    def _alarm(self, moment: Moment, diversity: float) -> dict[str, str]:
-        """One alarm, at the first look at which the collapse is sure."""
+    @staticmethod
+    def _score(method: HasCritic, images: Tensor) -> float:
+        parts = torch.split(images, WATCHED)
+        return float(torch.cat([method.critic(method.scaled(x)) for x in parts]).mean())
+
+    def _alarm(self, moment: Moment, diversity: float) -> dict[str, float | str]:
+        """One alarm a run, at the first look at which the collapse is sure."""
         metrics = self.run.metrics()
         if any("alarm" in entry for entry in metrics):
             return {}
@@ -78,10 +84,16 @@ class Monitor:
         if since is None:
             return {}
         said = (
-            f"the samples collapsed at step {since}: the nearest two of {WATCHED} are "
-            f"{diversity:.0%} as far apart as in as many real images"
+            f"the samples collapsed at step {since}: from a sample to its nearest other it is "
+            f"typically {diversity:.0%} of what it is among real images"
         )
-        return {"alarm": said}
+        return {"alarm": said, "since": since}
+
+    @cached_property
+    def _split(self) -> str:
+        """The real images to compare with: held-out ones, if there are enough of them."""
+        valid = self.subject.dataset.splits.get("valid")
+        return "valid" if valid is not None and len(valid) >= WATCHED else "train"
 
     @cached_property
     def _latents(self) -> Tensor:
@@ -89,8 +101,11 @@ class Monitor:
 
     @cached_property
     def _real(self) -> Tensor:
-        splits = self.subject.dataset.splits
-        return self.subject.examples("valid" if "valid" in splits else "train", MANY)
+        return self.subject.examples(self._split, MANY)
+
+    @cached_property
+    def _seen(self) -> Tensor:
+        return self.subject.examples("train", MANY)
 
     @cached_property
     def _extractor(self) -> Untrained:
@@ -100,8 +115,14 @@ class Monitor:
     def _real_features(self) -> Tensor:
         return self._extractor(self._real)
 
+    @property
+    def _few(self) -> int:
+        """As many samples as real images: a set of fewer is farther apart."""
+        return min(WATCHED, len(self._real))
+
     @cached_property
-    def _real_spread(self) -> float:
+    def _spread(self) -> float:
+        """Of real images; 0 where most of them have a duplicate, and nothing can be said then."""
         # Neighbours in a file may be of one class: as many as the samples, from all over it.
-        every = max(1, len(self._real) // WATCHED)
-        return collapse.spread(self._real_features[::every][:WATCHED])
+        every = len(self._real) // self._few
+        return collapse.spread(self._real_features[::every][: self._few])

@@ -55,6 +55,7 @@ def critic_curves(run: Run) -> Figure | None:
     first = page.axes(left, 51.0, 66.0, 31.0)
     _draw(first, gap, TRAINED, "training images")
     _draw(first, _steps(run, "valid/critic_gap"), MEASURED, "validation images")
+    _draw(first, _steps(run, "valid/critic_memory"), GREY, "f(training) − f(validation)")
     first.set_title("critic gap, E f(images) − E f(samples)")
     slope = page.axes(right, 51.0, 66.0, 31.0)
     _draw(slope, _steps(run, "train/gradient_norm"), TRAINED, "mean ‖∇f(x̂)‖")
@@ -99,14 +100,18 @@ def _draw(
 
 def _caption(run: Run) -> str:
     said = [
-        "How to read it: the gap estimates the Wasserstein distance from below and up to the critic's "
-        "constant; it should fall and flatten while the samples improve. A gap that stays on training "
-        "images and falls or turns on validation images is a critic that remembers. The generator's own "
-        "loss means nothing and is not shown. The slope should stay near or below 1 (dashed): far above, the "
-        "gap is no distance.",
+        "How to read it: the gap estimates the Wasserstein distance (in units of images in [−1, 1]; a little "
+        "above it for the best critic, whose slope may exceed 1, below it for one that learns): it should fall "
+        "and flatten while the samples improve. Compare the shapes of its two curves, not their levels: in "
+        "validation the generator is in eval mode, and averaged where it is. The generator's own loss means "
+        "nothing and is not shown. Far above a slope of 1 (dashed) the gap is no distance.",
         "Diversity: median distance to the nearest other sample over random features, 1 for real images.",
         "The first fiftieth of the training is left out.",
     ]
+    if _steps(run, "valid/critic_memory")[0]:
+        said.append(
+            "Grey: 0 for a critic that does not remember its images, and it grows as it does."
+        )
     for step, text in run.alarms():
         said.append(f"Alarm at step {step:,} (dotted): {text}.")
     final = _steps(run, "train/critic_gap")[1][-1]

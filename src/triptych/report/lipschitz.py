@@ -37,8 +37,8 @@ def lipschitz(run: Run) -> Figure | None:
         setting(run, weights=protocol["checkpoint"]),
         "Norm of the critic's gradient over all pixels of an image, per unit of the critic's scaled "
         "images, with the standard error of the share above 1 (orange). Interpolated: one t for each "
-        "pair of a training image and a sample, as the penalty takes them. A 1-Lipschitz critic has no "
-        "share above 1; having none here does not prove one.",
+        "pair of a training image and a sample; samples are those of evaluation, by the averaged generator "
+        "where there is one. A 1-Lipschitz critic has no share above 1; having none here does not prove one.",
     )
     page = Page(words, COLUMN, ROW * len(table) + 8.0)
     edges = _edges(np.concatenate([arrays[kind] for kind in table]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,10 @@ SAID = ("unit", "estimator", "K", "features")
 def _number(value: float, stderr: float | None) -> str:
     if isinstance(value, int):
         return str(value)
-    return f"{value:.3f}" if stderr is None else f"{value:.3f} ± {stderr:.3f}"
+    if stderr is None:
+        return f"{value:.3f}"
+    digits = 3 if not stderr else max(3, 1 - math.floor(math.log10(stderr)))
+    return f"{value:.{digits}f} ± {stderr:.{digits}f}"
 
 
 def result_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -45,16 +49,32 @@ def result_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
             kept = {k: v for k, v in result["protocol"].items() if k in SAID}
             said = ", ".join(f"K={v}" if k == "K" else str(v) for k, v in kept.items())
             lines.append(f"{name:<{width}}  {value:<20}  n={result['n']:<6}  {said}")
+        lines += [f"{name:<{width}}  {sentence}" for sentence in _sentences(result["value"])]
     return lines
 
 
 def _value(result: Mapping[str, Any]) -> str:
     value = result["value"]
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not _sentences(value):
         return ", ".join(f"{k} {v:.1f}" for k, v in value.items() if isinstance(v, float))
     if isinstance(value, (int, float)):
         return _number(value, result["stderr"])
     return ""
+
+
+def _sentences(value: Any) -> list[str]:
+    """What a table of results says in words."""
+    if not isinstance(value, Mapping):
+        return []
+    said = [value["verdict"]] if "verdict" in value else list(value.get("sentences", []))
+    shares = {
+        kind: row["share above 1"]
+        for kind, row in value.items()
+        if isinstance(row, Mapping) and "share above 1" in row
+    }
+    if shares:
+        said.append("above 1: " + ", ".join(f"{v:.1%} of {kind}" for kind, v in shares.items()))
+    return said
 
 
 def headline(run: Run) -> str:
