@@ -93,6 +93,8 @@ def test_a_collapse_is_named_once_with_its_first_step(watched):
     assert "collapsed at step 400" in look(monitor, run, 500)["alarm"]
     assert "alarm" not in look(monitor, run, 600)
     assert [since for since, _ in run.alarms()] == [400]
+    healthy = [m["step"] for m in run.metrics() if "samples/healthy_step" in m]
+    assert healthy == [100, 200, 300], "the best weights are from before the collapse"
 
 
 def test_untrained_features_are_the_same_everywhere_and_tell_images_apart():
@@ -115,7 +117,7 @@ def test_few_validation_images_leave_the_comparison_to_the_training_images(tmp_p
     method = Planted(torch.from_numpy(levels).float() / 255)
     run = Run.create(tmp_path / "run", {})
     found = look(Monitor(Subject(method, dataset, "none", CPU), run), run, 300)
-    assert set(found) == {"samples/diversity"}
+    assert set(found) == {"samples/diversity", "samples/healthy_step"}
     assert 0.2 < found["samples/diversity"] < 1.5
 
 
@@ -124,4 +126,5 @@ def test_real_images_with_duplicates_say_nothing_of_diversity(tmp_path):
     dataset = Dataset("d", "D", {"train": Images(levels, None)}, None, "grey", "")
     method = Planted(torch.from_numpy(levels).float() / 255)
     run = Run.create(tmp_path / "run", {})
-    assert look(Monitor(Subject(method, dataset, "none", CPU), run), run, 300) == {}
+    found = look(Monitor(Subject(method, dataset, "none", CPU), run), run, 300)
+    assert found == {"samples/healthy_step": 300}

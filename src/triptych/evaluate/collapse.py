@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["LOW", "collapsed", "spread"]
+__all__ = ["LOW", "collapsed", "counts_from", "spread"]
 
 LOW = 0.25
 """Share of the spread of as many real images below which samples count as collapsed."""
@@ -42,6 +42,12 @@ def spread(features: Tensor) -> float:
     return float(distance.amin(1).median())
 
 
+def counts_from(total: int) -> float:
+    """The step from which on a look at the samples counts."""
+    share, fewest, most = GRACE
+    return min(max(share * total, fewest), most)
+
+
 def collapsed(looks: Sequence[tuple[int, float]], total: int) -> int | None:
     """The step from which on samples are collapsed at the end of ``looks``, or none.
 
@@ -55,8 +61,7 @@ def collapsed(looks: Sequence[tuple[int, float]], total: int) -> int | None:
         >>> collapsed([(100, 0.0), (200, 0.1)], total=5000) is None
         True
     """
-    share, fewest, most = GRACE
-    begin = min(max(share * total, fewest), most)
+    begin = counts_from(total)
     low: list[int] = []
     for step, value in reversed(looks):
         if value >= LOW or step < begin:

@@ -28,8 +28,9 @@ class Monitor:
     """Looks at a subject in training, by what its method can do; what it finds is logged.
 
     ``valid/elbo`` and its terms for a likelihood. For samples: a picture at every
-    landmark; ``samples/diversity`` and, where it comes to that, ``alarm`` with the step ``since``
-    which it is so; and with 64 validation images or more ``valid/frechet_untrained``,
+    landmark; ``samples/diversity``; ``samples/healthy_step``, the step itself unless the samples
+    look collapsed: the highest one has the best weights; where it comes to that, ``alarm`` with
+    the step ``since`` which it is so; and with 64 validation images or more ``valid/frechet_untrained``,
     ``valid/critic_gap`` = E f(valid) − E f(samples) and
     ``valid/critic_memory`` = E f(train) − E f(valid), 0 for a critic that remembers nothing.
     """
@@ -57,9 +58,13 @@ class Monitor:
             self.run.save_moment(moment.step, as_levels(images[:WATCHED]))
         features = self._extractor(images)
         found: dict[str, float | str] = {}
+        diversity = float("nan")
         if self._spread > 0:
-            found["samples/diversity"] = collapse.spread(features[: self._few]) / self._spread
-            found |= self._alarm(moment, float(found["samples/diversity"]))
+            diversity = collapse.spread(features[: self._few]) / self._spread
+            found["samples/diversity"] = diversity
+            found |= self._alarm(moment, diversity)
+        if not (diversity < collapse.LOW and moment.step >= collapse.counts_from(moment.total)):
+            found["samples/healthy_step"] = moment.step
         if self._split == "valid":
             found["valid/frechet_untrained"] = frechet_distance(self._real_features, features)
             if isinstance(method, HasCritic):
