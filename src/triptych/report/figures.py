@@ -51,7 +51,7 @@ def draw(run: Run) -> list[Path]:
 
     Example:
         >>> run = Run.create(tmp_path / "drawn", {"data": {"name": "mnist-5k"}})
-        >>> run.log({"epoch": 1.0, "train/elbo": -190.0})
+        >>> run.log({"step": 781, "epoch": 1.0, "train/elbo": -190.0})
         >>> [path.name for path in draw(run)]
         ['elbo-curve.png', 'elbo-curve.pdf']
     """
