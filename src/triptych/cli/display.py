@@ -54,7 +54,11 @@ def training_display(gauge: str) -> Iterator[Display]:
             if isinstance(v, float) and not k.startswith("train/")
         ]
         if values and not console.is_terminal:
-            print(f"epoch {epoch:g}: {', '.join(values)}", file=sys.stderr, flush=True)
+            print(
+                f"step {step:,} of {total:,}, epoch {epoch:g}: {', '.join(values)}",
+                file=sys.stderr,
+                flush=True,
+            )
         if "alarm" in metrics:
             console.print(f"alarm: {metrics['alarm']}", style="bold red", highlight=False)
 

@@ -16,14 +16,19 @@ def run(words: list[str]) -> int:
     """The verb."""
     from typing import Annotated
 
+    import tyro
+
     from triptych import experiment
     from triptych.evaluate.suite import EvaluateConfig
 
+    mirror = tyro.conf.arg(
+        metavar="DIR", help="A local mirror, where it is not the one of the training."
+    )
     options = dataclasses.make_dataclass(
         "Options",
         [
             ("evaluate", Annotated[EvaluateConfig, Flat], EvaluateConfig()),
-            ("data_dir", str | None, None),
+            ("data_dir", Annotated[str | None, mirror], None),
         ],
         frozen=True,
     )()

@@ -33,11 +33,11 @@ class EvaluateConfig:
     split: str = "test"
     """The split that the headline figures are measured on."""
     checkpoint: Literal["best", "last"] = "best"
-    """The weights: those of the best validation, or the last."""
+    """The weights: the best (by validation; of a GAN the last that have not collapsed), or the last."""
     samples: int = 1000
-    """Importance samples an image; the headline figure uses the first 200, the K-curve all."""
+    """Of a VAE: importance samples an image; the headline figure uses the first 200, the K-curve all."""
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision of matrix products in importance sampling; `auto` is bf16 where the hardware has it."""
+    """Of a VAE: precision of matrix products in importance sampling; `auto` is bf16 where the hardware has it."""
     features: Annotated[Path | None, tyro.conf.arg(metavar="RUN|FILE")] = None
     """Measure distances of samples over the features of another run's encoder, or of a TorchScript Inception."""
     coordinates: tuple[int, ...] = ()

@@ -22,7 +22,10 @@ _OPTIMIZER = OptimizerConfig(lr=1e-4, betas=(0.5, 0.9))
 
 @dataclass(frozen=True)
 class WGANConfig:
-    """What is particular to the WGAN. The defaults are the reference's network and game."""
+    """What is particular to the WGAN. The defaults are the reference's network and game, not its length.
+
+    A step is one update of the generator after all of the critic.
+    """
 
     latent: int = 100
     """Number of latent coordinates."""

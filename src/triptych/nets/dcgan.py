@@ -31,8 +31,8 @@ def halvings(size: int) -> tuple[int, int]:
         base, count = base // 2, count + 1
     if not 4 <= base <= 7 or count == 0:
         raise TriptychError(
-            f"a convolutional network needs images whose side is 4, 5, 6 or 7 times a power of two, "
-            f"at least 8 pixels; {size} is not: resize with --image-size, to "
+            f"a convolutional network needs images of at least 8 pixels whose side is 4, 5, 6 or 7 times "
+            f"a power of two; {size} is not: resize with --image-size, to "
             f"{max(8, 1 << size.bit_length() - 1)} for instance"
         )
     return count, base

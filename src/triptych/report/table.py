@@ -15,7 +15,7 @@ HEADLINES = (
     "test/elbo",
     "test/frechet",
     "valid/elbo",
-    "valid/frechet_untrained",
+    "samples/diversity",
     "test/knn_top1",
 )
 """In this order, the first that a run has is what the table of runs shows."""
