@@ -123,6 +123,8 @@ def test_features_of_another_run_are_taken_and_named(trained, tmp_path):
     config = merge(config, {"train": {"duration": "3 steps", "batch_size": 32}})
     encoder = experiment.train(config, tmp_path / "vae")
     found = experiment.evaluate(trained.path, EvaluateConfig(features=encoder.path))
+    with pytest.raises(TriptychError, match="leave them out"):
+        experiment.evaluate(encoder.path, EvaluateConfig(coordinates=(1,)))
     protocol = found["test/frechet"].protocol
     assert "vae trained on digits" in protocol["features"]
     assert Duration.parse(trained.config["train"]["duration"]).amount == 30

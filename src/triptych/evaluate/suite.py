@@ -11,6 +11,7 @@ import tyro
 
 from triptych.config import DeviceName
 from triptych.environment import has_bf16
+from triptych.errors import TriptychError
 from triptych.evaluate import interpolate, knn, latent, likelihood
 from triptych.evaluate.features import Extractor
 from triptych.evaluate.generation import generation
@@ -50,8 +51,15 @@ def evaluate(
     """Measure what can be measured, record it in results.json and keep what pictures are drawn from.
 
     ``features`` are those over which samples are compared with images, where not the default ones.
+
+    Raises:
+        TriptychError: an option that this method has no use for, or a coordinate that it lacks.
     """
     method, split, splits = subject.method, config.split, subject.dataset.splits
+    if (features or config.coordinates) and not isinstance(method, Samples):
+        raise TriptychError(
+            "--features and --coordinates are for a method that draws samples, a GAN; leave them out"
+        )
     found: dict[str, Result] = {}
     if isinstance(method, HasLikelihood):
         for name in dict.fromkeys(("valid", split)):
