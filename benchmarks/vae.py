@@ -13,22 +13,21 @@ import statistics
 import tempfile
 import time
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from plain_vae import PlainVAE, plain_log_likelihood, plain_steps
-from triptych import Run, experiment
+from triptych import experiment
 from triptych.config import Duration
 from triptych.data import DataConfig, Dataset, load
 from triptych.data.spec import Images
 from triptych.evaluate.likelihood import importance_estimate
 from triptych.evaluate.subject import Subject
 from triptych.evaluate.suite import EvaluateConfig
-from triptych.train.loop import fit
-from triptych.types import Method, Moment
+from triptych.types import Method
+from turns import in_turn
 
 BURST = 100
 """Steps of each in turn."""
@@ -45,36 +44,12 @@ def tensor(images: Images) -> Tensor:
     return torch.from_numpy(images.pixels.copy()).flatten(1).float() / 255
 
 
-def in_turn(
+def trained(
     dataset: Dataset, config: experiment.ExperimentConfig
 ) -> tuple[Method, list[float], list[float]]:
-    """Train with Triptych's own loop, which runs a burst of the plain loop where it would validate.
-
-    Returns the trained method, and the seconds of each burst of the plain loop and of ours.
-    """
-    plain_loop = plain_steps(PlainVAE(), tensor(dataset.splits["train"]))
-    plain: list[float] = []
-
-    def burst(moment: Moment) -> dict[str, float]:
-        if moment.due:
-            started = time.perf_counter()
-            for _ in range(BURST):
-                next(plain_loop)
-            plain.append(time.perf_counter() - started)
-        return {}
-
-    rhythm = {
-        "validate_every": Duration(BURST, "steps"),
-        "checkpoint_every": Duration(10**6, "steps"),
-        "log_every": BURST,
-    }
-    config = replace(config, train=replace(config.train, **rhythm))
-    config, method, stream = experiment.prepare(config, dataset)
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(Path(folder) / "run", config.tables())
-        fit(method, stream, config.train, run, seed=config.seed, observe=burst)
-        seconds = [e["seconds"] for e in run.metrics() if "train/elbo" in e]
-    return method.eval(), plain, [seconds[0], *(b - a for a, b in pairwise(seconds))]
+    """Triptych's VAE in turn with the plain one: the method, and the seconds of each burst of both."""
+    plain = plain_steps(PlainVAE(), tensor(dataset.splits["train"]))
+    return in_turn(dataset, config, plain, BURST)
 
 
 def plain_time(bursts: list[float]) -> float:
@@ -91,7 +66,7 @@ def steps(dataset: Dataset, config: experiment.ExperimentConfig) -> None:
     ):
         length = Duration((ROUNDS + 1) * BURST, "steps")
         train = replace(config.train, duration=length, **changes)
-        _, plain, ours = in_turn(dataset, replace(config, train=train))
+        _, plain, ours = trained(dataset, replace(config, train=train))
         # The first burst of each is warm-up, and compilation.
         ratios = [p / o for p, o in zip(plain[1:], ours[1:], strict=True)]
         speeds = [BURST / statistics.median(s[1:]) for s in (plain, ours)]
@@ -112,7 +87,7 @@ def log_likelihood(dataset: Dataset, method: Method, dtype: torch.dtype) -> floa
 def likelihood(dataset: Dataset, config: experiment.ExperimentConfig) -> None:
     """Log-likelihood of the 10,000 test images at K = 200 beside the plain way, on the same weights."""
     length = Duration(2000, "steps")
-    method, _, _ = in_turn(dataset, replace(config, train=replace(config.train, duration=length)))
+    method, _, _ = trained(dataset, replace(config, train=replace(config.train, duration=length)))
     plain = PlainVAE().take(method)
     test = dataset.splits["test"].pixels
     seconds: dict[str, list[float]] = {"plain": [], "fp32": [], "bf16": []}
@@ -150,7 +125,7 @@ def fast(dataset: Dataset, config: experiment.ExperimentConfig) -> None:
     config = replace(experiment.default_config("vae", "fast"), data=config.data)
     for length in (Duration(SHORT, "epochs"), config.train.duration):
         train = replace(config.train, duration=length)
-        method, plain, ours = in_turn(dataset, replace(config, train=train))
+        method, plain, ours = trained(dataset, replace(config, train=train))
         value = log_likelihood(dataset, method, torch.float32)
         print(
             f"preset fast, --epochs {length.amount:g}: test log-likelihood {value:.2f} (asked -95.75, at full length -92.5) "

@@ -11,20 +11,15 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
-import time
 from dataclasses import replace
-from itertools import pairwise
-from pathlib import Path
 
 import torch
 
 from plain_wgan import plain_updates
-from triptych import Run, experiment
+from triptych import experiment
 from triptych.config import Duration
 from triptych.data import DataConfig, Dataset, load
-from triptych.train.loop import fit
-from triptych.types import Moment
+from turns import in_turn
 
 BURST = 4
 """Updates of each in turn."""
@@ -38,36 +33,17 @@ VARIANTS = {
 """What is measured, and the ratio that was asked for."""
 
 
-def in_turn(
+def bursts(
     dataset: Dataset, config: experiment.ExperimentConfig, rounds: int
 ) -> tuple[list[float], list[float]]:
     """Seconds of each burst of the plain loop, and of Triptych's own."""
     pixels = torch.from_numpy(dataset.splits["train"].pixels.copy()).float() / 127.5 - 1
     plain_loop = plain_updates(config.method.width, pixels)
-    plain: list[float] = []
-
-    def burst(moment: Moment) -> dict[str, float]:
-        if moment.due:
-            started = time.perf_counter()
-            for _ in range(BURST):
-                next(plain_loop)
-            plain.append(time.perf_counter() - started)
-        return {}
-
-    train = replace(
-        config.train,
-        duration=Duration((rounds + 1) * BURST, "steps"),
-        validate_every=Duration(BURST, "steps"),
-        checkpoint_every=Duration(10**6, "steps"),
-        log_every=BURST,
-    )
-    config, method, stream = experiment.prepare(replace(config, train=train), dataset)
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(Path(folder) / "run", config.tables())
-        fit(method, stream, config.train, run, seed=config.seed, observe=burst)
-        seconds = [e["seconds"] for e in run.metrics() if "train/critic_gap" in e]
+    length = Duration((rounds + 1) * BURST, "steps")
+    config = replace(config, train=replace(config.train, duration=length))
+    _, plain, ours = in_turn(dataset, config, plain_loop, BURST)
     # The first burst of each is warm-up, and compilation.
-    return plain[1:], [b - a for a, b in pairwise(seconds)]
+    return plain[1:], ours[1:]
 
 
 def main() -> None:
@@ -93,7 +69,7 @@ def main() -> None:
     for name in chosen.only:
         changes, asked = VARIANTS[name]
         varied = replace(config, train=replace(config.train, **changes))
-        plain, ours = in_turn(dataset, varied, chosen.rounds)
+        plain, ours = bursts(dataset, varied, chosen.rounds)
         ratios = sorted(p / o for p, o in zip(plain, ours, strict=True))
         quarter = len(ratios) // 4
         speeds = [statistics.median(s) / BURST for s in (plain, ours)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from triptych.report.figures import draw
 from triptych.report.style import styled
@@ -149,3 +150,21 @@ def style() -> Iterator[None]:
     """The style in which figures are drawn."""
     with styled():
         yield
+
+
+@pytest.fixture
+def sheet() -> Callable[[Figure], np.ndarray]:
+    """Gives the drawn array of a figure of images; fails where it would be smoothed."""
+
+    def drawn_array(figure: Figure) -> np.ndarray:
+        (image,) = figure.axes[0].get_images()
+        assert image.get_interpolation() == "nearest"
+        return np.asarray(image.get_array())
+
+    return drawn_array
+
+
+@pytest.fixture
+def said() -> Callable[[Figure], str]:
+    """Gives all words that a figure says outside of its axes, on one line."""
+    return lambda figure: " ".join(" ".join(text.get_text() for text in figure.texts).split())

@@ -54,22 +54,12 @@ def plant_coordinates(plant, special: tuple[int, ...] = (), labelled: bool = Tru
     return table
 
 
-def sheet(figure) -> np.ndarray:
-    (image,) = figure.axes[0].get_images()
-    assert image.get_interpolation() == "nearest"
-    return np.asarray(image.get_array())
-
-
-def said(figure) -> str:
-    return " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
-
-
 @pytest.mark.parametrize("figure", [coordinate_grids, coordinates])
 def test_a_run_without_the_numbers_has_no_figure(plant, figure):
     assert figure(plant.run) is None
 
 
-def test_every_grid_lies_at_its_place_under_its_name(plant):
+def test_every_grid_lies_at_its_place_under_its_name(plant, sheet):
     plant_coordinates(plant)
     kept = plant.run.arrays("coordinates")
     figure = coordinate_grids(plant.run)
@@ -90,7 +80,7 @@ def test_every_grid_lies_at_its_place_under_its_name(plant):
     assert [t.get_position()[0] for t in axes.texts[12:]] == axes.get_xticks().tolist()
 
 
-def test_coordinates_are_drawn_in_order_within_the_band_of_chance(plant):
+def test_coordinates_are_drawn_in_order_within_the_band_of_chance(plant, said):
     table = plant_coordinates(plant, special=(3, 5))
     figure = coordinates(plant.run)
     axes = figure.axes[0]
@@ -158,7 +148,7 @@ def test_destinations_are_shares_of_all_directions(plant):
     assert legend == ["coordinates: 60%", "random directions: 50%"]
 
 
-def test_without_labels_there_are_no_classes(plant):
+def test_without_labels_there_are_no_classes(plant, said):
     plant_coordinates(plant, labelled=False)
     figure = coordinates(plant.run)
     assert len(figure.axes) == 3

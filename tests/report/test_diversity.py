@@ -38,10 +38,6 @@ def drawn(plant, confusion=CONFUSION, **changed):
     return class_histogram(plant.run)
 
 
-def said(figure) -> str:
-    return " ".join(" ".join(text.get_text() for text in figure.texts).split())
-
-
 def labelled(axes) -> dict:
     return dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
 
@@ -84,7 +80,7 @@ def test_classes_that_differ_are_marked_by_shape_above_all_else(plant):
         assert highest < found[kind].get_ydata()[0] < shares.get_ylim()[1], k
 
 
-def test_nothing_is_marked_where_nothing_differs(plant):
+def test_nothing_is_marked_where_nothing_differs(plant, said):
     verdict = "no class differs from the training shares (p = 0.43)"
     figure = drawn(plant, verdict=verdict, p=0.43, mark=["", "", ""])
     assert not {"over-represented", "missing"} & set(labelled(figure.axes[0]))
@@ -130,7 +126,7 @@ def test_numbers_can_be_read_on_their_cells(plant):
     assert len(contrasts) > 60 and min(contrasts) >= 4.5
 
 
-def test_the_caption_says_what_it_rests_on_and_what_it_does_not_know(plant):
+def test_the_caption_says_what_it_rests_on_and_what_it_does_not_know(plant, said):
     text = said(drawn(plant))
     assert FINDING["verdict"] in text
     assert "measured on 1,400 test images" in text
@@ -141,7 +137,7 @@ def test_the_caption_says_what_it_rests_on_and_what_it_does_not_know(plant):
     assert "Animals" in text and "last weights" in text
 
 
-def test_a_verdict_too_long_for_the_title_is_in_the_caption(plant):
+def test_a_verdict_too_long_for_the_title_is_in_the_caption(plant, said):
     verdict = ", ".join(f"a rather long name {k}" for k in range(8)) + " over-represented"
     figure = drawn(plant, verdict=verdict)
     title = figure.texts[0].get_text()

@@ -10,10 +10,6 @@ pytestmark = pytest.mark.usefixtures("style")
 ALPHA = [i / 10 for i in range(11)]
 
 
-def said(figure) -> str:
-    return " ".join(" ".join(text.get_text() for text in figure.texts).split())
-
-
 def kept(plant, pairs: int, shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
     arrays = {way: plant.images(pairs, 11, *shape) for way in ("linear", "spherical", "pixel")}
     plant.run.save_arrays(
@@ -115,7 +111,7 @@ def test_each_score_has_a_panel_with_its_differences_and_intervals(scored):
     assert "path length\nnats" in texts
 
 
-def test_the_caption_tells_the_verdict_and_how_it_was_reached(scored):
+def test_the_caption_tells_the_verdict_and_how_it_was_reached(scored, said):
     caption = said(scored())
     assert "Latent it is." in caption
     assert "256 disjoint pairs" in caption
@@ -123,7 +119,7 @@ def test_the_caption_tells_the_verdict_and_how_it_was_reached(scored):
     assert "must lie above held-out images" in caption
 
 
-def test_without_a_control_none_is_spoken_of(scored):
+def test_without_a_control_none_is_spoken_of(scored, said):
     figure = scored(control=False)
     assert "eld-out" not in said(figure)
     assert not [t for t in figure.axes[0].get_legend().get_texts() if "held-out" in t.get_text()]

@@ -12,13 +12,6 @@ pytestmark = pytest.mark.usefixtures("style")
 SHAPES = [(1, 6, 6), (3, 8, 5), (1, 28, 28), (3, 16, 40)]
 
 
-def sheet(figure) -> np.ndarray:
-    """The drawn array; fails where it would be smoothed."""
-    (image,) = figure.axes[0].get_images()
-    assert image.get_interpolation() == "nearest"
-    return np.asarray(image.get_array())
-
-
 def tile(canvas: np.ndarray, top: int, left: int, like: np.ndarray) -> np.ndarray:
     """What is pasted at a place, as C×H×W."""
     _, h, w = like.shape
@@ -30,7 +23,7 @@ def tile(canvas: np.ndarray, top: int, left: int, like: np.ndarray) -> np.ndarra
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_samples_fill_eight_by_eight(plant, shape):
+def test_samples_fill_eight_by_eight(plant, shape, sheet):
     images = plant.pictures(*shape)["samples"]["images"]
     canvas = sheet(samples(plant.run))
     _, h, w = shape
@@ -42,7 +35,7 @@ def test_samples_fill_eight_by_eight(plant, shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_originals_stand_above_their_reconstructions(plant, shape):
+def test_originals_stand_above_their_reconstructions(plant, shape, sheet):
     kept = plant.pictures(*shape)["reconstructions"]
     figure = reconstructions(plant.run)
     canvas = sheet(figure)
@@ -58,7 +51,7 @@ def test_originals_stand_above_their_reconstructions(plant, shape):
     assert labels == ["original", "reconstruction"] * 2
 
 
-def test_a_traversal_names_its_coordinates_and_values(plant):
+def test_a_traversal_names_its_coordinates_and_values(plant, sheet):
     kept = plant.pictures()["traversal"]
     figure = traversal(plant.run)
     axes = figure.axes[0]
@@ -78,7 +71,7 @@ def test_a_traversal_names_its_coordinates_and_values(plant):
         assert 7 * j < middle < 7 * j + 5
 
 
-def test_an_interpolation_lies_between_its_originals(plant):
+def test_an_interpolation_lies_between_its_originals(plant, sheet):
     kept = plant.pictures(1, 10, 10)["interpolation"]
     figure = interpolation(plant.run)
     canvas = sheet(figure)
@@ -100,7 +93,7 @@ def test_an_interpolation_lies_between_its_originals(plant):
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (3, 64, 64)])
-def test_a_pixel_is_the_same_whole_number_of_pixels_in_the_file(plant, shape):
+def test_a_pixel_is_the_same_whole_number_of_pixels_in_the_file(plant, shape, sheet):
     plant.run.save_arrays("samples", images=plant.images(64, *shape))
     figure = samples(plant.run)
     canvas = sheet(figure)
@@ -114,7 +107,7 @@ def test_a_pixel_is_the_same_whole_number_of_pixels_in_the_file(plant, shape):
     np.testing.assert_array_equal(shown, enlarged)
 
 
-def test_few_and_tall_images_fit_a_page(plant):
+def test_few_and_tall_images_fit_a_page(plant, sheet):
     images = plant.images(5, 1, 60, 4)
     plant.run.save_arrays("samples", images=images)
     plant.run.save_arrays("reconstructions", originals=images, reconstructions=images)

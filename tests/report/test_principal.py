@@ -23,22 +23,12 @@ def plant_principal(plant, count: int = 5) -> list[float]:
     return eigenvalues
 
 
-def sheet(figure) -> np.ndarray:
-    (image,) = figure.axes[0].get_images()
-    assert image.get_interpolation() == "nearest"
-    return np.asarray(image.get_array())
-
-
-def said(figure) -> str:
-    return " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
-
-
 @pytest.mark.parametrize("figure", [principal_directions, principal_spectrum])
 def test_a_run_without_the_numbers_has_no_figure(plant, figure):
     assert figure(plant.run) is None
 
 
-def test_principal_directions_are_traversed_row_by_row(plant):
+def test_principal_directions_are_traversed_row_by_row(plant, sheet, said):
     plant_principal(plant)
     figure = principal_directions(plant.run)
     canvas, images = sheet(figure), plant.run.arrays("principal")["images"]

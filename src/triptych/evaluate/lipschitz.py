@@ -12,7 +12,7 @@ from torch import Tensor
 
 from triptych.evaluate.latent import prior_latents
 from triptych.evaluate.subject import BLOCK, Subject, generator
-from triptych.objectives.wasserstein import gradient_norm, input_gradient
+from triptych.objectives.wasserstein import between, gradient_norm, input_gradient
 from triptych.runs import Result
 from triptych.types import HasCritic, Samples
 
@@ -71,12 +71,12 @@ def _images(subject: Subject, split: str, count: int) -> dict[str, Tensor]:
     assert isinstance(method, HasCritic) and isinstance(method, Samples)
     z = prior_latents(subject, count)
     draw = generator(torch.device("cpu"), "lipschitz")
-    t = torch.rand(count, 1, 1, 1, generator=draw).to(subject.device)
+    t = torch.rand(count, generator=draw).to(subject.device)
     with torch.no_grad():  # Not inference mode: gradients are taken at these images.
         generated = torch.cat([method.sample(part) for part in torch.split(z, BLOCK)])
         real = {name: subject.examples(name, count) for name in dict.fromkeys((split, "train"))}
         pairs = len(real["train"])
-        mixed = torch.lerp(generated[:pairs], real["train"], t[:pairs])
+        mixed = between(real["train"], generated[:pairs], t[:pairs])
         kinds = {**real, "generated": generated, "interpolated": mixed}
         return {kind: method.scaled(images) for kind, images in kinds.items()}
 

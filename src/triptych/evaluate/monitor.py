@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from triptych.evaluate import collapse, likelihood
+from triptych.evaluate.features import Extractor, untrained
 from triptych.evaluate.frechet import frechet_distance
 from triptych.evaluate.latent import prior_latents
 from triptych.evaluate.subject import Subject, as_levels
-from triptych.evaluate.untrained import Untrained
 from triptych.runs import Run
 from triptych.types import HasCritic, HasLikelihood, Moment, Samples
 
@@ -113,8 +113,8 @@ class Monitor:
         return self.subject.examples("train", MANY)
 
     @cached_property
-    def _extractor(self) -> Untrained:
-        return Untrained(self.subject.dataset.shape[0], self.subject.device)
+    def _extractor(self) -> Extractor:
+        return untrained(self.subject)
 
     @cached_property
     def _real_features(self) -> Tensor:

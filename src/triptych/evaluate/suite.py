@@ -73,9 +73,8 @@ def evaluate(
     # A training image would find itself in the bank.
     if isinstance(method, Encodes) and labelled and split != "train":
         found |= knn.knn(subject, split)
-    # What comes next takes minutes: keep what is known.
-    run.record(found)
     if isinstance(method, Samples):
+        run.record(found)  # What comes next takes minutes: keep what is known.
         found |= generation(subject, run, split, features, config.coordinates)
     _keep_pictures(subject, run, split)
     run.record(found)
