@@ -40,6 +40,7 @@ NEVER = {
         "objectives",
         "checkpoint",
         "cli",
+        "study",
     },
     "study": {"cli", "methods", "explore"},
     "explore": {"cli", "methods", "train"},

@@ -15,7 +15,16 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from triptych.errors import TriptychError, unknown
 
-__all__ = ["DeviceName", "Duration", "OptimizerConfig", "dump", "merge", "read_toml", "to_dict"]
+__all__ = [
+    "DeviceName",
+    "Duration",
+    "OptimizerConfig",
+    "ViewsConfig",
+    "dump",
+    "merge",
+    "read_toml",
+    "to_dict",
+]
 
 T = TypeVar("T")
 
@@ -92,6 +101,48 @@ class OptimizerConfig:
                 f"an optimizer needs a learning rate above 0 and a weight decay of 0 or more, "
                 f"not {self.lr} and {self.weight_decay}"
             )
+
+
+@dataclass(frozen=True)
+class ViewsConfig:
+    """How two looks at one image differ. The defaults are SimSiam's (Chen and He 2021, appendix A)."""
+
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    """Smallest and largest share of the image's area that a crop shows; it is resized to the whole."""
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Smallest and largest width of a crop relative to its height."""
+    flip: float | None = None
+    """Probability of a mirror image; without one it is 0.5, or 0 for named data of digits."""
+    jitter: float = 0.8
+    """Probability that brightness, contrast, saturation and hue change, in a random order."""
+    brightness: float = 0.4
+    """Largest relative change of the brightness."""
+    contrast: float = 0.4
+    """Largest relative change of the contrast."""
+    saturation: float = 0.4
+    """Largest relative change of the saturation."""
+    hue: float = 0.1
+    """Largest turn of the hue, in turns of the colour circle; at most one half."""
+    grey: float = 0.2
+    """Probability that a colour image loses its colours."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        for name in ("flip", "jitter", "grey"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise TriptychError(f"a view's {name} {value} is no probability")
+        for name in ("brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise TriptychError(f"a view's {name} {getattr(self, name)} lies outside of [0, 1]")
+        if not 0 <= self.hue <= 0.5:
+            raise TriptychError(f"a view's hue {self.hue} lies outside of [0, 0.5]")
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise TriptychError(f"a view's crop scale {low} to {high} is no range within (0, 1]")
+        low, high = self.crop_ratio
+        if not 0 < low <= high:
+            raise TriptychError(f"a view's crop ratio {low} to {high} is no range above 0")
 
 
 def merge(default: T, values: Mapping[str, Any], where: str = "") -> T:

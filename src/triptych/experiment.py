@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 
 from triptych import checkpoint, methods, presets
 from triptych import data as data_plane
 from triptych.config import DeviceName, merge, to_dict
-from triptych.data.spec import DataConfig, Dataset
+from triptych.data.spec import DataConfig, Dataset, Images
 from triptych.data.stream import Stream
 from triptych.environment import environment
 from triptych.errors import TriptychError, unknown
@@ -44,6 +45,10 @@ __all__ = [
 
 MANY_STEPS = 10_000
 """Steps from which compiling, some ten seconds on a CPU, has paid for itself."""
+
+
+MEASURED = 5000
+"""Images, at least where there are as many, behind mean and standard deviation of the channels."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,17 @@ def _spec(dataset: Dataset, data: DataConfig) -> DataSpec:
         raise TriptychError(
             f"the images of {dataset.title} are black and white already; leave out --binarize"
         )
-    return DataSpec(dataset.shape, dataset.values if data.binarize == "none" else "binary")
+    values = dataset.values if data.binarize == "none" else "binary"
+    return DataSpec(dataset.shape, values, dataset.mirrors, *_statistics(dataset.splits["train"]))
+
+
+def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel in [0, 1], over images evenly spread."""
+    step = max(1, len(images) // MEASURED)
+    levels = images.pixels[::step] / np.float32(255)
+    mean, std = levels.mean((0, 2, 3)), levels.std((0, 2, 3))
+    # Six digits are read and written alike; a channel that never changes is left as it is.
+    return tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) or 1.0 for s in std)
 
 
 def _build(config: ExperimentConfig, dataset: Dataset, device: torch.device) -> Method:
@@ -169,6 +184,7 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
         device,
         config.data.binarize,
         dataset.fingerprint,
+        method.views,
     )
     if config.train.compile == "auto":
         per_epoch = stream.batches_per_epoch / images_per_step(method.phases())
@@ -280,7 +296,14 @@ def evaluate(
     method, which = _weighted(run, trained, dataset, device, config.checkpoint)
     subject = Subject(method, dataset, trained.data.binarize, device, which, progress)
     features = _extractor(config.features, dataset, device) if config.features else None
-    return measure(subject, run, config, features)
+    return measure(
+        subject,
+        run,
+        config,
+        features,
+        untrained=lambda: _build(trained, dataset, device).eval(),
+        last=lambda: _weighted(run, trained, dataset, device, "last")[0],
+    )
 
 
 def _extractor(path: Path, dataset: Dataset, device: torch.device) -> Extractor:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkab
 import torch
 from torch import Tensor, nn
 
-from triptych.config import OptimizerConfig
+from triptych.config import OptimizerConfig, ViewsConfig
 
 __all__ = [
     "Batch",
@@ -32,6 +32,7 @@ __all__ = [
     "Moment",
     "Noise",
     "Phase",
+    "Projects",
     "Reconstructs",
     "Samples",
     "Selection",
@@ -126,6 +127,12 @@ class DataSpec:
 
     shape: tuple[int, int, int]
     values: Literal["binary", "grey", "colour"]
+    mirrors: bool = True
+    """Whether a mirror image is still one of its kind; a digit's is not."""
+    mean: tuple[float, ...] = ()
+    """Mean of each channel over the training images, in [0, 1]; one half where nobody measured."""
+    std: tuple[float, ...] = ()
+    """Standard deviation of each channel over the pixels of the training images."""
 
     @property
     def dimensions(self) -> int:
@@ -148,6 +155,8 @@ class Method(nn.Module, ABC):
     """The logged term that the progress bar shows."""
     worth_compiling: ClassVar[bool] = True
     """Whether long runs on a CPU are compiled where nobody says; convolutions are slower for it there."""
+    views: ViewsConfig | None = None
+    """How the two views differ that a batch has of every image; none for a method that looks once, unchanged."""
 
     def __init__(self, config: Any, spec: DataSpec) -> None:
         super().__init__()
@@ -233,6 +242,21 @@ class Encodes(Protocol):
 
     def encode(self, x: Tensor) -> Tensor:
         """N×C×H×W in [0, 1] → N×features."""
+        ...
+
+
+@runtime_checkable
+class Projects(Protocol):
+    """Learns by comparing views of an image, in a space beyond the features that are to be judged."""
+
+    views: ViewsConfig | None
+
+    def encode(self, x: Tensor) -> Tensor:
+        """N×C×H×W in [0, 1] → N×features."""
+        ...
+
+    def project(self, h: Tensor) -> Tensor:
+        """N×features, as `encode` gives them → N×projection, where views are compared."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours against scikit-learn's."""
+"""Nearest neighbours against scikit-learn's and against all cosines in double precision."""
 
 import math
 from dataclasses import dataclass
@@ -6,11 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from triptych.data.spec import Dataset, Images
-from triptych.evaluate.knn import CHUNK, features, knn, knn_predict
+from triptych.errors import TriptychError
+from triptych.evaluate import knn as module
+from triptych.evaluate.knn import (
+    CHUNK,
+    SMALL,
+    accuracy,
+    features,
+    knn,
+    knn_predict,
+    nearest,
+    proportion,
+    wilson,
+)
 from triptych.evaluate.subject import BLOCK, Subject
 from triptych.types import DataSpec, Method
 
@@ -61,6 +74,121 @@ def test_more_neighbours_than_there_are_is_all_of_them():
     assert (found.numpy() == reference(bank, labels, queries, 30, 0.1)).all()
 
 
+def blobs(count: int, seed: int, width: float) -> torch.Tensor:
+    """Ten clusters in 48 dimensions through a ReLU, as a network's features are."""
+    centres = torch.randn(10, 48, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 10, (count,), generator=draw)
+    return (centres[labels] + width * torch.randn(count, 48, generator=draw)).relu()
+
+
+def in_a_plane(count: int, seed: int) -> torch.Tensor:
+    """Of rank two: thousands of neighbours nearer than half precision can tell."""
+    axes = torch.randn(2, 48, generator=torch.Generator().manual_seed(0))
+    return torch.randn(count, 2, generator=torch.Generator().manual_seed(seed)) @ axes
+
+
+SETS = {
+    "wide": lambda count, seed: blobs(count, seed, 4.0),
+    "tight": lambda count, seed: blobs(count, seed, 0.05),
+    "almost alike": lambda count, seed: 1 + 0.02 * blobs(count, seed, 4.0),
+    "of rank two": in_a_plane,
+}
+
+
+def all_cosines(bank: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+    unit = [x.double() / x.double().norm(dim=1, keepdim=True) for x in (queries, bank)]
+    return unit[0] @ unit[1].T
+
+
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("k", [1, 8, 200])
+@pytest.mark.parametrize("name", SETS)
+def test_the_nearest_are_those_of_all_cosines(
+    name: str, k: int, half: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "has_bf16", lambda _: half)
+    bank, queries = SETS[name](SMALL + 5, 1), SETS[name](150, 2)
+    similarity, index = nearest(bank, queries, k)
+    cosines = all_cosines(bank, queries)
+    expected = cosines.topk(k).values
+    assert (similarity - expected).abs().max() < 1e-6
+    assert (cosines.gather(1, index) - expected).abs().max() < 1e-6
+    assert all(len(set(row)) == k for row in index.tolist())
+    assert (similarity[:, :-1] >= similarity[:, 1:]).all()
+
+
+def test_half_precision_alone_would_be_wrong():
+    """So that the test above tests something."""
+    bank, queries = in_a_plane(SMALL + 5, 1), in_a_plane(150, 2)
+    cosines = all_cosines(bank, queries)
+    rough = (queries.bfloat16() @ bank.bfloat16().T).topk(200).indices
+    assert (cosines.gather(1, rough).amin(1) < cosines.topk(200).values[:, -1] - 1e-5).any()
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_neighbours_do_not_depend_on_chunks_or_threads(half: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "has_bf16", lambda _: half)
+    bank = blobs(SMALL + 5, 1, 4.0)
+    bank[100:400] = bank[400:700]
+    queries = blobs(90, 2, 4.0)
+    torch.set_num_threads(1)
+    expected = nearest(bank, queries, 20)
+    torch.set_num_threads(2)
+    monkeypatch.setattr(module, "CHUNK", 7)
+    for found, wanted in zip(nearest(bank, queries, 20), expected, strict=True):
+        assert torch.equal(found, wanted)
+    assert torch.get_num_threads() == 2
+
+
+def test_of_equal_neighbours_the_earlier_comes_first():
+    bank = torch.eye(4)[[0, 1, 1, 0, 2]]
+    similarity, index = nearest(bank, torch.eye(4)[[1, 0]], 3)
+    assert index[:, :2].tolist() == [[1, 2], [0, 3]]
+    assert similarity.numpy() == pytest.approx(np.array([[1, 1, 0], [1, 1, 0]]), abs=1e-6)
+
+
+@pytest.mark.parametrize(("members", "count"), [(100, 3), (101, 3), (167, 5), (64, 40)])
+def test_the_largest_by_group_maxima_are_the_largest(members: int, count: int):
+    draw = torch.Generator().manual_seed(members)
+    scores = torch.randint(0, 30, (200, members), generator=draw).float()
+    index = module._largest(scores, count)
+    found = scores.gather(1, index).sort(dim=1, descending=True).values
+    assert torch.equal(found, scores.topk(count).values)
+    assert all(len(set(row)) == count for row in index.tolist())
+
+
+def test_a_row_of_zeros_is_like_nothing():
+    bank = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
+    similarity, index = nearest(bank, torch.tensor([[2.0, 0.0], [0.0, 0.0]]), 3)
+    assert index[0].tolist() == [1, 0, 2]
+    assert similarity.numpy() == pytest.approx(np.array([[1, 0, -1], [0, 0, 0]]), abs=1e-6)
+
+
+def test_mistakes_are_said():
+    bank, labels = torch.eye(3), torch.arange(3)
+    with pytest.raises(TriptychError, match=r"k, must be 1 or more, not 0"):
+        knn_predict(bank, labels, bank, k=0)
+    for temperature in (0.0, -1.0, math.nan):
+        with pytest.raises(TriptychError, match="temperature"):
+            knn_predict(bank, labels, bank, temperature=temperature)
+    for bad in (math.nan, math.inf):
+        with pytest.raises(TriptychError, match="not finite"):
+            nearest(torch.full((3, 3), bad), bank, 1)
+        with pytest.raises(TriptychError, match="not finite"):
+            nearest(bank, torch.full((1, 3), bad), 1)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 10), (10, 10), (6860, 10_000), (1, 3)])
+def test_the_interval_of_a_share_is_wilsons(right: int, n: int):
+    expected = binomtest(right, n).proportion_ci(method="wilson")
+    assert wilson(right / n, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
+    result = proportion(right / n, n, {}, "more")
+    assert result.stderr == pytest.approx(math.sqrt(right * (n - right) / n**3))
+    text = f"95 % interval {expected.low:.3f} to {expected.high:.3f} (Wilson); more"
+    assert result.note == text
+
+
 @dataclass(frozen=True)
 class Nothing:
     pass
@@ -86,6 +214,13 @@ class Mean(Method):
         return self.flatten(x).flip(-1) - 0.5
 
 
+class Dark(Mean):
+    """Sees only the first three pixels."""
+
+    def encode(self, x):
+        return super().encode(x)[:, -3:]
+
+
 def split(count: int, seed: int) -> Images:
     values, labels = clouds(count, seed)
     pixels = np.clip(values * 20 + 128, 0, 255).astype(np.uint8).reshape(-1, 1, 3, 4)
@@ -97,7 +232,7 @@ def test_accuracy_of_encoder_and_of_pixels_with_all_images_of_both_splits():
     subject = Subject(
         Mean().eval(), Dataset("d", "D", splits, None, "grey", ""), "none", torch.device("cpu")
     )
-    found = knn(subject, "test", k=30)
+    found = knn(subject, "test", k=30, untrained=Dark().eval())
     flat = {k: v.pixels.reshape(len(v), -1).astype(np.float64) / 255 for k, v in splits.items()}
     for name, shift in (("test/knn_top1", 0.5), ("test/knn_top1_pixels", 0.0)):
         bank, queries = flat["train"] - shift, flat["test"] - shift
@@ -114,4 +249,17 @@ def test_accuracy_of_encoder_and_of_pixels_with_all_images_of_both_splits():
         found["test/knn_top1"].protocol["features"]
         != found["test/knn_top1_pixels"].protocol["features"]
     )
+    floor = accuracy(
+        torch.from_numpy(flat["train"][:, :3] - 0.5),
+        splits["train"].labels,
+        torch.from_numpy(flat["test"][:, :3] - 0.5),
+        splits["test"].labels,
+        k=30,
+    )
+    untrained = found["test/knn_top1_untrained"]
+    assert untrained.value == pytest.approx(floor, abs=2.5 / untrained.n)
+    assert untrained.value < found["test/knn_top1"].value - 0.05
+    assert untrained.protocol["features"] == "output of the untrained encoder"
+    assert "(Wilson)" in untrained.note
     assert features(subject, "test").shape == (BLOCK + 11, 12)
+    assert "test/knn_top1_untrained" not in knn(subject, "test", k=30)

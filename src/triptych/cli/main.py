@@ -15,6 +15,8 @@ VERBS = {
     "demo": "train, measure and draw on the embedded digits: the whole tour in about a minute",
     "train": "train a method into a run folder, or go on with one",
     "evaluate": "measure a run and draw its figures",
+    "study": "train arms over seeds, paired and side by side, and compare them",
+    "export": "write a trained backbone as safetensors or ONNX, checked",
     "runs": "list runs, how they ended and their headline numbers",
     "data": "list, describe and download data sets",
 }

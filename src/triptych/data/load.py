@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -82,7 +83,8 @@ def _named(entry: Entry, config: DataConfig, stored: Stored) -> Dataset:
         splits = _carve(splits, {"valid": holdout})
     # JPEG is lossy: figures measured on such a copy are not those of the data set.
     title = f"{entry.title} (JPEG)" if stored.jpegs else entry.title
-    return _dataset(entry.name, title, splits, entry.classes, stored)
+    dataset = _dataset(entry.name, title, splits, entry.classes, stored)
+    return dataclasses.replace(dataset, mirrors=entry.mirrors)
 
 
 def _own(source: Source, config: DataConfig, stored: Stored) -> Dataset:

@@ -51,7 +51,8 @@ class Dataset:
 
     ``title`` is the name to print beside a figure; ``values`` says whether all
     pixels are 0 or 255 (binary), or there is one channel (grey) or three
-    (colour); ``fingerprint`` identifies the decoded content of all splits.
+    (colour); ``fingerprint`` identifies the decoded content of all splits;
+    ``mirrors`` is false where a mirror image is none of its kind, as of a digit.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Dataset:
     classes: tuple[str, ...] | None
     values: Values
     fingerprint: str
+    mirrors: bool = True
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -7,12 +7,18 @@ import warnings
 import torch
 from torch import Tensor
 
+from triptych.config import ViewsConfig
 from triptych.data.spec import Binarize, Images
+from triptych.data.views import Parameters, apply, draw
 from triptych.errors import TriptychError
 from triptych.seeds import derive
 from triptych.types import Batch
 
 __all__ = ["Stream", "as_floats", "place"]
+
+
+VIEWS = 2
+"""Views in a batch, for a method that compares them."""
 
 
 def place(images: Images, device: torch.device) -> Tensor:
@@ -47,6 +53,8 @@ class Stream:
 
     Each epoch visits the images in a new order drawn from (seed, epoch); the last
     images that do not fill a batch are left out, so that every batch has one size.
+    With ``views`` a batch has two of every image, from a table of draws that
+    (seed, epoch) gives: what happens to an image does not depend on its batch.
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class Stream:
         device: torch.device,
         binarize: Binarize = "none",
         fingerprint: str = "",
+        views: ViewsConfig | None = None,
     ) -> None:
         if batch_size < 1:
             raise TriptychError(f"--batch-size {batch_size} is too small; give 1 or more")
@@ -65,11 +74,14 @@ class Stream:
                 f"a batch of {batch_size} needs at least that many training images and there are "
                 f"{len(images)}; say --batch-size {max(1, len(images) // 2)} for instance"
             )
+        if views is not None and binarize != "none":
+            raise TriptychError("views are of grey or colour images; leave out --binarize")
         self.pixels = place(images, device)
         self.batch_size, self.seed, self.device, self.binarize = batch_size, seed, device, binarize
-        self.fingerprint = fingerprint
+        self.fingerprint, self.views = fingerprint, views
         self.batches_per_epoch = len(images) // batch_size
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._table: tuple[int, Parameters] | None = None
         self._generator = torch.Generator()
 
     def order(self, epoch: int) -> Tensor:
@@ -80,6 +92,15 @@ class Stream:
             self._order = torch.randperm(len(self.pixels), generator=self._generator)
         return self._order
 
+    def table(self, epoch: int) -> Parameters:
+        """What is done to each view of each image in one epoch."""
+        assert self.views is not None
+        if self._table is None or self._table[0] != epoch:
+            count, _, height, width = self.pixels.shape
+            drawn = draw(self.views, (height, width), count, self.seed, epoch, VIEWS)
+            self._table = epoch, drawn
+        return self._table[1]
+
     def batch(self, number: int) -> Batch:
         """Batch ``number`` of the training, counted from its start."""
         epoch, position = divmod(number, self.batches_per_epoch)
@@ -87,6 +108,10 @@ class Stream:
         index = self.order(epoch)[start : start + self.batch_size]
         rows = index.to(self.pixels.device)
         pixels = torch.index_select(self.pixels, 0, rows).to(self.device)
+        if self.views is not None:
+            table = self.table(epoch)
+            looks = (apply(pixels, table.rows(index, view)) for view in range(VIEWS))
+            return Batch(tuple(looks), index)
         if self.binarize == "dynamic":
             self._generator.manual_seed(derive(self.seed, "binarize", number))
         return Batch((as_floats(pixels, self.binarize, self._generator),), index)

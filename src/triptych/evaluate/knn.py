@@ -1,92 +1,334 @@
-"""Nearest-neighbour classification of frozen features (Wu et al. 2018, arXiv 1805.01978)."""
+"""Nearest neighbours of frozen features by cosine, and how well they classify (Wu et al. 2018, arXiv 1805.01978)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TypeAlias, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from triptych.environment import has_bf16
+from triptych.errors import TriptychError
 from triptych.evaluate.subject import Subject
 from triptych.runs import Result
-from triptych.types import Encodes
+from triptych.types import Encodes, Method
 
-__all__ = ["features", "knn", "knn_predict"]
+__all__ = [
+    "accuracy",
+    "features",
+    "knn",
+    "knn_predict",
+    "nearest",
+    "pixels",
+    "proportion",
+    "wilson",
+]
 
-CHUNK = 1000
-"""Queries compared with the bank at once."""
+T = TypeVar("T")
+
+Scores: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Of queries with the whole bank, M×N, and what is to be added to them for the products."""
+
+CHUNK, SCORES = 1000, 2**24
+"""Queries compared with the bank at once, at most, and their scores: 32 MiB in bf16."""
+
+GROUP = 16
+"""Scores of which the greatest alone decides whether the others are looked at."""
+
+SPARE = 32
+"""Candidates beyond k, since scores in half precision swap neighbours that are almost equally near."""
+
+SMALL = 4096
+"""Up to this size a bank is searched in full precision: there is little to gain."""
+
+PROBES = 2000
+"""Members of the bank from which the score of the k-th neighbour is guessed."""
+
+PRODUCTS = 2**19
+"""Products held at once where candidates are scored again: 2 MiB stay in a core's cache."""
+
+
+def nearest(bank: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest cosines of each query with the bank, q·b / ‖q‖‖b‖, and where they are.
+
+    Where the hardware multiplies faster in bf16, that chooses candidates, k and a few more, which
+    are scored again in fp32; a query for which a neighbour may have been left out is compared with
+    the whole bank in fp32. Products are taken about the bank's mean, so that features which are
+    almost alike are not all the same in bf16.
+
+    Args:
+        bank: N×d features.
+        queries: M×d features.
+        k: how many neighbours; all N where there are fewer.
+
+    Returns:
+        M×k cosines, the largest first, and M×k places in the bank, int64. Neither depends on how
+        many queries are given at once; the memory for more of them is that of the answer.
+
+    Raises:
+        TriptychError: k < 1, or features that are not finite.
+
+    Example:
+        >>> cosine, place = nearest(torch.eye(3), torch.tensor([[3.0, 4.0, 0.0]]), k=2)
+        >>> [round(c, 6) for c in cosine[0].tolist()], place.tolist()
+        ([0.8, 0.6], [[1, 0]])
+    """
+    if k < 1:
+        raise TriptychError(f"the number of neighbours, k, must be 1 or more, not {k}")
+    rows, centre = _centred(bank)
+    units = queries.float() * _inverse_norms(queries)[:, None]
+    terms, k = F.pad(units - centre, (0, 1), value=1), min(k, len(bank))
+    fast = has_bf16(bank.device) and len(bank) > SMALL
+
+    def full(chunk: Tensor) -> tuple[Tensor, Tensor]:
+        return chunk @ rows.T, chunk.new_zeros(())
+
+    score, index, sure = _search(rows, terms, k, _in_half(rows, k) if fast else full)
+    if fast and not sure.all():
+        score[~sure], index[~sure], _ = _search(rows, terms[~sure], k, full)
+    return score + (units @ centre)[:, None], index
 
 
 def knn_predict(
     bank: Tensor, labels: Tensor, queries: Tensor, k: int = 200, temperature: float = 0.1
 ) -> Tensor:
-    """Predicted class of each query: its k nearest by cosine vote with weight exp(cos / temperature).
+    """Class of each query by the vote of its k nearest, weights exp(cos / τ) (Wu et al. 2018, section 3.4).
 
     Args:
         bank: N×d features.
         labels: their N classes, int64.
         queries: M×d features.
         k: how many neighbours vote.
-        temperature: of the weights; 0.1 in the paper's published code.
+        temperature: τ of the weights; 0.1 in the paper's published code.
 
     Returns:
-        M classes, int64. Memory is bounded by chunks of queries × N.
+        M classes, int64; of equal votes the lower class. Memory as of `nearest`.
+
+    Raises:
+        TriptychError: k < 1, temperature ≤ 0, or features that are not finite.
+
+    Example:
+        >>> bank, labels = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]), torch.tensor([0, 1, 1])
+        >>> knn_predict(bank, labels, torch.tensor([[2.0, 1.0], [1.0, 2.0]]), k=1).tolist()
+        [0, 1]
     """
-    bank = F.normalize(bank.float(), dim=-1)
-    classes = int(labels.max()) + 1
-    k = min(k, len(bank))
-    found = []
-    for chunk in torch.split(F.normalize(queries.float(), dim=-1), CHUNK):
-        similarity, nearest = (chunk @ bank.T).topk(k, dim=-1)
-        weights = ((similarity - 1) / temperature).exp()
-        votes = torch.zeros(len(chunk), classes, device=bank.device)
-        found.append(votes.scatter_add_(1, labels[nearest], weights).argmax(-1))
-    return torch.cat(found)
+    if not temperature > 0:
+        raise TriptychError(f"the temperature of the votes must be above 0, not {temperature}")
+    similarity, index = nearest(bank, queries, k)
+    # Relative to the nearest: exp(1 / 0.01) is beyond single precision.
+    weights = ((similarity - similarity[:, :1]) / temperature).exp()
+    votes = torch.zeros(len(queries), int(labels.max()) + 1, device=weights.device)
+    return votes.scatter_add_(1, labels[index], weights).argmax(-1)
 
 
+def accuracy(
+    bank: Tensor,
+    bank_labels: npt.NDArray[np.int64],
+    queries: Tensor,
+    labels: npt.NDArray[np.int64],
+    k: int = 200,
+    temperature: float = 0.1,
+) -> float:
+    """Share of queries whose class `knn_predict` finds, in [0, 1].
+
+    Example:
+        >>> accuracy(torch.eye(2), np.array([0, 1]), torch.eye(2), np.array([0, 0]), k=1)
+        0.5
+    """
+    device = bank.device
+    classes = torch.from_numpy(bank_labels).to(device)
+    found = knn_predict(bank, classes, queries, k, temperature)
+    return float((found == torch.from_numpy(labels).to(device)).double().mean())
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % interval of a proportion: (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n) (Wilson 1927).
+
+    Unlike p ± z·stderr it stays within [0, 1] and is not a point at 0 and 1.
+
+    Example:
+        >>> [round(p, 4) for p in wilson(0.5, 100)], [round(p, 4) for p in wilson(1.0, 10)]
+        ([0.4038, 0.5962], [0.7225, 1.0])
+    """
+    z = 1.959964
+    middle = share + z**2 / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+
+
+def proportion(
+    share: float, n: int, protocol: Mapping[str, str | int | float], note: str = ""
+) -> Result:
+    """A share of n independent images as a result, with its binomial error and Wilson's interval."""
+    low, high = wilson(share, n)
+    interval = f"95 % interval {low:.3f} to {high:.3f} (Wilson)"
+    stderr = math.sqrt(share * (1 - share) / n)
+    return Result(share, stderr, n, protocol, f"{interval}; {note}" if note else interval)
+
+
+@torch.inference_mode()
 def features(subject: Subject, split: str) -> Tensor:
     """What the method's ``encode`` makes of every image of a split, N×d."""
     method = subject.method
     assert isinstance(method, Encodes)
-    with torch.inference_mode():
-        return torch.cat([method.encode(x).float() for _, x in subject.blocks(split)])
+    return torch.cat([method.encode(x).float() for _, x in subject.blocks(split)])
 
 
-def knn(subject: Subject, split: str, k: int = 200, temperature: float = 0.1) -> dict[str, Result]:
-    """``<split>/knn_top1`` with the training split as the bank, and the same on raw pixels as a floor.
+def pixels(subject: Subject, split: str) -> Tensor:
+    """Every image of a split as a vector of its values in [0, 1], N×d."""
+    return torch.cat([x.flatten(1) for _, x in subject.blocks(split)])
 
-    Raw pixels already do well above chance, so a figure without that line says little.
+
+def knn(
+    subject: Subject,
+    split: str,
+    k: int = 200,
+    temperature: float = 0.1,
+    untrained: Method | None = None,
+) -> dict[str, Result]:
+    """``<split>/knn_top1`` with the training split as the bank, and the floors below which it says little.
+
+    Raw pixels already do well above chance, ``<split>/knn_top1_pixels``, and so does the same
+    encoder before any training, ``<split>/knn_top1_untrained``, given as ``untrained``.
     """
-    train, test = subject.dataset.splits["train"], subject.dataset.splits[split]
-    assert train.labels is not None and test.labels is not None
-    labels = torch.from_numpy(train.labels).to(subject.device)
-    truth = torch.from_numpy(test.labels).to(subject.device)
+    train, test = subject.dataset.splits["train"].labels, subject.dataset.splits[split].labels
+    assert train is not None and test is not None
 
-    def accuracy(bank: Tensor, queries: Tensor, what: str) -> Result:
-        right = (knn_predict(bank, labels, queries, k, temperature) == truth).cpu().double()
-        share = float(right.mean())
-        return Result(
-            share,
-            math.sqrt(share * (1 - share) / len(right)),
-            len(right),
-            subject.protocol(
-                split,
-                features=what,
-                bank=f"train ({len(bank)})",
-                k=min(k, len(bank)),
-                temperature=temperature,
-                similarity="cosine",
-                unit="share right",
-            ),
+    def measured(bank: Tensor, queries: Tensor, what: str) -> Result:
+        protocol = subject.protocol(
+            split,
+            features=what,
+            bank=f"train ({len(bank)})",
+            k=min(k, len(bank)),
+            temperature=temperature,
+            similarity="cosine",
+            unit="share right",
         )
+        share = accuracy(bank, train, queries, test, k, temperature)
+        return proportion(share, len(queries), protocol)
 
-    def pixels(name: str) -> Tensor:
-        return torch.cat([x.flatten(1) for _, x in subject.blocks(name)])
+    def encoded(by: Subject, what: str) -> Result:
+        return measured(features(by, "train"), features(by, split), what)
 
-    return {
-        f"{split}/knn_top1": accuracy(
-            features(subject, "train"), features(subject, split), "encoder output"
+    found = {
+        f"{split}/knn_top1": encoded(subject, "encoder output"),
+        f"{split}/knn_top1_pixels": measured(
+            pixels(subject, "train"), pixels(subject, split), "raw pixels"
         ),
-        f"{split}/knn_top1_pixels": accuracy(pixels("train"), pixels(split), "raw pixels"),
     }
+    if untrained is not None:
+        floor = replace(subject, method=untrained)
+        found[f"{split}/knn_top1_untrained"] = encoded(floor, "output of the untrained encoder")
+    return found
+
+
+def _inverse_norms(x: Tensor) -> Tensor:
+    """1 / ‖x‖ of every row, 0 for a row of zeros, which is like nothing."""
+    norms = x.float().norm(dim=1)
+    if not norms.isfinite().all():
+        raise TriptychError(
+            "the features are not finite numbers, so nothing is near them: "
+            "the training has diverged; lower the learning rate"
+        )
+    return torch.where(norms > 0, 1 / norms, 0)
+
+
+def _centred(bank: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows (b − m, m·(b − m)) of the unit vectors b, and their mean m.
+
+    Their products with (q − m, 1) are q·b − q·m: the order of the cosines.
+    """
+    scale = _inverse_norms(bank)
+    centre = scale @ bank.float() / len(bank)
+    rows = torch.empty(len(bank), bank.shape[1] + 1, device=bank.device)
+    torch.mul(bank, scale[:, None], out=rows[:, :-1])
+    rows[:, :-1] -= centre
+    rows[:, -1] = rows[:, :-1] @ centre
+    return rows, centre
+
+
+def _in_half(rows: Tensor, k: int) -> Scores:
+    """Scores by bf16 products, each query's less about that of its k-th neighbour, and how much less.
+
+    Rounding is finest around 0, and it is there that neighbours are told from others.
+    """
+    offset = rows[:, -1:] - rows[:, -1:].bfloat16()
+    half = torch.cat([rows.bfloat16(), offset.bfloat16(), torch.ones_like(offset).bfloat16()], 1)
+    few = half[:: max(1, len(half) // PROBES)]
+    rank = max(1, round(k * len(few) / len(half)))
+
+    def scores(terms: Tensor) -> tuple[Tensor, Tensor]:
+        halves = F.pad(F.pad(terms, (0, 1), value=1), (0, 1)).bfloat16()
+        level = (halves @ few.T).topk(rank).values[:, -1:]
+        halves[:, -1:] = -level
+        return halves @ half.T, level
+
+    return scores
+
+
+def _search(rows: Tensor, terms: Tensor, k: int, scores: Scores) -> tuple[Tensor, Tensor, Tensor]:
+    """The k best of each query's candidates by products in fp32, their places, and if they are sure.
+
+    They are where the k-th beats whatever was left out, even if that was scored twice as wrongly
+    as the worst of the candidates.
+    """
+
+    def best(chunk: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rough, level = scores(chunk)
+        candidates = _largest(rough, min(k + SPARE, len(rows))).sort(1).values
+        exact = _products(rows, chunk, candidates)
+        rough = rough.gather(1, candidates) + level.float()
+        found, order = exact.sort(dim=1, descending=True, stable=True)
+        left_out = rough.amin(1) + 2 * (exact - rough).abs().amax(1)
+        return found[:, :k], candidates.gather(1, order[:, :k]), found[:, k - 1] > left_out
+
+    chunks = torch.split(terms, max(1, min(CHUNK, SCORES // len(rows))))
+    found, places, sure = zip(*_on_every_core(best, chunks), strict=True)
+    return torch.cat(found), torch.cat(places), torch.cat(sure)
+
+
+def _on_every_core(work: Callable[[Tensor], T], chunks: Sequence[Tensor]) -> list[T]:
+    """Each core takes a chunk of its own: none waits for others between small operations."""
+    threads = torch.get_num_threads()
+    if chunks[0].device.type != "cpu" or threads == 1 or len(chunks) < threads:
+        return [work(chunk) for chunk in chunks]
+    try:
+        with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
+            return list(pool.map(work, chunks))
+    finally:
+        # What a worker sets is also the default of threads that start later.
+        torch.set_num_threads(threads)
+
+
+def _largest(scores: Tensor, count: int) -> Tensor:
+    """Places of the ``count`` largest of each row, in no order.
+
+    They lie in the ``count`` groups with the largest maxima, so few scores need to be ranked.
+    """
+    groups = scores.shape[1] // GROUP
+    if groups < 2 * count:
+        return scores.topk(count, sorted=False).indices
+    grouped = groups * GROUP
+    # Members of a group lie far apart, so that maxima are taken over whole rows at once.
+    maxima = scores[:, :grouped].reshape(-1, GROUP, groups).amax(1).float()
+    inside = maxima.topk(count, sorted=False).indices
+    offsets = groups * torch.arange(GROUP, device=scores.device)[:, None]
+    rest = torch.arange(grouped, scores.shape[1], device=scores.device)
+    members = torch.cat([(inside[:, None] + offsets).flatten(1), rest.expand(len(scores), -1)], 1)
+    best = scores.gather(1, members).float().topk(count, sorted=False).indices
+    return members.gather(1, best)
+
+
+def _products(rows: Tensor, terms: Tensor, places: Tensor) -> Tensor:
+    """Σ rows[places] · terms for each query's own places, in pieces that stay in the cache."""
+    size = max(1, PRODUCTS // (places.shape[1] * rows.shape[1]))
+    # Not a matrix product: the order of its sums may depend on how many queries there are.
+    pairs = zip(torch.split(terms, size), torch.split(places, size), strict=True)
+    return torch.cat([(rows[i] * q[:, None]).sum(-1) for q, i in pairs])

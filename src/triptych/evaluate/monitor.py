@@ -9,11 +9,12 @@ from torch import Tensor
 
 from triptych.evaluate import collapse, likelihood
 from triptych.evaluate.features import Extractor, untrained
+from triptych.evaluate.features_monitor import FeaturesMonitor
 from triptych.evaluate.frechet import frechet_distance
 from triptych.evaluate.latent import prior_latents
 from triptych.evaluate.subject import Subject, as_levels
 from triptych.runs import Run
-from triptych.types import HasCritic, HasLikelihood, Moment, Samples
+from triptych.types import HasCritic, HasLikelihood, Moment, Projects, Samples
 
 __all__ = ["WATCHED", "Monitor"]
 
@@ -27,7 +28,7 @@ MANY = 1000
 class Monitor:
     """Looks at a subject in training, by what its method can do; what it finds is logged.
 
-    ``valid/elbo`` and its terms for a likelihood. For samples: a picture at every
+    ``valid/elbo`` and its terms for a likelihood. For compared views: `FeaturesMonitor`. For samples: a picture at every
     landmark; ``samples/diversity``; ``samples/healthy_step``, the step itself unless the samples
     look collapsed: the highest one has the best weights; where it comes to that, ``alarm`` with
     the step ``since`` which it is so; and with 64 validation images or more ``valid/frechet_untrained``,
@@ -49,7 +50,13 @@ class Monitor:
             found |= likelihood.validation_elbo(self.subject)
         if isinstance(method, Samples):
             found |= self._samples(method, moment)
+        if isinstance(method, Projects) and (moment.due or moment.step == 0):
+            found |= self._features(moment)
         return found
+
+    @cached_property
+    def _features(self) -> FeaturesMonitor:
+        return FeaturesMonitor(self.subject, self.run)
 
     @torch.inference_mode()
     def _samples(self, method: Samples, moment: Moment) -> dict[str, float | str]:

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from triptych.evaluate.finding import finding
 from triptych.evaluate.interpolate import end_points, overlay, path_scores, ways
 from triptych.evaluate.nearest import nearest, training_features
 from triptych.evaluate.paired import Paired, holm, paired_t
 from triptych.evaluate.subject import BLOCK, Network, Subject
-from triptych.evaluate.verdict import verdict
 from triptych.runs import Result
 from triptych.types import Samples
 
@@ -94,7 +94,7 @@ def scorecard(
     floor["end points"] = distances["linear"][:, [0, -1]].flatten()
     primary, rows = _compare(measured)
     table = {
-        "verdict": verdict(primary, control, features),
+        "verdict": finding(primary, control, features),
         "differences": rows,
         "control": control and control._asdict(),
         **_summary(measured, distances, floor),

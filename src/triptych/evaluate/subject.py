@@ -109,11 +109,18 @@ class Subject:
 
     def examples(self, split: str, count: int) -> Tensor:
         """``count`` images evenly spread over a split (which may be sorted by class)."""
-        images = self.dataset.splits[split]
-        index = torch.linspace(0, len(images) - 1, min(count, len(images))).round().long()
-        pixels = torch.from_numpy(images.pixels[index.numpy()]).to(self.device)
         draw = generator(torch.device("cpu"), "examples", split)
-        return as_floats(pixels, self.binarize, draw)
+        return as_floats(self.levels(split, count), self.binarize, draw)
+
+    def levels(self, split: str, count: int) -> Tensor:
+        """The same images as they are stored, uint8."""
+        pixels = self.dataset.splits[split].pixels[self.spread(split, count)]
+        return torch.from_numpy(pixels).to(self.device)
+
+    def spread(self, split: str, count: int) -> npt.NDArray[np.int64]:
+        """The places of ``count`` images evenly spread over a split."""
+        last = len(self.dataset.splits[split]) - 1
+        return torch.linspace(0, last, min(count, last + 1)).round().long().numpy()
 
     def protocol(self, split: str, **fields: str | int | float) -> dict[str, str | int | float]:
         """The fields that every result has, and those of one measurement."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,11 +14,12 @@ from triptych.config import DeviceName
 from triptych.environment import has_bf16
 from triptych.errors import TriptychError
 from triptych.evaluate import interpolate, knn, latent, likelihood
+from triptych.evaluate.agreement import agreement
 from triptych.evaluate.features import Extractor
 from triptych.evaluate.generation import generation
 from triptych.evaluate.subject import Subject, as_arrays, as_levels
 from triptych.runs import Result, Run
-from triptych.types import Decodes, Encodes, HasLikelihood, Reconstructs, Samples
+from triptych.types import Decodes, Encodes, HasLikelihood, Method, Projects, Reconstructs, Samples
 
 __all__ = ["EvaluateConfig", "evaluate"]
 
@@ -46,11 +48,18 @@ class EvaluateConfig:
 
 
 def evaluate(
-    subject: Subject, run: Run, config: EvaluateConfig, features: Extractor | None = None
+    subject: Subject,
+    run: Run,
+    config: EvaluateConfig,
+    features: Extractor | None = None,
+    *,
+    untrained: Callable[[], Method],
+    last: Callable[[], Method],
 ) -> dict[str, Result]:
     """Measure what can be measured, record it in results.json and keep what pictures are drawn from.
 
-    ``features`` are those over which samples are compared with images, where not the default ones.
+    ``features`` are those over which samples are compared with images, where not the default ones;
+    ``untrained`` and ``last`` give the same method with its initial and its final weights.
 
     Raises:
         TriptychError: an option that this method has no use for, or a coordinate that it lacks.
@@ -70,8 +79,11 @@ def evaluate(
         )
         found |= latent.active_units(subject, split)
     labelled = all(splits[name].labels is not None for name in ("train", split))
+    if isinstance(method, Projects):
+        end = last() if subject.checkpoint != "last" else None
+        found |= agreement(subject, run, split, untrained(), end)
     # A training image would find itself in the bank.
-    if isinstance(method, Encodes) and labelled and split != "train":
+    elif isinstance(method, Encodes) and labelled and split != "train":
         found |= knn.knn(subject, split)
     if isinstance(method, Samples):
         run.record(found)  # What comes next takes minutes: keep what is known.

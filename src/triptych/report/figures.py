@@ -13,11 +13,14 @@ from triptych.report.coordinate_grids import coordinate_grids
 from triptych.report.coordinates import coordinates
 from triptych.report.diversity import class_histogram
 from triptych.report.estimates import k_curve, kl_per_dimension
+from triptych.report.feature_map import feature_map
 from triptych.report.game import critic_curves, filmstrip
 from triptych.report.interpolations import sample_interpolation, scorecard
 from triptych.report.lipschitz import lipschitz
+from triptych.report.neighbours import neighbours
 from triptych.report.pictures import interpolation, reconstructions, samples, traversal
 from triptych.report.principal import principal_directions, principal_spectrum
+from triptych.report.representation import representation_curves
 from triptych.report.style import styled
 from triptych.report.training import elbo_curve
 from triptych.runs import Run
@@ -42,6 +45,9 @@ FIGURES: tuple[Callable[[Run], Figure | None], ...] = (
     sample_interpolation,
     scorecard,
     lipschitz,
+    representation_curves,
+    feature_map,
+    neighbours,
 )
 """Each gives a figure, or none where the run folder does not hold its data. Its name is the file's."""
 

@@ -1,0 +1,158 @@
+"""Augmented views per second: Pillow transforms in a DataLoader, and Triptych's batches, in turn.
+
+    python benchmarks/views.py [--data-dir DIR] [--batch-size 512] [--rounds 12]
+
+Both make SimSiam's two views of images of CIFAR-10, with as many workers or threads as there are
+cores. A few batches of one, a few of the other; the median of the ratios of neighbours is given,
+since machines are shared and drift.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable
+from itertools import count
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageEnhance
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+from triptych.config import ViewsConfig
+from triptych.data import DataConfig, load
+from triptych.data.spec import Images
+from triptych.data.stream import Stream
+
+CONFIG = ViewsConfig(flip=0.5)
+PLAIN_BATCHES = 2
+"""Batches that each worker of the plain way makes in its turn."""
+OUR_BATCHES = 20
+"""Batches in our turn."""
+ASKED = 6
+"""The ratio that was asked for."""
+
+
+def pillow_crop(height: int, width: int) -> tuple[int, int, int, int]:
+    """A random crop as torchvision draws it: left, top, right, bottom."""
+    low, high = CONFIG.crop_ratio
+    for _ in range(10):
+        area = height * width * random.uniform(*CONFIG.crop_scale)
+        ratio = math.exp(random.uniform(math.log(low), math.log(high)))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top, left = random.randint(0, height - h), random.randint(0, width - w)
+            return left, top, left + w, top + h
+    return 0, 0, width, height
+
+
+def pillow_hue(image: Image.Image) -> Image.Image:
+    """Turn the hue by way of Pillow's HSV."""
+    h, s, v = image.convert("HSV").split()
+    turn = np.int32(random.uniform(-CONFIG.hue, CONFIG.hue) * 255).astype(np.uint8)
+    return Image.merge("HSV", (Image.fromarray(np.asarray(h) + turn), s, v)).convert("RGB")
+
+
+def enhance(
+    kind: Callable[[Image.Image], ImageEnhance._Enhance], strength: float
+) -> Callable[[Image.Image], Image.Image]:
+    """One of Pillow's enhancers with a random factor."""
+    return lambda image: kind(image).enhance(random.uniform(1 - strength, 1 + strength))
+
+
+JITTER = [
+    enhance(ImageEnhance.Brightness, CONFIG.brightness),
+    enhance(ImageEnhance.Contrast, CONFIG.contrast),
+    enhance(ImageEnhance.Color, CONFIG.saturation),
+    pillow_hue,
+]
+
+
+def pillow_view(image: Image.Image) -> Tensor:
+    """Crop, mirror, jitter, grey."""
+    box = pillow_crop(image.height, image.width)
+    image = image.crop(box).resize(image.size, Image.Resampling.BILINEAR)
+    if random.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if random.random() < CONFIG.jitter:
+        for change in random.sample(JITTER, 4):
+            image = change(image)
+    if random.random() < CONFIG.grey:
+        image = image.convert("L").convert("RGB")
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div_(255)
+
+
+class Pairs(Dataset[tuple[Tensor, Tensor]]):
+    """Two views of each image, one image at a time."""
+
+    def __init__(self, pixels: npt.NDArray[np.uint8]) -> None:
+        self.pixels = pixels.transpose(0, 2, 3, 1).copy()
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image = Image.fromarray(self.pixels[index])
+        return pillow_view(image), pillow_view(image)
+
+
+def plain_views(pixels: npt.NDArray[np.uint8], size: int, workers: int) -> Callable[[], float]:
+    """Views per second of a DataLoader that starts and ends with nothing made ahead."""
+    pairs = Pairs(pixels)
+    some = RandomSampler(pairs, num_samples=PLAIN_BATCHES * workers * size)
+    loader = DataLoader(pairs, size, sampler=some, num_workers=workers, persistent_workers=True)
+
+    def measure() -> float:
+        started = time.perf_counter()
+        views = sum(len(first) + len(second) for first, second in loader)
+        return views / (time.perf_counter() - started)
+
+    return measure
+
+
+def our_views(images: Images, size: int) -> Callable[[], float]:
+    """Views per second of the batches as the training loop asks for them, tables of epochs included."""
+    stream = Stream(images, size, 0, torch.device("cpu"), views=CONFIG)
+    numbers = count()
+
+    def measure() -> float:
+        started = time.perf_counter()
+        views = sum(2 * len(stream.batch(next(numbers)).views[0]) for _ in range(OUR_BATCHES))
+        return views / (time.perf_counter() - started)
+
+    return measure
+
+
+def main() -> None:
+    """Measure in turn."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", default=None)
+    parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=12)
+    chosen = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    torch.set_num_threads(cores)
+    images = load(DataConfig("cifar10", chosen.data_dir)).splits["train"]
+    plain = plain_views(images.pixels, chosen.batch_size, cores)
+    ours = our_views(images, chosen.batch_size)
+    # The first turn of each is warm-up.
+    turns = [(plain(), ours()) for _ in range(chosen.rounds + 1)][1:]
+    ratios = sorted(b / a for a, b in turns)
+    quarter = len(ratios) // 4
+    speeds = [statistics.median(speed) for speed in zip(*turns, strict=True)]
+    print(
+        f"views of 32×32 colour images on {cores} cores, batches of {chosen.batch_size}: "
+        f"Pillow {speeds[0]:,.0f} a second, Triptych {speeds[1]:,.0f}, median ratio "
+        f"{statistics.median(ratios):.1f} (quartiles {ratios[quarter]:.1f} to "
+        f"{ratios[-1 - quarter]:.1f}; asked {ASKED})"
+    )
+
+
+if __name__ == "__main__":
+    main()

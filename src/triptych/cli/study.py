@@ -1,0 +1,148 @@
+"""``triptych study FILE``: arms × seeds, paired, side by side, compared."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from triptych.cli.options import parse
+from triptych.errors import TriptychError
+from triptych.progress import bars
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from triptych.study.execute import Show
+    from triptych.study.plan import Cell, Study
+    from triptych.study.watch import Row
+
+USAGE = "triptych study FILE"
+
+ABOUT = """Train the arms of a study over its seeds, paired and side by side, measure and compare them.
+FILE is a path or the name of a study that comes with Triptych, simsiam-ablation say. Called again it goes
+on with what is not done; a run that failed is an outcome, and is tried again once its folder is deleted."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the study can be told beyond its file."""
+
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """The study's folder; the default is its name below studies/."""
+    data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """A local mirror of the named data sets."""
+    jobs: Annotated[int | None, tyro.conf.arg(metavar="RUNS")] = None
+    """Runs at once; the default is one a core, of one thread each, and one on a GPU."""
+    seeds: tuple[int, ...] = ()
+    """Other seeds than the file's."""
+    changes: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE")] = ()
+    """Options of a config that hold for every arm, train.duration='2 epochs' say."""
+
+
+def run(words: list[str]) -> int:
+    """The verb."""
+    helps = any(w in ("-h", "--help") for w in words)
+    if not helps and (not words or words[0].startswith("-")):
+        raise TriptychError(f"name a study file: {USAGE}; there is simsiam-ablation for instance")
+    options = parse(Options(), words if helps else words[1:], USAGE, ABOUT)
+    if options.jobs is not None and options.jobs < 1:
+        raise TriptychError(f"--jobs {options.jobs} is too small; give 1 or more")
+    from triptych.study.execute import check, execute, unfinished
+    from triptych.study.plan import find, load, open_folder
+
+    study = load(find(words[0]), options.changes, options.seeds)
+    folder = options.out or Path("studies") / study.config.name
+    with bars() as progress:
+        check(study, unfinished(study, folder), options.data_dir, progress)
+    open_folder(folder, study)
+    with display(study.config.curves) as show:
+        ended = execute(study, folder, jobs=options.jobs, data_dir=options.data_dir, show=show)
+    if ended.stopped:
+        again = " ".join(["triptych study", *words])
+        print(f"\n{folder}: stopped, everything is saved; go on with: {again}", file=sys.stderr)
+        return 130
+    _report(study, folder)
+    if ended.problems:
+        cell, problem = next(iter(ended.problems.items()))
+        raise TriptychError(
+            f"{len(ended.problems)} of the runs have no outcome, the same command tries again; "
+            f"{cell}: {problem}"
+        )
+    return 0
+
+
+def _report(study: Study, folder: Path) -> None:
+    """Compare, draw, and print what was found."""
+    from triptych.report.study import draw_study
+    from triptych.report.study_table import study_table
+    from triptych.study.compare import write
+
+    said = study_table(write(study, folder))
+    (folder / "study.md").write_text(said, encoding="utf-8")
+    print(said)
+    for figure in draw_study(folder):
+        if figure.suffix == ".png":
+            print(f"figure    {figure}")
+    print(f"numbers   {folder / 'study.json'}, as text {folder / 'study.md'}")
+
+
+@contextmanager
+def display(curves: Sequence[str]) -> Iterator[Show]:
+    """A table of all runs where somebody watches, a line for each that ended where nobody does."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True)
+    said: set[Cell] = set()
+
+    def lines(rows: list[Row], left: float | None) -> None:
+        for row in rows:
+            # What had ended before this call is said once, with the others.
+            if (row.ended or row.state == "stuck") and row.cell not in said:
+                said.add(row.cell)
+                print(_line(row, left), file=sys.stderr, flush=True)
+
+    if not console.is_terminal:
+        yield lines
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda rows, left: live.update(_table(rows, left, curves), refresh=True)
+
+
+def _line(row: Row, left: float | None) -> str:
+    numbers = [f"{name} {value:.4g}" for name, value in row.latest.items()]
+    parts = [row.reason, *numbers, *(["alarm"] if row.alarm else []), _left(left)]
+    return f"{row.cell}: {row.state}; {', '.join(part for part in parts if part)}"
+
+
+def _left(left: float | None) -> str:
+    if left is None:
+        return ""
+    minutes, seconds = divmod(round(left), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02} left" if left >= 1 else ""
+
+
+def _table(rows: list[Row], left: float | None, curves: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    done = sum(row.ended for row in rows)
+    caption = f"{done} of {len(rows)} runs ended{', about ' if _left(left) else ''}{_left(left)}"
+    table = Table(box=None, header_style="bold", caption=caption, caption_justify="left")
+    for name in ("arm", "seed", "epoch", *curves, "state"):
+        table.add_column(name, justify="left" if name in ("arm", "state") else "right")
+    styles = {"training": "bold", "measuring": "bold", "failed": "red", "stuck": "red"}
+    for row in rows:
+        numbers = [f"{row.latest[c]:.4g}" if c in row.latest else "" for c in curves]
+        state = f"{row.state}, alarm" if row.alarm else row.state
+        style = styles.get(row.state, "" if row.ended else "dim")
+        table.add_row(
+            row.cell.arm, str(row.cell.seed), f"{row.epoch:.4g}", *numbers, state, style=style
+        )
+    return table

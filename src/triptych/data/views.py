@@ -1,0 +1,320 @@
+"""Two random looks at every image, a whole batch at once, where the model is.
+
+What is done to an image is drawn before, in one table for each (seed, epoch): it does not
+depend on the batch that the image falls into, nor on the machine. The operations are those of
+Pillow, in this order: crop and resize, mirror, jitter of the colours, grey.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from triptych.config import ViewsConfig
+from triptych.seeds import derive
+
+__all__ = ["Parameters", "apply", "draw"]
+
+ATTEMPTS = 10
+"""Crops that are tried before the central one is taken, as torchvision does."""
+
+CHUNK = 3 * 2**17
+"""Values that pass through all operations together on a CPU, 128 images of CIFAR-10: they stay in its cache."""
+
+LUMA = 0.299, 0.587, 0.114
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+
+
+class Parameters(NamedTuple):
+    """What is done to each image in each of its views: tensors N×views on the host.
+
+    The crop is in whole pixels; ``order`` has a last dimension of 4, the operations of the
+    jitter (brightness, contrast, saturation, hue as 0 to 3) in the order in which they come.
+    """
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+    flip: Tensor
+    jitter: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    order: Tensor
+    grey: Tensor
+
+    def rows(self, index: Tensor, view: int) -> Parameters:
+        """One view of some images: tensors of the index's length."""
+        return Parameters(*(values[index, view] for values in self))
+
+
+def draw(
+    config: ViewsConfig, size: tuple[int, int], count: int, seed: int, epoch: int, views: int = 2
+) -> Parameters:
+    """The table of one epoch, from (seed, epoch).
+
+    A crop covers a share of the image uniform in ``crop_scale``, its shape is log-uniform in
+    ``crop_ratio`` (Szegedy et al. 2015), its place uniform; the factors of the jitter are uniform in
+    [max(0, 1 − v), 1 + v], the turn of the hue in [−v, v], and all orders are equally likely.
+
+    Args:
+        config: what to draw from; ``flip`` must be decided.
+        size: height and width of the images.
+        count: how many images.
+        seed: of the run.
+        epoch: number of the epoch.
+        views: looks at every image.
+
+    Example:
+        >>> table = draw(ViewsConfig(flip=0.5), (32, 32), 1000, seed=0, epoch=0, views=2)
+        >>> table.top.shape, bool((table.top + table.height <= 32).all())
+        (torch.Size([1000, 2]), True)
+    """
+    random = torch.Generator().manual_seed(derive(seed, "views", epoch))
+    shape = count, views
+
+    def uniform(low: float, high: float, *more: int) -> Tensor:
+        return low + (high - low) * torch.rand(*shape, *more, generator=random)
+
+    def factor(strength: float) -> Tensor:
+        return uniform(1 - strength, 1 + strength)
+
+    assert config.flip is not None
+    top, left, height, width = _crops(config, size, shape, random)
+    return Parameters(
+        top,
+        left,
+        height,
+        width,
+        flip=uniform(0, 1) < config.flip,
+        jitter=uniform(0, 1) < config.jitter,
+        brightness=factor(config.brightness),
+        contrast=factor(config.contrast),
+        saturation=factor(config.saturation),
+        hue=uniform(-config.hue, config.hue),
+        order=uniform(0, 1, 4).argsort(-1),
+        grey=uniform(0, 1) < config.grey,
+    )
+
+
+def _crops(
+    config: ViewsConfig, size: tuple[int, int], shape: tuple[int, int], random: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top, left, height and width, int64."""
+    tall, wide = size
+    low, high = config.crop_scale
+    area = tall * wide * (low + (high - low) * torch.rand(*shape, ATTEMPTS, generator=random))
+    narrow, broad = (torch.tensor(r).log() for r in config.crop_ratio)
+    ratio = (narrow + (broad - narrow) * torch.rand(*shape, ATTEMPTS, generator=random)).exp()
+    widths, heights = (area * ratio).sqrt().round().long(), (area / ratio).sqrt().round().long()
+    fits = (widths > 0) & (widths <= wide) & (heights > 0) & (heights <= tall)
+    found, first = fits.any(-1), fits.int().argmax(-1, keepdim=True)  # Of equal values, the first.
+    lengths = [
+        tried.gather(-1, first).squeeze(-1).where(found, torch.tensor(whole))
+        for tried, whole in zip((heights, widths), _central(config, size), strict=True)
+    ]
+    rooms = tall - lengths[0], wide - lengths[1]
+    places = [
+        # In float32 a draw close to 1 may round up to the whole.
+        (torch.rand(*shape, generator=random) * (room + 1)).long().minimum(room)
+        for room in rooms
+    ]
+    top, left = (place.where(found, room // 2) for place, room in zip(places, rooms, strict=True))
+    return top, left, lengths[0], lengths[1]
+
+
+def _central(config: ViewsConfig, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the largest crop in the middle whose shape is allowed."""
+    (tall, wide), (narrow, broad) = size, config.crop_ratio
+    if wide / tall < narrow:
+        return round(wide / narrow), wide
+    if wide / tall > broad:
+        return tall, round(tall * broad)
+    return tall, wide
+
+
+def apply(pixels: Tensor, parameters: Parameters) -> Tensor:
+    """One view of each image: crop, mirror, jitter, grey (Chen and He 2021, appendix A), as Pillow computes them.
+
+    Nothing is rounded between the operations as it is in Pillow: the results differ from its
+    own by a level of 255, and by up to three steps of the 256 that its hue has.
+
+    Args:
+        pixels: uint8 N×C×H×W, C 1 or 3. What concerns colours leaves one channel as it is.
+        parameters: rows of the table for these images, on the host: nothing waits for the device.
+
+    Returns:
+        float32 N×C×H×W in [0, 1], on the device of the pixels.
+
+    Example:
+        >>> table = draw(ViewsConfig(flip=0.5), (8, 8), 100, seed=0, epoch=0)
+        >>> pixels = torch.full((2, 3, 8, 8), 51, dtype=torch.uint8)
+        >>> index = torch.tensor([7, 99])
+        >>> first, second = (apply(pixels, table.rows(index, view)) for view in (0, 1))
+        >>> first.shape, bool((first != second).any())
+        (torch.Size([2, 3, 8, 8]), True)
+    """
+    on_host = pixels.device.type == "cpu"
+    size = max(1, CHUNK // pixels.shape[1:].numel() if on_host else len(pixels))
+    parts = [slice(start, start + size) for start in range(0, len(pixels), size)]
+    out = torch.empty(pixels.shape, device=pixels.device)
+
+    def part_done(part: slice) -> None:
+        _apply(pixels[part], Parameters(*(values[part] for values in parameters)), out[part])
+
+    with _threads_of_our_own() as workers:
+        spread = _pool(workers).map if workers > 1 and len(parts) > 1 else map
+        deque(spread(part_done, parts), maxlen=0)
+    return out
+
+
+@contextmanager
+def _threads_of_our_own() -> Iterator[int]:
+    """How many chunks may be treated at once, while torch uses one thread for each of them.
+
+    Many short operations wait longer for torch's threads to meet than these save, above all
+    on a busy machine.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, "views")
+
+
+# The threads of a pool do not live on in a forked process.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def _apply(pixels: Tensor, p: Parameters, out: Tensor) -> None:
+    """All operations on one chunk, whose images stand in another order meanwhile."""
+    count, channels, height, width = pixels.shape
+    # Images whose hue turns at the same place lie together, then those that keep their colours.
+    place = (p.order == HUE).int().argmax(1).where(p.jitter, torch.tensor(4))
+    ranks = place.argsort()
+    edges = place.bincount(minlength=5).cumsum(0).tolist()
+    p = Parameters(*(values[ranks] for values in p))
+    ranks_there = _moved(ranks, pixels.device)
+    planes = _cropped(pixels.index_select(0, ranks_there), p)
+    _jitter(planes, p, edges)
+    if channels == 3:
+        index = _moved(p.grey.nonzero().squeeze(1), pixels.device)
+        grey = _grey(planes.index_select(1, index))
+        planes.index_copy_(1, index, grey.expand(3, *grey.shape))
+    back = (ranks.argsort()[:, None] + count * torch.arange(channels)).flatten()
+    rows = planes.view(channels * count, height * width)
+    back = _moved(back, pixels.device)
+    torch.index_select(rows, 0, back, out=out.view(count * channels, height * width))
+
+
+def _moved(values: Tensor, device: torch.device) -> Tensor:
+    """Without waiting where that is safe: CUDA has copied ordinary memory when the call returns."""
+    return values.to(device, non_blocking=device.type == "cuda")
+
+
+def _cropped(pixels: Tensor, p: Parameters) -> Tensor:
+    """Crops resized to the whole, C×N×(H·W): the planes of one colour lie together."""
+    device = pixels.device
+    count, channels, height, width = pixels.shape
+    rows = _resampling(p.top, p.height, height, torch.zeros_like(p.flip), device)
+    columns = _resampling(p.left, p.width, width, p.flip, device).transpose(1, 2)
+    wide = pixels.float().div_(255).view(count, channels * height, width) @ columns
+    planes = torch.empty(channels, count, height, width, device=device)
+    for channel, plane in enumerate(planes):
+        torch.bmm(rows, wide.view(pixels.shape)[:, channel], out=plane)
+    return planes.flatten(2)
+
+
+def _resampling(
+    start: Tensor, length: Tensor, size: int, flip: Tensor, device: torch.device
+) -> Tensor:
+    """Matrices N×size×size that cut a piece out of an axis and stretch it to the whole, mirrored where asked.
+
+    Pillow's triangle filter. It would widen where an axis shrinks, but no crop is larger than
+    its image; at the ends of the piece it leaves the outermost pixel alone.
+    """
+    place = torch.arange(size).expand(len(start), size)
+    place = torch.where(flip[:, None], size - 1 - place, place)
+    centre = (place + 0.5) * (length / size)[:, None] - 0.5
+    centre = centre.clamp_(min=0).minimum(length[:, None] - 1) + start[:, None]
+    source = torch.arange(size, dtype=torch.float32, device=device)
+    distance = (source - _moved(centre, device)[:, :, None]).abs_()
+    return (1 - distance).clamp_(min=0)
+
+
+def _jitter(planes: Tensor, p: Parameters, edges: list[int]) -> None:
+    """Change brightness, contrast, saturation and hue in place, in each image's own order.
+
+    The first three mix an image with another one, f·x + (1 − f)·y, where y is black, its mean
+    grey or its own grey picture: one pass does whichever of them an image has next. Between
+    the passes the hue of those images turns whose place it is; they end at ``edges``.
+    """
+    colour, count = len(planes) == 3, edges[3]
+    others = p.order[:count][p.order[:count] != HUE].view(count, 3)
+    factors = torch.stack([p.brightness, p.contrast, p.saturation], 1)[:count].gather(1, others)
+    if not colour:
+        factors = factors.where(others != SATURATION, 1.0)
+    amounts = torch.stack(
+        [factors, (1 - factors) * (others == SATURATION), (1 - factors) * (others == CONTRAST)]
+    )
+    amounts = _moved(amounts, planes.device)
+    turns = _moved(6 * p.hue, planes.device)
+    for place in range(4):
+        if colour:
+            part = slice(edges[place - 1] if place else 0, edges[place])
+            _turn(planes[:, part], turns[part])
+        if place < 3:
+            _mix(planes[:, :count], *amounts[:, :, place, None])
+
+
+def _mix(planes: Tensor, factor: Tensor, own: Tensor, even: Tensor) -> None:
+    """factor·x + own·grey + even·mean grey, in place; amounts are N×1."""
+    grey = _grey(planes)
+    mean = grey.mean(1, keepdim=True)
+    planes.mul_(factor).add_(grey.mul_(own).add_(mean.mul_(even))).clamp_(0, 1)
+
+
+def _grey(planes: Tensor) -> Tensor:
+    """C×N×D → N×D."""
+    if len(planes) == 1:
+        return planes[0].clone()
+    red, green, blue = planes.unbind()
+    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+
+
+def _turn(planes: Tensor, turn: Tensor) -> None:
+    """Turn the hue by sixths of the colour circle, in place, by way of hue, value and chroma (Smith 1978).
+
+    With value V, chroma C = V − m and the hue as an angle e in [−3, 3) from cyan, the colours are
+    m + C·k(e), V − C·k(e + 1) and V − C·k(e − 1) where k(e) is |e| − 1 cut to [0, 1]. Hence
+    |e| = 2 − (green + blue − red − m) / C, and e is negative where green exceeds blue.
+    """
+    red, green, blue = planes
+    value = torch.maximum(red, green).maximum(blue)
+    low = torch.minimum(red, green).minimum(blue)
+    chroma = value - low
+    angle = (green + blue).sub_(red).sub_(low).div_(chroma.clamp(min=1e-12)).neg_().add_(2)
+    angle.copysign_(blue - green).add_(turn[:, None])
+    angle.sub_((angle / 6).round_(), alpha=6)
+    for plane, base, shift in zip(planes, (low, value, value), (0, 1, -1), strict=True):
+        share = (angle + shift).abs_().sub_(1).clamp_(0, 1)
+        torch.addcmul(base, chroma, share, value=-1 if shift else 1, out=plane)

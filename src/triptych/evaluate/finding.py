@@ -1,0 +1,35 @@
+"""What a paired comparison of ways through latent and pixel space says, in words."""
+
+from __future__ import annotations
+
+from triptych.evaluate.paired import Paired
+
+__all__ = ["finding"]
+
+
+def finding(primary: Paired, control: Paired | None, features: str) -> str:
+    """What the primary comparison says, following its interval, and whether the control lets it.
+
+    ``control`` is the distance of overlays of held-out images − that of the
+    images themselves: features that do not see them as farther away cannot tell
+    an overlay from an image.
+    """
+    interval = f"95 % interval {primary.low:.3g} to {primary.high:.3g}, {primary.n} pairs"
+    interval = f"({features}; latent − pixel: {interval.replace('-', '−')})."
+    if primary.low <= 0 <= primary.high:
+        said = (
+            "No difference between linear latent and pixel interpolation was found in the distance "
+            f"to the nearest training image {interval}"
+        )
+    else:
+        side = "nearer to" if primary.mean < 0 else "farther from"
+        said = (
+            f"Linear latent interpolation stays {abs(primary.mean):.3g} {side} the training images "
+            f"than pixel interpolation {interval}"
+        )
+    if control is not None and control.low <= 0:
+        said += (
+            " But these features do not place overlays of two held-out images farther away than the "
+            "images themselves: nothing follows from it."
+        )
+    return said

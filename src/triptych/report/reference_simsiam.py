@@ -1,0 +1,95 @@
+"""What the reference report's figure of SimSiam's ablations shows, and how a run leaves its protocol.
+
+Source: IFT6135 Representation Learning, assignment 3, practical part (April 2022), Figure 8:
+ResNet-18 with the ImageNet stem on CIFAR-10, 200 epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["CURVES", "EPOCHS", "arm", "differences", "same_data"]
+
+EPOCHS = 200.0
+"""The length of its training."""
+
+Curve = tuple[tuple[float, ...], tuple[float, ...]]
+
+_FROM_TENTH, _FROM_START = (10.0, 199.0), (0.0, 199.0)
+
+CURVES: Mapping[str, Mapping[str, Curve]] = {
+    "train/loss": {
+        "default": (
+            (0.0, 25.0, 50.0, 100.0, 150.0, 199.0),
+            (-0.32, -0.64, -0.68, -0.72, -0.737, -0.754),
+        ),
+        "no stop-gradient": (_FROM_TENTH, (-0.99, -0.99)),
+        "no predictor": (_FROM_TENTH, (-0.99, -0.99)),
+        "fixed predictor": (_FROM_START, (-0.31, -0.31)),
+    },
+    "test/knn_top1": {
+        "default": (
+            (0.0, 25.0, 50.0, 75.0, 100.0, 125.0, 150.0, 175.0, 199.0),
+            (0.22, 0.397, 0.501, 0.531, 0.587, 0.634, 0.663, 0.681, 0.686),
+        ),
+        "no stop-gradient": (_FROM_START, (0.10, 0.10)),
+        "no predictor": (_FROM_START, (0.11, 0.11)),
+        "fixed predictor": (_FROM_START, (0.16, 0.16)),
+    },
+}
+"""Metric → arm → epochs and values, all read off the figure, so approximate; kNN as a share."""
+
+PROTOCOL: Mapping[str, Any] = {
+    "method.depth": 18,
+    "method.stem": "imagenet",
+    "method.width": 64,
+    "method.projector": [512, 512, 2048],
+    "method.predictor_width": 512,
+    "train.batch_size": 1024,
+    "train.duration": "200 epochs",
+}
+"""The fields of a run's config that make the reference's protocol beyond its data and its arms."""
+
+
+def same_data(config: Mapping[str, Any]) -> bool:
+    """Whether a run may be shown beside the reference at all: SimSiam on the same images.
+
+    Example:
+        >>> same_data({"method": {"name": "simsiam"}, "data": {"name": "svhn"}})
+        False
+    """
+    method, data = config.get("method", {}), config.get("data", {})
+    return (method.get("name"), data.get("name")) == ("simsiam", "cifar10")
+
+
+def arm(config: Mapping[str, Any]) -> str | None:
+    """The arm of the reference that a run is of, by its switches.
+
+    Example:
+        >>> arm({"method": {"stop_gradient": True, "predictor": "none"}})
+        'no predictor'
+    """
+    method = config.get("method", {})
+    switches = {
+        (True, "mlp"): "default",
+        (False, "mlp"): "no stop-gradient",
+        (True, "none"): "no predictor",
+        (True, "fixed-random"): "fixed predictor",
+    }
+    return switches.get((method.get("stop_gradient"), method.get("predictor")))
+
+
+def differences(config: Mapping[str, Any]) -> list[str]:
+    """The fields in which a run's config leaves the reference's protocol.
+
+    Example:
+        >>> differences({"method": {"depth": 18, "stem": "half", "width": 64}})[:2]
+        ['method.stem', 'method.projector']
+    """
+    return [field for field, value in PROTOCOL.items() if _look_up(config, field) != value]
+
+
+def _look_up(config: Mapping[str, Any], field: str) -> Any:
+    table, name = field.split(".")
+    return config.get(table, {}).get(name)

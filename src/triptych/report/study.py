@@ -1,0 +1,31 @@
+"""Every figure of a study, drawn into its folder as PNG to look at and PDF for papers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from triptych.report.figures import _save
+from triptych.report.study_curves import study_curves
+from triptych.report.study_differences import study_differences
+from triptych.report.study_folder import StudyFolder
+from triptych.report.style import styled
+
+__all__ = ["draw_study"]
+
+
+def draw_study(path: Path) -> list[Path]:
+    """Draw every figure of the study in a folder; returns the files written."""
+    folder, written = StudyFolder(path), []
+    makers: Sequence[Callable[[StudyFolder], Figure | None]] = (study_curves, study_differences)
+    with styled():
+        for make in makers:
+            figure = make(folder)
+            if figure is not None:
+                name = make.__name__.replace("_", "-")
+                written += [
+                    _save(figure, path / "figures" / f"{name}.{kind}") for kind in ("png", "pdf")
+                ]
+    return written

@@ -1,0 +1,1 @@
+"""Arms × seeds of one experiment, paired: planned from a file, run side by side, compared."""

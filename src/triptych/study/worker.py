@@ -1,0 +1,121 @@
+"""One run of a study in a process of its own: ``python -m triptych.study.worker FOLDER ARM SEED [DATA_DIR]``.
+
+It trains or goes on, then measures. When its standard input ends, because the
+study wants to stop or has died, it stops as at Ctrl-C, with a complete checkpoint.
+"""
+
+from __future__ import annotations
+
+import _thread
+import dataclasses
+import os
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+
+from triptych import experiment
+from triptych.errors import TriptychError
+from triptych.evaluate.suite import EvaluateConfig
+from triptych.experiment import ExperimentConfig
+from triptych.runs import Run
+from triptych.study.plan import Cell, load
+
+__all__ = ["MEASURED", "settled", "work"]
+
+MEASURED = "MEASURED"
+"""A file that the evaluation leaves behind when it is complete: results.json grows part by part."""
+
+PATIENCE = 60.0
+"""Seconds for which a process that still saves this run is waited for."""
+
+stopping = threading.Event()
+
+
+def settled(run: Path, evaluate: bool) -> bool:
+    """Whether there is nothing left to do for a run: it failed, or is trained and measured.
+
+    Example:
+        >>> settled(tmp_path, evaluate=False)
+        False
+        >>> Run(tmp_path).finish("FAILED", "the loss was not finite")
+        >>> settled(tmp_path, evaluate=True)
+        True
+    """
+    if (run / "FAILED").exists():
+        return True
+    return (run / "DONE").exists() and (not evaluate or (run / MEASURED).exists())
+
+
+def work(folder: Path, cell: Cell, data_dir: str | None = None) -> None:
+    """Train or go on with one run of the study in ``folder``, and measure it.
+
+    Raises:
+        TriptychError: what the input has wrong. A training that broke is recorded in its run folder.
+        KeyboardInterrupt: it was asked to stop.
+    """
+    study = load(folder / "study.toml")
+    path = cell.path(folder)
+    if not (path / "DONE").exists():
+        _train(path, study.experiment(cell), data_dir)
+    if stopping.is_set() or not (path / "DONE").exists():
+        raise KeyboardInterrupt
+    if study.config.evaluate:
+        config = EvaluateConfig(checkpoint=study.config.checkpoint)
+        experiment.evaluate(path, config, data_dir=data_dir)
+        Run(path).write(MEASURED, "results.json is complete\n")
+
+
+def _train(path: Path, config: ExperimentConfig, data_dir: str | None) -> None:
+    if (path / "config.toml").exists():
+        _wait_until_free(Run(path))
+        experiment.resume(path, data_dir=data_dir)
+        return
+    # The config is the first file that a run gets: without it, nothing is lost.
+    shutil.rmtree(path, ignore_errors=True)
+    if data_dir is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=data_dir))
+    experiment.train(single_threaded(config), path)
+
+
+def single_threaded(config: ExperimentConfig) -> ExperimentConfig:
+    """One thread on a CPU unless the study says how many: runs side by side use the cores better."""
+    on_cpu = experiment._device(config.train.device).type == "cpu"
+    threads = config.train.threads or int(on_cpu)
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, threads=threads))
+
+
+def _wait_until_free(run: Run) -> None:
+    """A worker whose study was killed saves its run before it ends."""
+    began = time.monotonic()
+    while run.status() == "running" and time.monotonic() - began < PATIENCE:
+        time.sleep(0.5)
+
+
+def _follow() -> None:
+    """Interrupt the main thread when standard input ends."""
+    # Not `sys.stdin`: a thread that waits in it is a fatal error when Python ends.
+    while os.read(0, 1):
+        pass
+    stopping.set()
+    _thread.interrupt_main()
+
+
+def main() -> int:
+    """The exit code: 0 for a run with an outcome, 2 for wrong input, 130 for one to go on with."""
+    folder, arm, seed, *data_dir = sys.argv[1:]
+    cell = Cell(arm, int(seed))
+    threading.Thread(target=_follow, daemon=True).start()
+    try:
+        work(Path(folder), cell, *data_dir)
+    except KeyboardInterrupt:
+        return 130
+    except TriptychError as error:
+        print(error, file=sys.stderr)
+        return 0 if (cell.path(Path(folder)) / "FAILED").exists() else 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
