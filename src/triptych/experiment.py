@@ -128,6 +128,8 @@ def _anchored(config: ExperimentConfig) -> ExperimentConfig:
 
 def _cores() -> int:
     """The cores that this process may use; not every system can tell them from all there are."""
+    if (limit := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
+        return int(limit)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

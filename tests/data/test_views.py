@@ -300,3 +300,18 @@ def test_nothing_drawn_follows_from_another():
     columns += [(table.order[:, view] == HUE).double().argmax(1).double() for view in (0, 1)]
     correlation = torch.corrcoef(torch.stack(columns)).fill_diagonal_(0)
     assert correlation.abs().max() < 4.5 / math.sqrt(n)
+
+
+def test_views_can_be_made_in_inference_mode_on_several_threads():
+    """Inference mode belongs to a thread, and the chunks of a large batch go to others."""
+    pixels = torch.randint(256, (600, 3, 32, 32), dtype=torch.uint8)
+    table = draw(ViewsConfig(flip=0.5), (32, 32), 600, seed=0, epoch=0)
+    rows = table.rows(torch.arange(600), 0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        plain = apply(pixels, rows)
+        with torch.inference_mode():
+            assert torch.equal(apply(pixels, rows), plain)
+    finally:
+        torch.set_num_threads(threads)

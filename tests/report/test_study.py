@@ -171,6 +171,7 @@ def test_runs_that_failed_are_left_out_and_counted(tmp_path: Path, said):
     folder = plant(tmp_path)
     arms = folder.found["arms"]
     arms["no-predictor"]["runs"]["2"] = {"state": "failed", "reason": "the loss was not finite"}
+    arms["default"]["runs"]["0"]["evidence"] = "it learned"
     for run in arms["fixed-predictor"]["runs"].values():
         run |= {"state": "failed", "reason": "out of memory"}
     words = said(study_curves(folder))
@@ -181,7 +182,8 @@ def test_runs_that_failed_are_left_out_and_counted(tmp_path: Path, said):
     assert line.get_ydata()[-1] == pytest.approx(sum(two) / 2)
     table = study_table(folder.found)
     assert "| no-predictor     | done 2/3, failed 1/3 | healthy 3/3 |" in table
-    assert "- no-predictor, seed 2 failed: the loss was not finite" in table
+    assert "- no-predictor, seed 2: failed: the loss was not finite" in table
+    assert "- default, seed 0: it learned" in table
 
 
 def test_the_table_is_markdown_with_every_number(tmp_path: Path):

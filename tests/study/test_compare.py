@@ -151,6 +151,7 @@ def test_a_study_folder_is_read_run_by_run(tmp_path: Path, study: Study):
     assert found["arms"]["other"]["verdicts"] == {"dimensional collapse": 1, "healthy": 1}
     alarms = found["arms"]["other"]["runs"]["1"]["alarms"]
     assert alarms == [{"step": 2, "alarm": "it collapsed"}]
+    assert found["arms"]["other"]["runs"]["1"]["evidence"] == "a word"
     knn, elbo, missing = found["metrics"].values()
     assert knn["protocol"] == PROTOCOL
     assert knn["differences"]["other"]["mean"] == pytest.approx(-0.1)

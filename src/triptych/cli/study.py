@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def run(words: list[str]) -> int:
     with display(study.config.curves) as show:
         ended = execute(study, folder, jobs=options.jobs, data_dir=options.data_dir, show=show)
     if ended.stopped:
-        again = " ".join(["triptych study", *words])
+        again = shlex.join(["triptych", "study", *words])
         print(f"\n{folder}: stopped, everything is saved; go on with: {again}", file=sys.stderr)
         return 130
     _report(study, folder)

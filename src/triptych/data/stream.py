@@ -9,7 +9,7 @@ from torch import Tensor
 
 from triptych.config import ViewsConfig
 from triptych.data.spec import Binarize, Images
-from triptych.data.views import Parameters, apply, draw
+from triptych.data.views import Parameters, apply, draw, single_threaded
 from triptych.errors import TriptychError
 from triptych.seeds import derive
 from triptych.types import Batch
@@ -107,7 +107,8 @@ class Stream:
         start = position * self.batch_size
         index = self.order(epoch)[start : start + self.batch_size]
         rows = index.to(self.pixels.device)
-        pixels = torch.index_select(self.pixels, 0, rows).to(self.device)
+        with single_threaded():
+            pixels = torch.index_select(self.pixels, 0, rows).to(self.device)
         if self.views is not None:
             table = self.table(epoch)
             looks = (apply(pixels, table.rows(index, view)) for view in range(VIEWS))

@@ -21,7 +21,7 @@ from torch import Tensor
 from triptych.config import ViewsConfig
 from triptych.seeds import derive
 
-__all__ = ["Parameters", "apply", "draw"]
+__all__ = ["Parameters", "apply", "draw", "single_threaded"]
 
 ATTEMPTS = 10
 """Crops that are tried before the central one is taken, as torchvision does."""
@@ -92,21 +92,22 @@ def draw(
         return uniform(1 - strength, 1 + strength)
 
     assert config.flip is not None
-    top, left, height, width = _crops(config, size, shape, random)
-    return Parameters(
-        top,
-        left,
-        height,
-        width,
-        flip=uniform(0, 1) < config.flip,
-        jitter=uniform(0, 1) < config.jitter,
-        brightness=factor(config.brightness),
-        contrast=factor(config.contrast),
-        saturation=factor(config.saturation),
-        hue=uniform(-config.hue, config.hue),
-        order=uniform(0, 1, 4).argsort(-1),
-        grey=uniform(0, 1) < config.grey,
-    )
+    with single_threaded():
+        top, left, height, width = _crops(config, size, shape, random)
+        return Parameters(
+            top,
+            left,
+            height,
+            width,
+            flip=uniform(0, 1) < config.flip,
+            jitter=uniform(0, 1) < config.jitter,
+            brightness=factor(config.brightness),
+            contrast=factor(config.contrast),
+            saturation=factor(config.saturation),
+            hue=uniform(-config.hue, config.hue),
+            order=uniform(0, 1, 4).argsort(-1),
+            grey=uniform(0, 1) < config.grey,
+        )
 
 
 def _crops(
@@ -169,23 +170,30 @@ def apply(pixels: Tensor, parameters: Parameters) -> Tensor:
     on_host = pixels.device.type == "cpu"
     size = max(1, CHUNK // pixels.shape[1:].numel() if on_host else len(pixels))
     parts = [slice(start, start + size) for start in range(0, len(pixels), size)]
-    out = torch.empty(pixels.shape, device=pixels.device)
+    # Other threads do not know that this one may be in inference mode, and may not write to its tensors.
+    with torch.inference_mode(False):
+        out = torch.empty(pixels.shape, device=pixels.device)
 
     def part_done(part: slice) -> None:
         _apply(pixels[part], Parameters(*(values[part] for values in parameters)), out[part])
 
-    with _threads_of_our_own() as workers:
+    with single_threaded() as workers:
         spread = _pool(workers).map if workers > 1 and len(parts) > 1 else map
         deque(spread(part_done, parts), maxlen=0)
     return out
 
 
 @contextmanager
-def _threads_of_our_own() -> Iterator[int]:
-    """How many chunks may be treated at once, while torch uses one thread for each of them.
+def single_threaded() -> Iterator[int]:
+    """Torch's operations without its threads; gives how many there are.
 
-    Many short operations wait longer for torch's threads to meet than these save, above all
-    on a busy machine.
+    Short operations wait longer for threads to meet than these save, and on a busy machine
+    many times longer.
+
+    Example:
+        >>> with single_threaded() as threads:
+        ...     torch.get_num_threads(), threads >= 1
+        (1, True)
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -197,6 +205,7 @@ def _threads_of_our_own() -> Iterator[int]:
 
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that each take a chunk at a time; they start where torch has one thread, and keep to it."""
     return ThreadPoolExecutor(workers, "views")
 
 

@@ -40,11 +40,10 @@ def agreement(
     found |= knn.knn(subject, split, untrained=untrained) | probe.probe(subject, split)
     if split != "valid" and "valid" in images and images["valid"].labels is not None:
         # What the weights were chosen by: no more than a look behind the scenes.
-        name = "valid/knn_top1"
-        found[name] = knn.knn(subject, "valid")[name]
+        found |= knn.encoder_top1(subject, "valid")
     if last is not None:
         at_the_end = replace(subject, method=last, checkpoint="last")
-        end = knn.knn(at_the_end, split) | probe.probe(at_the_end, split)
+        end = knn.encoder_top1(at_the_end, split) | probe.probe(at_the_end, split)
         for name in ("knn_top1", "linear_top1", "logistic_top1"):
             found[f"{split}/{name}_last"] = end[f"{split}/{name}"]
     return found

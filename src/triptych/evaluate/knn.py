@@ -22,6 +22,7 @@ from triptych.types import Encodes, Method
 
 __all__ = [
     "accuracy",
+    "encoder_top1",
     "features",
     "knn",
     "knn_predict",
@@ -193,40 +194,56 @@ def knn(
     temperature: float = 0.1,
     untrained: Method | None = None,
 ) -> dict[str, Result]:
-    """``<split>/knn_top1`` with the training split as the bank, and the floors below which it says little.
+    """`encoder_top1`, and the floors below which it says little.
 
     Raw pixels already do well above chance, ``<split>/knn_top1_pixels``, and so does the same
     encoder before any training, ``<split>/knn_top1_untrained``, given as ``untrained``.
     """
-    train, test = subject.dataset.splits["train"].labels, subject.dataset.splits[split].labels
-    assert train is not None and test is not None
-
-    def measured(bank: Tensor, queries: Tensor, what: str) -> Result:
-        protocol = subject.protocol(
-            split,
-            features=what,
-            bank=f"train ({len(bank)})",
-            k=min(k, len(bank)),
-            temperature=temperature,
-            similarity="cosine",
-            unit="share right",
-        )
-        share = accuracy(bank, train, queries, test, k, temperature)
-        return proportion(share, len(queries), protocol)
-
-    def encoded(by: Subject, what: str) -> Result:
-        return measured(features(by, "train"), features(by, split), what)
-
+    raw = pixels(subject, "train"), pixels(subject, split)
     found = {
-        f"{split}/knn_top1": encoded(subject, "encoder output"),
-        f"{split}/knn_top1_pixels": measured(
-            pixels(subject, "train"), pixels(subject, split), "raw pixels"
-        ),
+        **encoder_top1(subject, split, k, temperature),
+        f"{split}/knn_top1_pixels": _measured(subject, split, *raw, "raw pixels", k, temperature),
     }
     if untrained is not None:
         floor = replace(subject, method=untrained)
-        found[f"{split}/knn_top1_untrained"] = encoded(floor, "output of the untrained encoder")
+        vectors = features(floor, "train"), features(floor, split)
+        what = "output of the untrained encoder"
+        name = f"{split}/knn_top1_untrained"
+        found[name] = _measured(floor, split, *vectors, what, k, temperature)
     return found
+
+
+def encoder_top1(
+    subject: Subject, split: str, k: int = 200, temperature: float = 0.1
+) -> dict[str, Result]:
+    """``<split>/knn_top1``: `accuracy` over the encoder's output with the training split as the bank."""
+    vectors = features(subject, "train"), features(subject, split)
+    what = "encoder output"
+    return {f"{split}/knn_top1": _measured(subject, split, *vectors, what, k, temperature)}
+
+
+def _measured(
+    subject: Subject,
+    split: str,
+    bank: Tensor,
+    queries: Tensor,
+    what: str,
+    k: int,
+    temperature: float,
+) -> Result:
+    train, test = subject.dataset.splits["train"].labels, subject.dataset.splits[split].labels
+    assert train is not None and test is not None
+    protocol = subject.protocol(
+        split,
+        features=what,
+        bank=f"train ({len(bank)})",
+        k=min(k, len(bank)),
+        temperature=temperature,
+        similarity="cosine",
+        unit="share right",
+    )
+    share = accuracy(bank, train, queries, test, k, temperature)
+    return proportion(share, len(queries), protocol)
 
 
 def _inverse_norms(x: Tensor) -> Tensor:

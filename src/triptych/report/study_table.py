@@ -38,17 +38,20 @@ def _endings(arms: Mapping[str, Any]) -> list[str]:
         [name, _counted([r["state"] for r in arm["runs"].values()]), _verdicts(arm), _alarms(arm)]
         for name, arm in arms.items()
     ]
-    reasons = [
-        f"- {name}, seed {seed} failed: {run['reason']}"
+    why = [
+        f"- {name}, seed {seed}: {sentence}"
         for name, arm in arms.items()
         for seed, run in arm["runs"].items()
-        if run["state"] == "failed"
+        if (sentence := _why(run))
     ]
-    return [
-        *_table(["arm", "runs", "verdict", "alarms"], rows),
-        *([""] if reasons else []),
-        *reasons,
-    ]
+    return [*_table(["arm", "runs", "verdict", "alarms"], rows), *([""] if why else []), *why]
+
+
+def _why(run: Mapping[str, Any]) -> str:
+    """What led to the end or the verdict of a run; nothing where there is nothing to tell."""
+    if run["state"] == "failed":
+        return f"failed: {run['reason']}"
+    return str(run.get("evidence", ""))
 
 
 def _counted(words: Sequence[str]) -> str:

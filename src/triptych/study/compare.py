@@ -77,9 +77,9 @@ def _ended(run: Run) -> dict[str, Any]:
     if state == "failed":
         # The folder is named in an error; where the study lies is no finding.
         ended["reason"] = run.reason().replace(str(run.path), run.path.name)
-    verdict = run.results().get("verdict", {}).get("value")
+    verdict = run.results().get("verdict")
     if verdict is not None:
-        ended["verdict"] = verdict["verdict"] if isinstance(verdict, Mapping) else str(verdict)
+        ended |= {"verdict": verdict["value"], "evidence": verdict["note"]}
     if run.alarms():
         ended["alarms"] = [{"step": step, "alarm": said} for step, said in run.alarms()]
     return ended

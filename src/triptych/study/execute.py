@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from triptych.errors import TriptychError
 from triptych.progress import Progress, silent
 from triptych.study.plan import Cell, Study
 from triptych.study.watch import Row, watch
-from triptych.study.worker import settled
+from triptych.study.worker import settled, threads
 
 __all__ = ["Ended", "Show", "check", "default_jobs", "execute", "unfinished"]
 
@@ -88,7 +89,7 @@ def default_jobs(study: Study) -> int:
     trains = [config.train for config in study.arms.values()]
     if any(experiment._device(train.device).type != "cpu" for train in trains):
         return 1
-    return max(1, experiment._cores() // max(train.threads or 1 for train in trains))
+    return max(1, experiment._cores() // max(map(threads, trains)))
 
 
 def execute(
@@ -120,7 +121,7 @@ def execute(
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
-                    running.append(_start(folder, waiting.pop(0), data_dir))
+                    running.append(_start(study, folder, waiting.pop(0), data_dir))
                 look()
                 time.sleep(POLL)
                 for worker in [w for w in running if w.process.poll() is not None]:
@@ -134,7 +135,7 @@ def execute(
     return Ended(False, problems)
 
 
-def _start(folder: Path, cell: Cell, data_dir: str | None) -> Worker:
+def _start(study: Study, folder: Path, cell: Cell, data_dir: str | None) -> Worker:
     log = _log(folder, cell)
     log.parent.mkdir(exist_ok=True)
     # -P: a user's own file beside the study must not be imported for one of ours.
@@ -147,12 +148,15 @@ def _start(folder: Path, cell: Cell, data_dir: str | None) -> Worker:
         cell.arm,
         str(cell.seed),
     ]
+    count = threads(study.arms[cell.arm].train)
     with log.open("ab") as said:
         process = subprocess.Popen(
             command + ([] if data_dir is None else [data_dir]),
             stdin=subprocess.PIPE,
             stdout=said,
             stderr=said,
+            # Libraries that the config does not reach keep to the run's share of the cores too.
+            env=os.environ | ({"OMP_NUM_THREADS": str(count)} if count else {}),
             # Ctrl-C in the terminal is for the study, which tells its workers in order.
             start_new_session=True,
         )

@@ -217,7 +217,8 @@ def open_folder(folder: Path, study: Study) -> None:
     path = folder / "study.toml"
     if path.exists():
         before, now = read_toml(path), study.tables()
-        differs = _difference(*(_fixed(tables, before["arms"]) for tables in (before, now)))
+        fixed = before["arms"]
+        differs = _difference(_fixed(before, fixed), _fixed(now, fixed))
         if differs:
             raise TriptychError(
                 f"'{folder}' holds a study in which {differs}; choose another --out, or delete it"

@@ -21,8 +21,9 @@ from triptych.evaluate.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
 from triptych.runs import Run
 from triptych.study.plan import Cell, load
+from triptych.train.settings import TrainConfig
 
-__all__ = ["MEASURED", "settled", "work"]
+__all__ = ["MEASURED", "settled", "threads", "work"]
 
 MEASURED = "MEASURED"
 """A file that the evaluation leaves behind when it is complete: results.json grows part by part."""
@@ -76,14 +77,18 @@ def _train(path: Path, config: ExperimentConfig, data_dir: str | None) -> None:
     shutil.rmtree(path, ignore_errors=True)
     if data_dir is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=data_dir))
-    experiment.train(single_threaded(config), path)
+    train = dataclasses.replace(config.train, threads=threads(config.train))
+    experiment.train(dataclasses.replace(config, train=train), path)
 
 
-def single_threaded(config: ExperimentConfig) -> ExperimentConfig:
-    """One thread on a CPU unless the study says how many: runs side by side use the cores better."""
-    on_cpu = experiment._device(config.train.device).type == "cpu"
-    threads = config.train.threads or int(on_cpu)
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, threads=threads))
+def threads(train: TrainConfig) -> int:
+    """One on a CPU unless the study says how many: runs side by side use the cores better.
+
+    Example:
+        >>> threads(TrainConfig(device="cpu")), threads(TrainConfig(device="cpu", threads=2))
+        (1, 2)
+    """
+    return train.threads or int(experiment._device(train.device).type == "cpu")
 
 
 def _wait_until_free(run: Run) -> None:
