@@ -49,7 +49,7 @@ def test_help_is_quick_and_names_every_verb(here: Path):
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 0.3
     assert done.returncode == 0
-    for verb in ("demo", "train", "evaluate", "runs", "data"):
+    for verb in ("demo", "train", "evaluate", "study", "export", "runs", "data"):
         assert f"  {verb} " in done.stdout
 
 
