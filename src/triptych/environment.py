@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ from typing import Any
 import torch
 
 from triptych.data.spec import Dataset
+from triptych.errors import TriptychError
 
-__all__ = ["environment", "has_bf16"]
+__all__ = ["cores", "device_for", "environment", "has_bf16"]
 
 
 def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
@@ -34,6 +37,30 @@ def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
         },
         "command": sys.argv,
     }
+
+
+def device_for(wanted: str) -> torch.device:
+    """The device that a config names, ``auto`` decided; a `TriptychError` where this machine has none."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        wanted = "mps" if torch.backends.mps.is_available() else wanted
+    there: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
+    if not there.get(wanted, lambda: True)():
+        raise TriptychError(f"there is no {wanted} device on this machine; say --device cpu")
+    return torch.device(wanted)
+
+
+def cores() -> int:
+    """The cores that this process may use, or as many as ``OMP_NUM_THREADS`` says."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    if limit.isdigit() and int(limit) > 0:
+        return int(limit)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -18,7 +17,7 @@ from triptych import data as data_plane
 from triptych.config import DeviceName, merge, to_dict
 from triptych.data.spec import DataConfig, Dataset, Images
 from triptych.data.stream import Stream
-from triptych.environment import environment
+from triptych.environment import cores, device_for, environment
 from triptych.errors import TriptychError, unknown
 from triptych.evaluate.features import Extractor, from_encoder, from_torchscript
 from triptych.evaluate.monitor import Monitor
@@ -103,19 +102,6 @@ def default_config(method: str, preset: str | None = None) -> ExperimentConfig:
     return merge(config, presets.tables(method, preset))
 
 
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-        wanted = "mps" if torch.backends.mps.is_available() else wanted
-    there: dict[str, Callable[[], bool]] = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }
-    if not there.get(wanted, lambda: True)():
-        raise TriptychError(f"there is no {wanted} device on this machine; say --device cpu")
-    return torch.device(wanted)
-
-
 def _anchored(config: ExperimentConfig) -> ExperimentConfig:
     """The same with absolute paths: a run is resumed and evaluated from any folder."""
     data = config.data
@@ -126,19 +112,10 @@ def _anchored(config: ExperimentConfig) -> ExperimentConfig:
     return dataclasses.replace(config, data=data)
 
 
-def _cores() -> int:
-    """The cores that this process may use; not every system can tell them from all there are."""
-    if (limit := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
-        return int(limit)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _resolve(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> ExperimentConfig:
     """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
     train = config.train
-    threads = train.threads or _cores()
+    threads = train.threads or cores()
     method = methods.find(config.method_name).resolve(config.method, spec)
     train = dataclasses.replace(train, device=cast(DeviceName, device.type), threads=threads)
     return dataclasses.replace(config, method=method, train=train)
@@ -175,7 +152,7 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
 
     Also sets the number of threads that the config asks for.
     """
-    device = _device(config.train.device)
+    device = device_for(config.train.device)
     config = _resolve(config, _spec(dataset, config.data), device)
     torch.set_num_threads(config.train.threads)
     method = _build(config, dataset, device)
@@ -293,8 +270,8 @@ def evaluate(
     run, trained, dataset = _reopen(path, data_dir, progress)
     if config.split not in dataset.splits:
         raise unknown("split", config.split, dataset.splits)
-    torch.set_num_threads(_cores())
-    device = _device(config.device)
+    torch.set_num_threads(cores())
+    device = device_for(config.device)
     method, which = _weighted(run, trained, dataset, device, config.checkpoint)
     subject = Subject(method, dataset, trained.data.binarize, device, which, progress)
     features = _extractor(config.features, dataset, device) if config.features else None
@@ -336,7 +313,7 @@ def load_method(
     The best weights are the last ones where nothing was validated.
     """
     run, trained, dataset = _reopen(path, data_dir)
-    return _weighted(run, trained, dataset, _device(device), which)[0]
+    return _weighted(run, trained, dataset, device_for(device), which)[0]
 
 
 def _weighted(

@@ -25,7 +25,7 @@ from triptych.report.style import styled
 from triptych.report.training import elbo_curve
 from triptych.runs import Run
 
-__all__ = ["FIGURES", "draw"]
+__all__ = ["FIGURES", "draw", "save"]
 
 FIGURES: tuple[Callable[[Run], Figure | None], ...] = (
     elbo_curve,
@@ -68,13 +68,12 @@ def draw(run: Run) -> list[Path]:
             if figure is not None:
                 name = make.__name__.replace("_", "-")
                 written += [
-                    _save(figure, run.path / "figures" / f"{name}.{kind}")
-                    for kind in ("png", "pdf")
+                    save(figure, run.path / "figures" / f"{name}.{kind}") for kind in ("png", "pdf")
                 ]
     return written
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
     """Write a figure in one step, never half-written, and to the same bytes each time."""
     drawn = BytesIO()
     kind = path.suffix[1:]

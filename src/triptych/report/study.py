@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from triptych.report.figures import _save
+from triptych.report.figures import save
 from triptych.report.study_curves import study_curves
 from triptych.report.study_differences import study_differences
 from triptych.report.study_folder import StudyFolder
@@ -26,6 +26,6 @@ def draw_study(path: Path) -> list[Path]:
             if figure is not None:
                 name = make.__name__.replace("_", "-")
                 written += [
-                    _save(figure, path / "figures" / f"{name}.{kind}") for kind in ("png", "pdf")
+                    save(figure, path / "figures" / f"{name}.{kind}") for kind in ("png", "pdf")
                 ]
     return written

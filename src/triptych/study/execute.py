@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from triptych import data as data_plane
 from triptych import experiment
+from triptych.environment import cores, device_for
 from triptych.errors import TriptychError
 from triptych.progress import Progress, silent
 from triptych.study.plan import Cell, Study
@@ -87,9 +88,9 @@ def default_jobs(study: Study) -> int:
         True
     """
     trains = [config.train for config in study.arms.values()]
-    if any(experiment._device(train.device).type != "cpu" for train in trains):
+    if any(device_for(train.device).type != "cpu" for train in trains):
         return 1
-    return max(1, experiment._cores() // max(map(threads, trains)))
+    return max(1, cores() // max(map(threads, trains)))
 
 
 def execute(

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from triptych import experiment
+from triptych.environment import device_for
 from triptych.errors import TriptychError
 from triptych.evaluate.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
@@ -88,7 +89,7 @@ def threads(train: TrainConfig) -> int:
         >>> threads(TrainConfig(device="cpu")), threads(TrainConfig(device="cpu", threads=2))
         (1, 2)
     """
-    return train.threads or int(experiment._device(train.device).type == "cpu")
+    return train.threads or int(device_for(train.device).type == "cpu")
 
 
 def _wait_until_free(run: Run) -> None:
