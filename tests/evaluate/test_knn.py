@@ -12,15 +12,13 @@ from torch import nn
 
 from triptych.data.spec import Dataset, Images
 from triptych.errors import TriptychError
-from triptych.evaluate import knn as module
+from triptych.evaluate import cosine_neighbours as module
+from triptych.evaluate.cosine_neighbours import CHUNK, SMALL, nearest
 from triptych.evaluate.knn import (
-    CHUNK,
-    SMALL,
     accuracy,
     features,
     knn,
     knn_predict,
-    nearest,
     proportion,
     wilson,
 )

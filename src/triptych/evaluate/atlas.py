@@ -13,6 +13,7 @@ from torch import Tensor
 
 from triptych.errors import TriptychError
 from triptych.evaluate import knn
+from triptych.evaluate.cosine_neighbours import nearest
 from triptych.evaluate.subject import BLOCK, Subject, as_levels
 from triptych.types import Encodes
 
@@ -133,7 +134,7 @@ def neighbours(
     bank = knn.features(subject, "train") if bank is None else bank
     # Binarization is drawn block by block, and the same for every run.
     wanted = torch.cat([subject.block(split, i // BLOCK)[i % BLOCK, None] for i in chosen.tolist()])
-    similarity, index = (v.cpu().numpy() for v in knn.nearest(bank, _encode(subject, wanted), k))
+    similarity, index = (v.cpu().numpy() for v in nearest(bank, _encode(subject, wanted), k))
     found = {
         "queries": images.pixels[chosen],
         "images": train.pixels[index],
