@@ -13,6 +13,7 @@ from triptych.data import DataConfig, load
 from triptych.evaluate.knn import accuracy
 from triptych.evaluate.suite import EvaluateConfig
 from triptych.methods.simsiam import SimSiamConfig
+from triptych.report.table import result_lines
 from triptych.runs import Run
 
 TINY = SimSiamConfig(depth=10, stem="half", width=4, projector=(16, 16), predictor_width=8)
@@ -89,4 +90,5 @@ def test_images_without_labels_are_judged_by_retrieval(files: tuple[Path, Path],
     assert not any("top1" in name for name in found)
     assert found["features/retrieval"].n == 30
     assert "found again" in found["verdict"].note
+    assert any(found["verdict"].note in line for line in result_lines(run.results()))
     assert run.arrays("neighbours") is not None

@@ -49,21 +49,24 @@ def result_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
             kept = {k: v for k, v in result["protocol"].items() if k in SAID}
             said = ", ".join(f"K={v}" if k == "K" else str(v) for k, v in kept.items())
             lines.append(f"{name:<{width}}  {value:<20}  n={result['n']:<6}  {said}")
-        lines += [f"{name:<{width}}  {sentence}" for sentence in _sentences(result["value"])]
+        lines += [f"{name:<{width}}  {sentence}" for sentence in _sentences(result)]
     return lines
 
 
 def _value(result: Mapping[str, Any]) -> str:
     value = result["value"]
-    if isinstance(value, dict) and not _sentences(value):
+    if isinstance(value, dict) and not _sentences(result):
         return ", ".join(f"{k} {v:.1f}" for k, v in value.items() if isinstance(v, float))
     if isinstance(value, (int, float)):
         return _number(value, result["stderr"])
     return ""
 
 
-def _sentences(value: Any) -> list[str]:
-    """What a table of results says in words."""
+def _sentences(result: Mapping[str, Any]) -> list[str]:
+    """What a result that is a word, or a table of results, says in words."""
+    value = result["value"]
+    if isinstance(value, str):
+        return [result["note"] or value]
     if not isinstance(value, Mapping):
         return []
     said = [value["verdict"]] if "verdict" in value else list(value.get("sentences", []))
