@@ -2,9 +2,10 @@
 
     python benchmarks/views.py [--data-dir DIR] [--batch-size 512] [--rounds 12]
 
-Both make SimSiam's two views of images of CIFAR-10, with as many workers or threads as there are
-cores. A few batches of one, a few of the other; the median of the ratios of neighbours is given,
-since machines are shared and drift.
+All make SimSiam's two views of images of CIFAR-10 on all cores: Pillow in as many workers, Triptych
+in one process of as many threads, as a single training has them, and in as many processes of
+one thread, as a study has them. A few batches of each in turn; medians of the ratios of neighbours
+are given, since machines are shared and drift.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from itertools import count
+from multiprocessing import get_context
 
 import numpy as np
 import numpy.typing as npt
@@ -129,6 +132,30 @@ def our_views(images: Images, size: int) -> Callable[[], float]:
     return measure
 
 
+class Worker:
+    """What each process of a study has for itself: its data, its one thread."""
+
+    measure: Callable[[], float]
+
+    @classmethod
+    def start(cls, data_dir: str | None, size: int) -> None:
+        torch.set_num_threads(1)
+        cls.measure = our_views(load(DataConfig("cifar10", data_dir)).splits["train"], size)
+
+    @classmethod
+    def run(cls, _: int) -> float:
+        return cls.measure()
+
+
+def parted_views(data_dir: str | None, size: int, workers: int) -> Callable[[], float]:
+    """Views per second of several processes together."""
+    pool = ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=Worker.start, initargs=(data_dir, size)
+    )
+    # The first turn starts the processes, and its figure is not used.
+    return lambda: sum(pool.map(Worker.run, range(workers)))
+
+
 def main() -> None:
     """Measure in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -140,18 +167,24 @@ def main() -> None:
     torch.set_num_threads(cores)
     images = load(DataConfig("cifar10", chosen.data_dir)).splits["train"]
     plain = plain_views(images.pixels, chosen.batch_size, cores)
-    ours = our_views(images, chosen.batch_size)
+    ours = {
+        f"Triptych, one process of {cores} threads": our_views(images, chosen.batch_size),
+        f"Triptych, {cores} processes of one thread": parted_views(
+            chosen.data_dir, chosen.batch_size, cores
+        ),
+    }
     # The first turn of each is warm-up.
-    turns = [(plain(), ours()) for _ in range(chosen.rounds + 1)][1:]
-    ratios = sorted(b / a for a, b in turns)
-    quarter = len(ratios) // 4
+    turns = [[plain(), *(way() for way in ours.values())] for _ in range(chosen.rounds + 1)][1:]
     speeds = [statistics.median(speed) for speed in zip(*turns, strict=True)]
-    print(
-        f"views of 32×32 colour images on {cores} cores, batches of {chosen.batch_size}: "
-        f"Pillow {speeds[0]:,.0f} a second, Triptych {speeds[1]:,.0f}, median ratio "
-        f"{statistics.median(ratios):.1f} (quartiles {ratios[quarter]:.1f} to "
-        f"{ratios[-1 - quarter]:.1f}; asked {ASKED})"
-    )
+    print(f"views of 32×32 colour images on {cores} cores, batches of {chosen.batch_size}")
+    print(f"Pillow in a DataLoader of {cores} workers: {speeds[0]:,.0f} a second")
+    quarter = chosen.rounds // 4
+    for place, name in enumerate(ours, 1):
+        ratios = sorted(turn[place] / turn[0] for turn in turns)
+        print(
+            f"{name}: {speeds[place]:,.0f} a second, median ratio {statistics.median(ratios):.1f} "
+            f"(quartiles {ratios[quarter]:.1f} to {ratios[-1 - quarter]:.1f}; asked {ASKED})"
+        )
 
 
 if __name__ == "__main__":

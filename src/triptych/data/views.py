@@ -221,13 +221,14 @@ def _apply(pixels: Tensor, p: Parameters, out: Tensor) -> None:
     place = (p.order == HUE).int().argmax(1).where(p.jitter, torch.tensor(4))
     ranks = place.argsort()
     edges = place.bincount(minlength=5).cumsum(0).tolist()
-    p = Parameters(*(values[ranks] for values in p))
+    p = Parameters(*(values.index_select(0, ranks) for values in p))
     ranks_there = _moved(ranks, pixels.device)
     planes = _cropped(pixels.index_select(0, ranks_there), p)
     _jitter(planes, p, edges)
     if channels == 3:
         index = _moved(p.grey.nonzero().squeeze(1), pixels.device)
-        grey = _grey(planes.index_select(1, index))
+        # One plane at a time: selecting along the second dimension is many times slower.
+        grey = _grey(torch.stack([plane.index_select(0, index) for plane in planes]))
         planes.index_copy_(1, index, grey.expand(3, *grey.shape))
     back = (ranks.argsort()[:, None] + count * torch.arange(channels)).flatten()
     rows = planes.view(channels * count, height * width)
@@ -241,33 +242,42 @@ def _moved(values: Tensor, device: torch.device) -> Tensor:
 
 
 def _cropped(pixels: Tensor, p: Parameters) -> Tensor:
-    """Crops resized to the whole, C×N×(H·W): the planes of one colour lie together."""
-    device = pixels.device
-    count, channels, height, width = pixels.shape
-    rows = _resampling(p.top, p.height, height, torch.zeros_like(p.flip), device)
-    columns = _resampling(p.left, p.width, width, p.flip, device).transpose(1, 2)
-    wide = pixels.float().div_(255).view(count, channels * height, width) @ columns
-    planes = torch.empty(channels, count, height, width, device=device)
-    for channel, plane in enumerate(planes):
-        torch.bmm(rows, wide.view(pixels.shape)[:, channel], out=plane)
-    return planes.flatten(2)
-
-
-def _resampling(
-    start: Tensor, length: Tensor, size: int, flip: Tensor, device: torch.device
-) -> Tensor:
-    """Matrices N×size×size that cut a piece out of an axis and stretch it to the whole, mirrored where asked.
+    """Crops resized to the whole, C×N×(H·W): the planes of one colour lie together.
 
     Pillow's triangle filter. It would widen where an axis shrinks, but no crop is larger than
-    its image; at the ends of the piece it leaves the outermost pixel alone.
+    its image: every value is a mixture of two neighbours.
+    """
+    device = pixels.device
+    count, channels, height, width = pixels.shape
+    across = _moved(_places(p.left, p.width, width, p.flip), device)
+    down = _moved(_places(p.top, p.height, height, torch.zeros_like(p.flip)), device)
+    column = torch.arange(width, dtype=torch.float32, device=device)[:, None]
+    mixture = (1 - (column - across[:, None]).abs_()).clamp_(min=0)
+    wide = pixels.float().div_(255).view(count, channels * height, width) @ mixture
+    # Rows are whole, so that two are picked and mixed faster than multiplied with mostly zeros.
+    above = down.long()
+    below = (above + 1).clamp_(max=height - 1)
+    share = down - above
+    rows, shares = torch.stack([above, below], -1), torch.stack([1 - share, share], -1)
+    first = height * torch.arange(count * channels, device=device).view(count, channels).t()
+    planes = torch.nn.functional.embedding_bag(
+        (first[:, :, None, None] + rows).reshape(-1, 2),
+        wide.view(-1, width),
+        mode="sum",
+        per_sample_weights=shares.expand(channels, *shares.shape).reshape(-1, 2),
+    )
+    return planes.view(channels, count, height * width)
+
+
+def _places(start: Tensor, length: Tensor, size: int, flip: Tensor) -> Tensor:
+    """Where the pixels of a piece stretched to the whole lie on the axis that it was cut from, N×size.
+
+    At the ends of the piece they lie on the outermost pixel, as Pillow leaves that one alone.
     """
     place = torch.arange(size).expand(len(start), size)
     place = torch.where(flip[:, None], size - 1 - place, place)
     centre = (place + 0.5) * (length / size)[:, None] - 0.5
-    centre = centre.clamp_(min=0).minimum(length[:, None] - 1) + start[:, None]
-    source = torch.arange(size, dtype=torch.float32, device=device)
-    distance = (source - _moved(centre, device)[:, :, None]).abs_()
-    return (1 - distance).clamp_(min=0)
+    return centre.clamp_(min=0).minimum(length[:, None] - 1) + start[:, None]
 
 
 def _jitter(planes: Tensor, p: Parameters, edges: list[int]) -> None:
@@ -321,7 +331,7 @@ def _turn(planes: Tensor, turn: Tensor) -> None:
     value = torch.maximum(red, green).maximum(blue)
     low = torch.minimum(red, green).minimum(blue)
     chroma = value - low
-    angle = (green + blue).sub_(red).sub_(low).div_(chroma.clamp(min=1e-12)).neg_().add_(2)
+    angle = (red + low).sub_(green).sub_(blue).div_(chroma.clamp(min=1e-12)).add_(2)
     angle.copysign_(blue - green).add_(turn[:, None])
     angle.sub_((angle / 6).round_(), alpha=6)
     for plane, base, shift in zip(planes, (low, value, value), (0, 1, -1), strict=True):
