@@ -16,6 +16,7 @@ VERBS = {
     "train": "train a method into a run folder, or go on with one",
     "evaluate": "measure a run and draw its figures",
     "study": "train arms over seeds, paired and side by side, and compare them",
+    "report": "write what runs and studies found as one HTML page",
     "export": "write a trained backbone as safetensors or ONNX, checked",
     "runs": "list runs, how they ended and their headline numbers",
     "data": "list, describe and download data sets",

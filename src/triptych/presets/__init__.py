@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.config import read_toml
-from triptych.errors import unknown
+from triptych.errors import TriptychError, unknown
 
 __all__ = ["names", "tables"]
 
@@ -19,10 +19,23 @@ def names(method: str) -> list[str]:
 def tables(method: str, name: str) -> dict[str, Any]:
     """What a preset changes of a method's defaults; `TriptychError` for one that does not exist.
 
+    A path that ends in ``.toml`` is a file of one's own, or a run's config.toml, which repeats the run.
+
     Example:
         >>> tables("vae", "reference")["train"]["duration"]
         '20 epochs'
     """
+    if name.endswith(".toml"):
+        return _own(method, Path(name))
     if name not in names(method):
         raise unknown(f"preset of {method}", name, names(method))
     return read_toml(Path(__file__).parent / method / f"{name}.toml")
+
+
+def _own(method: str, path: Path) -> dict[str, Any]:
+    found = read_toml(path)
+    of = found.get("method", {})
+    named = of.pop("name", method) if isinstance(of, dict) else method
+    if named != method:
+        raise TriptychError(f"'{path}' is of {named}: triptych train {named} --preset {path}")
+    return found

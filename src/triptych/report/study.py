@@ -13,15 +13,17 @@ from triptych.report.study_differences import study_differences
 from triptych.report.study_folder import StudyFolder
 from triptych.report.style import styled
 
-__all__ = ["draw_study"]
+__all__ = ["STUDY_FIGURES", "draw_study"]
+
+STUDY_FIGURES: Sequence[Callable[[StudyFolder], Figure | None]] = (study_curves, study_differences)
+"""Each gives a figure, or none where the study does not hold its data. Its name is the file's."""
 
 
 def draw_study(path: Path) -> list[Path]:
     """Draw every figure of the study in a folder; returns the files written."""
     folder, written = StudyFolder(path), []
-    makers: Sequence[Callable[[StudyFolder], Figure | None]] = (study_curves, study_differences)
     with styled():
-        for make in makers:
+        for make in STUDY_FIGURES:
             figure = make(folder)
             if figure is not None:
                 name = make.__name__.replace("_", "-")

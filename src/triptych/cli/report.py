@@ -1,0 +1,41 @@
+"""``triptych report RUN…``: what runs and studies found, as one page that needs no server and no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych.cli.options import parse
+from triptych.errors import TriptychError
+
+USAGE = "triptych report RUN ..."
+
+ABOUT = """Write a self-contained HTML page from any runs and studies, with their tables as CSV and LaTeX beside it.
+A RUN is a run's folder or a study's; what was not evaluated is not in it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the report can be told."""
+
+    out: Path = Path("report.html")
+    """Where the page goes."""
+    title: str = "Triptych report"
+    """Its heading."""
+
+
+def run(words: list[str]) -> int:
+    """The verb."""
+    helps = any(w in ("-h", "--help") for w in words)
+    named = next((i for i, w in enumerate(words) if w.startswith("-")), len(words))
+    if not helps and not named:
+        raise TriptychError(f"name at least one run or study: {USAGE}")
+    options = parse(Options(), words if helps else words[named:], USAGE, ABOUT)
+    from triptych.report.page.page import write_page, write_tables
+
+    paths = [Path(w) for w in words[:named]]
+    page = write_page(paths, options.out, options.title)
+    for table in write_tables(paths, page):
+        print(f"table     {table}")
+    print(f"report    {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    return 0

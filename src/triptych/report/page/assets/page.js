@@ -1,0 +1,57 @@
+"use strict";
+// Sliders among pictures, and curves that can be read with the pointer or the arrow keys.
+(() => {
+  for (const figure of document.querySelectorAll(".frames")) {
+    const pictures = figure.querySelectorAll(".stack img");
+    const [slider, output] = [figure.querySelector("input"), figure.querySelector("output")];
+    slider.addEventListener("input", () => {
+      pictures.forEach((picture, i) => { picture.hidden = i !== Number(slider.value); });
+      const alt = pictures[Number(slider.value)].alt;
+      output.textContent = alt.slice(alt.lastIndexOf(", ") + 2);
+    });
+  }
+
+  const said = (value) => {
+    const size = Math.abs(value);
+    const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
+    return value.toFixed(digits).replace("-", "\u2212");
+  };
+
+  for (const figure of document.querySelectorAll(".chart")) {
+    const svg = figure.querySelector("svg");
+    const lines = JSON.parse(figure.querySelector(".points").textContent);
+    const pointer = svg.querySelector(".pointer");
+    const output = figure.querySelector(".reading");
+    const { left, right } = svg.dataset;
+    const end = Number(svg.dataset.ranges.split(" ")[1]);
+    let epoch = end;
+
+    const show = (at) => {
+      epoch = Math.min(Math.max(at, 0), end);
+      const parts = lines.map(({ name, epochs, values }) => {
+        let nearest = 0;
+        epochs.forEach((e, i) => { if (Math.abs(e - epoch) < Math.abs(epochs[nearest] - epoch)) nearest = i; });
+        return `${name} ${said(values[nearest])}`;
+      });
+      const x = Number(left) + (Number(right) - Number(left)) * epoch / end;
+      pointer.setAttribute("transform", `translate(${x} 0)`);
+      pointer.setAttribute("visibility", "visible");
+      output.textContent = `epoch ${said(epoch)}: ${parts.join(", ")}`;
+    };
+    const hide = () => { pointer.setAttribute("visibility", "hidden"); output.textContent = ""; };
+
+    svg.addEventListener("pointermove", (event) => {
+      const box = svg.getBoundingClientRect();
+      const x = (event.clientX - box.left) * svg.viewBox.baseVal.width / box.width;
+      show(end * (x - Number(left)) / (Number(right) - Number(left)));
+    });
+    svg.addEventListener("pointerleave", hide);
+    svg.addEventListener("blur", hide);
+    svg.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -end / 50, ArrowRight: end / 50 }[event.key];
+      if (step === undefined) return;
+      event.preventDefault();
+      show(epoch + step);
+    });
+  }
+})();

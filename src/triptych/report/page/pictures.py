@@ -1,0 +1,170 @@
+"""Pictures of a run folder, made small enough to travel inside the page."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from PIL import Image
+
+from triptych.runs import Run
+
+__all__ = [
+    "Frame",
+    "Frames",
+    "Picture",
+    "filmstrip",
+    "inlined",
+    "interpolation",
+    "picture",
+    "shifts",
+]
+
+Pixels = npt.NDArray[np.uint8]
+
+WIDEST = 1340
+"""Pixels of a figure: the page shows it at half of that at most."""
+
+QUALITY = 82
+SIDE = 8
+"""Samples along the edge of a sheet that was kept in training."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: its name, its title and what it shows in words, as a URL that holds all its bytes."""
+
+    name: str
+    title: str
+    caption: str
+    url: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One moment of a slider."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Pictures of one size among which a slider chooses."""
+
+    name: str
+    title: str
+    caption: str
+    label: str
+    """What the slider moves."""
+    frames: list[Frame]
+    width: int
+    height: int
+
+
+def picture(figure: Figure, name: str) -> Picture:
+    """A figure of matplotlib; its texts become title and caption."""
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png")
+    with Image.open(drawn) as image:
+        colours = image.convert("RGB")
+    colours.thumbnail((WIDEST, 4 * WIDEST), Image.Resampling.LANCZOS)
+    texts = [text.get_text().replace("\n", " ") for text in figure.texts]
+    title, protocol, caption = (*texts, "", "", "")[:3]
+    return Picture(
+        name, title, f"{protocol} {caption}".strip(), inlined(colours, QUALITY), *colours.size
+    )
+
+
+def inlined(image: Image.Image, quality: int | None = None) -> str:
+    """A ``data:`` URL of WebP, without loss unless a quality is given."""
+    out = BytesIO()
+    if quality is None:
+        image.save(out, "WEBP", lossless=True, method=4)
+    else:
+        image.save(out, "WEBP", quality=quality, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
+
+
+def filmstrip(run: Run) -> Frames | None:
+    """The same latents over the training."""
+    moments = run.moments(SIDE)
+    if len(moments) < 2:
+        return None
+    sheets = {f"step {step:,}": _sheet(images, SIDE) for step, images in moments.items()}
+    return _frames(
+        "filmstrip",
+        "Samples over the training",
+        f"The same {SIDE * SIDE} latents at every moment that was kept.",
+        "moment of the training",
+        sheets,
+    )
+
+
+def shifts(run: Run) -> Frames | None:
+    """Latents with one coordinate shifted by ε."""
+    arrays = run.arrays("coordinates")
+    if arrays is None or "images" not in arrays:
+        return None
+    images, names = arrays["images"], arrays["coordinates"].tolist()
+    sheets = {
+        f"ε = {epsilon:g}": _sheet(images[:, place].reshape(-1, *images.shape[3:]), images.shape[2])
+        for place, epsilon in enumerate(arrays["shifts"].tolist())
+    }
+    return _frames(
+        "coordinates",
+        "One latent coordinate shifted by ε",
+        f"Rows: coordinates {', '.join(str(n) for n in names)} (numbered from 0); columns: the same latents. ε is in "
+        "standard deviations of the prior.",
+        "shift ε",
+        sheets,
+    )
+
+
+def interpolation(run: Run) -> Frames | None:
+    """Latent beside pixel interpolation at one α after the other."""
+    arrays = run.arrays("sample_interpolation") or run.arrays("interpolation")
+    if arrays is None:
+        return None
+    # A decoder joins encoded images, a generator its own samples; spherical ways stand in the figure.
+    latent, pixel = arrays["latent" if "latent" in arrays else "linear"], arrays["pixel"]
+    sheets = {
+        f"α = {alpha:.1f}": _sheet(np.concatenate([latent[:, i], pixel[:, i]]), len(latent))
+        for i, alpha in enumerate(arrays["alpha"].tolist())
+    }
+    return _frames(
+        "interpolation",
+        "Between two images",
+        "Upper row: interpolated in latent space; lower row: the same two images in pixel space. α = 0 is one, α = 1 the other.",
+        "α",
+        sheets,
+    )
+
+
+def _frames(name: str, title: str, caption: str, label: str, sheets: dict[str, Pixels]) -> Frames:
+    pictures = {said: _image(sheet) for said, sheet in sheets.items()}
+    width, height = next(iter(pictures.values())).size
+    frames = [Frame(said, inlined(image, QUALITY)) for said, image in pictures.items()]
+    return Frames(name, title, caption, label, frames, width, height)
+
+
+def _sheet(images: Pixels, columns: int) -> Pixels:
+    """Images N×C×H×W in rows, with a pixel of white between them: H×W×C."""
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, channels), 255, np.uint8)
+    for number, image in enumerate(images):
+        top, left = number // columns * (height + 1) + 1, number % columns * (width + 1) + 1
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    return sheet
+
+
+def _image(sheet: Pixels) -> Image.Image:
+    image = Image.fromarray(sheet.squeeze(2) if sheet.shape[2] == 1 else sheet).convert("RGB")
+    return image.resize((image.width * 2, image.height * 2), Image.Resampling.NEAREST)
