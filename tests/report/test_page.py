@@ -4,6 +4,7 @@ import pytest
 
 from triptych.errors import TriptychError
 from triptych.report.page.charts import charts, ticks
+from triptych.report.page.compare import compare
 from triptych.report.page.findings import findings, measured_against
 from triptych.report.page.page import write_page, write_tables
 from triptych.runs import Result, Run
@@ -172,3 +173,34 @@ def test_a_run_can_be_repeated_from_its_config(tmp_path):
     assert again == experiment.default_config("vae", "reference")
     with pytest.raises(TriptychError, match="triptych train vae --preset"):
         experiment.default_config("wgan", str(run.path / "config.toml"))
+
+
+def test_two_runs_stand_side_by_side_with_their_difference(tmp_path):
+    first = planted(tmp_path / "a", results=likelihood(-95.6))
+    second = planted(tmp_path / "b", results=likelihood(-91.6))
+    (row,) = compare(first.path, second.path).rows
+    # √(0.25² + 0.25²) = 0.354
+    assert row.difference == "4.00 ± 0.35"
+    page = write_page(
+        [first.path, second.path], tmp_path / "o.html", "x", compare(first.path, second.path)
+    )
+    assert "4.00 ± 0.35" in page.read_text()
+
+
+def test_other_protocols_are_refused_and_the_field_is_named(tmp_path):
+    first = planted(tmp_path / "a", results=likelihood(-95.6))
+    other = {"test/log_likelihood": Result(-91.6, 0.25, 10_000, {"K": 5000})}
+    second = planted(tmp_path / "b", results=other)
+    with pytest.raises(TriptychError, match="K is 200 in one and 5000 in the other"):
+        compare(first.path, second.path)
+
+
+def test_one_number_of_another_protocol_does_not_stop_the_others(tmp_path):
+    same = Result(0.5, 0.1, 10, {"k": 1})
+    first = planted(tmp_path / "a", results={**likelihood(-95.6), "test/knn_top1": same})
+    other = {"test/log_likelihood": Result(-91.6, 0.25, 10_000, {"K": 5000})}
+    second = planted(tmp_path / "b", results={**other, "test/knn_top1": same})
+    rows = {row.name: row for row in compare(first.path, second.path).rows}
+    assert rows["test/log_likelihood"].difference == ""
+    assert rows["test/knn_top1"].refusal == ""
+    assert rows["test/knn_top1"].difference == "0 ± 14 %"

@@ -8,10 +8,11 @@ from pathlib import Path
 from triptych.cli.options import parse
 from triptych.errors import TriptychError
 
-USAGE = "triptych report RUN ..."
+USAGE = "triptych report [--compare] RUN ..."
 
 ABOUT = """Write a self-contained HTML page from any runs and studies, with their tables as CSV and LaTeX beside it.
-A RUN is a run's folder or a study's; what was not evaluated is not in it."""
+A RUN is a run's folder or a study's; what was not evaluated is not in it. With --compare two of them stand
+side by side, number by number where both were measured by one protocol."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,19 @@ class Options:
 def run(words: list[str]) -> int:
     """The verb."""
     helps = any(w in ("-h", "--help") for w in words)
+    compares, words = "--compare" in words, [w for w in words if w != "--compare"]
     named = next((i for i, w in enumerate(words) if w.startswith("-")), len(words))
     if not helps and not named:
         raise TriptychError(f"name at least one run or study: {USAGE}")
     options = parse(Options(), words if helps else words[named:], USAGE, ABOUT)
+    from triptych.report.page.compare import compare
     from triptych.report.page.page import write_page, write_tables
 
     paths = [Path(w) for w in words[:named]]
-    page = write_page(paths, options.out, options.title)
+    if compares and len(paths) != 2:
+        raise TriptychError(f"--compare takes two runs or studies, and here are {len(paths)}")
+    comparison = compare(*paths) if compares else None
+    page = write_page(paths, options.out, options.title, comparison)
     for table in write_tables(paths, page):
         print(f"table     {table}")
     print(f"report    {page} ({page.stat().st_size / 1e6:.1f} MB)")

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from triptych.errors import TriptychError
 from triptych.report.page.charts import Chart
+from triptych.report.page.compare import Comparison
 from triptych.report.page.sections import Section, run_section, study_section
 from triptych.report.page.tables import as_csv, as_latex, rows
 from triptych.runs import Run
@@ -48,8 +49,13 @@ def _closed(folder: Path) -> None:
             raise TriptychError(f"'{path}' is a link that leads out of '{folder}'; delete it first")
 
 
-def write_page(paths: Sequence[Path], out: Path, title: str = "Triptych report") -> Path:
-    """Write the report on runs and studies to ``out``, in one step.
+def write_page(
+    paths: Sequence[Path],
+    out: Path,
+    title: str = "Triptych report",
+    comparison: Comparison | None = None,
+) -> Path:
+    """Write the report on runs and studies to ``out``, in one step; a comparison of two comes first.
 
     The page may run the scripts that Triptych wrote, named by their hashes, and no other; it may
     fetch nothing (Content Security Policy). All texts of a folder are escaped.
@@ -70,6 +76,7 @@ def write_page(paths: Sequence[Path], out: Path, title: str = "Triptych report")
     page = environment.get_template("page.html.j2").render(
         title=title,
         sections=found,
+        comparison=comparison,
         style=Markup(_asset("style.css")),
         scripts=[Markup(script) for script in scripts],
         policy=_policy(scripts),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from triptych.report.words import with_error
 
-__all__ = ["Row", "as_csv", "as_latex", "rows"]
+__all__ = ["Row", "as_csv", "as_latex", "rows", "value_with_error"]
 
 
 class Row(NamedTuple):
@@ -29,22 +29,27 @@ def rows(results: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         value, stderr = result["value"], result["stderr"]
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
-        small = name.endswith("top1") or abs(value) < 1
-        scale, unit = (100, " %") if name.endswith("top1") else (1, "")
-        error = None if stderr is None else stderr * scale
-        said = f"{value:.4g}".replace("-", "−") if small and not unit and error is None else None
         protocol = "; ".join(
             f"{k} {v}" for k, v in result["protocol"].items() if k not in ("fingerprint", "data")
         )
-        shown = said or (_small(value, error) if small and not unit else None)
-        shown = shown or with_error(value * scale, error) + unit
+        shown = value_with_error(name, value, stderr)
         found.append(Row(name, shown, f"{result['n']:,}", protocol, result.get("note", "")))
     return found
 
 
-def _small(value: float, stderr: float | None) -> str:
-    assert stderr is not None
-    return f"{value:.4f} ± {stderr:.4f}".replace("-", "−")
+def value_with_error(name: str, value: float, stderr: float | None) -> str:
+    """A result as it is read: accuracies in per cent, small numbers in four digits.
+
+    Example:
+        >>> value_with_error("test/knn_top1", 0.425, 0.005), value_with_error("features/std", 0.9959, None)
+        ('42.50 ± 0.50 %', '0.9959')
+    """
+    if "_top1" in name:
+        return f"{with_error(100 * value, None if stderr is None else 100 * stderr)} %"
+    if abs(value) >= 1:
+        return with_error(value, stderr)
+    said = f"{value:.4g}" if stderr is None else f"{value:.4f} ± {stderr:.4f}"
+    return said.replace("-", "−")
 
 
 def as_csv(results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,0 +1,94 @@
+"""Two runs or studies side by side, number by number, where both were measured in the same way."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from triptych.errors import TriptychError
+from triptych.report.page.tables import value_with_error
+from triptych.runs import Run
+
+__all__ = ["Compared", "Comparison", "compare"]
+
+Results = Mapping[str, Mapping[str, Any]]
+
+
+class Compared(NamedTuple):
+    """One number of both, and the second minus the first; or ``refusal``, why there is no difference."""
+
+    name: str
+    first: str
+    second: str
+    difference: str
+    refusal: str = ""
+
+
+class Comparison(NamedTuple):
+    """What two folders have in common."""
+
+    first: str
+    second: str
+    rows: list[Compared]
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """All numbers that both have; those of different protocols are refused, with the fields that differ.
+
+    The standard error of a difference is √(a² + b²), as if the two were independent: on the same
+    test images it errs to the large side.
+
+    Raises `TriptychError` where nothing can be compared.
+    """
+    ours, theirs = _results(first), _results(second)
+    rows = [_compared(name, ours[name], theirs[name]) for name in ours if name in theirs]
+    if not rows:
+        raise TriptychError(
+            f"'{first}' and '{second}' have no number in common; evaluate both first"
+        )
+    if all(row.refusal for row in rows):
+        raise TriptychError(
+            f"'{first}' and '{second}' were measured by different protocols: "
+            f"{rows[0].name}: {rows[0].refusal}"
+        )
+    return Comparison(first.resolve().name, second.resolve().name, rows)
+
+
+def _results(path: Path) -> Results:
+    """Every number of a run, or the mean of every arm of a study."""
+    if not (path / "study.json").is_file():
+        found = Run.open(path).results()
+        return {
+            name: result
+            for name, result in found.items()
+            if isinstance(result["value"], (int, float)) and not isinstance(result["value"], bool)
+        }
+    study = json.loads((path / "study.json").read_text(encoding="utf-8"))
+    return {
+        f"{metric}, {arm}": {
+            "value": numbers["mean"],
+            "stderr": numbers["stderr"],
+            "protocol": {**about["protocol"], "seeds": numbers["n"]},
+        }
+        for metric, about in study["metrics"].items()
+        for arm, numbers in about["arms"].items()
+        if numbers["n"]
+    }
+
+
+def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared:
+    first, second = (value_with_error(name, r["value"], r["stderr"]) for r in (a, b))
+    fields = {*a["protocol"], *b["protocol"]}
+    differing = sorted(f for f in fields if a["protocol"].get(f) != b["protocol"].get(f))
+    if differing:
+        said = "; ".join(
+            f"{f} is {a['protocol'].get(f, 'not said')} in one and {b['protocol'].get(f, 'not said')} in the other"
+            for f in differing
+        )
+        return Compared(name, first, second, "", said)
+    errors = a["stderr"], b["stderr"]
+    error = None if None in errors else math.hypot(*errors)
+    return Compared(name, first, second, value_with_error(name, b["value"] - a["value"], error))
