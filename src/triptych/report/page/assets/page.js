@@ -23,20 +23,23 @@
     const pointer = svg.querySelector(".pointer");
     const output = figure.querySelector(".reading");
     const { left, right } = svg.dataset;
+    // Half the widest gap between neighbouring points.
+    const reach = (epochs) => Math.max(...epochs.slice(1).map((e, i) => e - epochs[i])) / 2 + 1e-9;
     const end = Number(svg.dataset.ranges.split(" ")[1]);
     let epoch = end;
 
     const show = (at) => {
       epoch = Math.min(Math.max(at, 0), end);
-      const parts = lines.map(({ name, epochs, values }) => {
+      const parts = lines.flatMap(({ name, epochs, values }) => {
         let nearest = 0;
         epochs.forEach((e, i) => { if (Math.abs(e - epoch) < Math.abs(epochs[nearest] - epoch)) nearest = i; });
-        return `${name} ${said(values[nearest])}`;
+        // A line may begin late; what it is far from here it does not say.
+        return Math.abs(epochs[nearest] - epoch) <= reach(epochs) ? [`${name} ${said(values[nearest])}`] : [];
       });
       const x = Number(left) + (Number(right) - Number(left)) * epoch / end;
       pointer.setAttribute("transform", `translate(${x} 0)`);
       pointer.setAttribute("visibility", "visible");
-      output.textContent = `epoch ${said(epoch)}: ${parts.join(", ")}`;
+      output.textContent = `epoch ${said(epoch)}: ${parts.join(", ") || "nothing was logged here"}`;
     };
     const hide = () => { pointer.setAttribute("visibility", "hidden"); output.textContent = ""; };
 
