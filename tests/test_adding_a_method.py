@@ -1,14 +1,20 @@
 import json
+import os
 import re
+import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import triptych
 from triptych import methods
 from triptych.cli.main import main
 
-PAGE = Path(__file__).parents[1] / "docs" / "adding-a-method.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "adding-a-method.md"
 
 
 @pytest.fixture
@@ -53,3 +59,31 @@ def test_the_example_estimates_mmd(example):
     # The same distribution: zero within its noise; shifted far apart: near its largest value, 2.
     assert abs(mmd(a, b)) < 0.02
     assert 1.0 < mmd(a, b + 100) < 2.0
+
+
+def test_the_tests_that_the_page_names_pass_with_its_file_where_it_says(tmp_path):
+    """In a copy of the package, so that no other test sees a fourth method."""
+    page = PAGE.read_text(encoding="utf-8")
+    ((place, code),) = re.findall(r"Put this into `(\S+)`:\n\n```python\n(.*?)```", page, re.S)
+    kept = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(next(iter(triptych.__path__)), tmp_path / "src" / "triptych", ignore=kept)
+    (tmp_path / place).write_text(code, encoding="utf-8")
+    (words,) = re.findall(r"^    \.venv/bin/python (.+)$", page, re.M)
+    done = subprocess.run(
+        [sys.executable, *shlex.split(words)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "src")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.search(r"(\d+) passed", done.stdout)
+    # Were the copy not the package that is imported, there would be none.
+    assert passed is not None and int(passed[1]) > 30
+
+
+def test_the_example_is_as_short_as_is_said(example):
+    (code,) = re.findall(r"```python\n(.*?)```", example, re.S)
+    assert sum(bool(line.strip()) for line in code.splitlines()) < 60

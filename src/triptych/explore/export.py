@@ -1,0 +1,160 @@
+"""A trained run as the small bundle of plain arrays that a browser plays with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from triptych import data as data_plane
+from triptych import experiment
+from triptych.errors import TriptychError
+from triptych.evaluate.latent import prior_latents
+from triptych.evaluate.subject import Subject, as_levels
+from triptych.explore.layers import Layer, apply, layers_of
+from triptych.explore.quantise import BITS, text
+from triptych.runs import Run
+from triptych.types import Decodes, Encodes, Method, Samples
+
+__all__ = ["bundle", "write_playable"]
+
+FORMAT = 1
+"""What `model.js` reads; another number where a bundle means something else."""
+
+STARTS = 12
+"""Samples to start from."""
+CALIBRATION = 128
+"""Latents, or images, on which the error of quantised weights is looked at."""
+TOLERANCE = 1 / 255
+"""The largest error of any pixel there."""
+EXACT = 1e-4
+"""The largest difference, before quantisation, of the layers that were read to the network itself."""
+DIRECTIONS = 6
+"""Principal directions that are kept."""
+
+
+def write_playable(run_path: Path, data_dir: str | None = None) -> Path | None:
+    """Write ``playable.json`` into a run's folder; none for a method that makes no images.
+
+    Raises `TriptychError` where there is no run or no data, and for a network that
+    the browser's runner does not know.
+    """
+    subject = _subject(run_path, data_dir)
+    if not isinstance(subject.method, (Decodes, Samples)):
+        return None
+    run = Run.open(run_path)
+    run.write("playable.json", json.dumps(_bundle(run, subject), separators=(",", ":")) + "\n")
+    return run_path / "playable.json"
+
+
+def bundle(run_path: Path, data_dir: str | None = None) -> dict[str, Any]:
+    """Everything that `model.js` and `playground.js` want to know of a run, as JSON has it.
+
+    ``kind`` (``vae`` with an encoder, else ``generator``), ``shape`` C×H×W, ``latent``;
+    ``decode`` and ``encode``, lists of layers (batch normalisation folded in) with weights
+    of as few bits as keep every pixel within 1/255; ``importance`` of the coordinates and principal
+    ``directions`` as far as the run was evaluated; ``starts``, latents of a dozen samples, for a VAE
+    posterior means of held-out images that come with them.
+
+    Raises `TriptychError` as `write_playable`, and for a method that makes no images.
+    """
+    subject = _subject(run_path, data_dir)
+    if not isinstance(subject.method, (Decodes, Samples)):
+        raise TriptychError(f"'{run_path}' is a run of a method that makes no images to play with")
+    return _bundle(Run.open(run_path), subject)
+
+
+def _subject(path: Path, data_dir: str | None) -> Subject:
+    """The trained method with its data, on the CPU."""
+    run = Run.open(path)
+    config = experiment.ExperimentConfig.from_tables(run.config)
+    if data_dir is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=data_dir))
+    method = experiment.load_method(path, data_dir=data_dir, device="cpu")
+    dataset = data_plane.load(config.data)
+    return Subject(method, dataset, config.data.binarize, torch.device("cpu"))
+
+
+def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
+    method = subject.method
+    assert isinstance(method, (Decodes, Samples))
+    decoder = "decode" if isinstance(method, Decodes) else "sample"
+    with torch.inference_mode():
+        latents = prior_latents(subject, CALIBRATION)
+        z = latents[:STARTS]
+        found: dict[str, Any] = {
+            "format": FORMAT,
+            "kind": "generator",
+            "shape": list(subject.dataset.shape),
+            "latent": method.latent,
+        }
+        if isinstance(method, Decodes) and isinstance(method, Encodes):
+            split = next(s for s in ("test", "valid", "train") if s in subject.dataset.splits)
+            x = subject.examples(split, STARTS)
+            encoding = subject.examples(split, CALIBRATION)
+            latents = torch.cat([latents, method.encode(encoding)])
+            z = method.encode(x)
+            found |= {"kind": "vae", "pixels": text(as_levels(x))}
+            found |= {"encode": _encoder(method, encoding)}
+        found |= {"decode": _decoder(method, decoder, latents)}
+    found["starts"] = text(z.numpy())
+    return found | {"importance": _importance(run, method.latent)} | _directions(run)
+
+
+def _decoder(method: nn.Module, name: str, z: Tensor) -> list[dict[str, Any]]:
+    """Layers from a latent to pixels; an error of pixels is one in [0, 1]."""
+    layers = _read(method, name, z.shape[1:], z)
+    return _compact(layers, z, lambda pixels: pixels)
+
+
+def _encoder(method: Method, x: Tensor) -> list[dict[str, Any]]:
+    """Layers from pixels to a latent; its error is looked at in the picture that it decodes to."""
+    assert isinstance(method, Decodes)
+    layers = _read(method, "encode", x.shape[1:], x)
+    return _compact(layers, x.flatten(1), lambda z: method.decode(z).flatten(1))
+
+
+def _read(method: nn.Module, name: str, shape: Sequence[int], x: Tensor) -> list[Layer]:
+    """The layers of a function of the method, found to compute what it computes."""
+    layers = layers_of(method, name, shape)
+    difference = (apply(layers, x.flatten(1)) - getattr(method, name)(x).flatten(1)).abs().max()
+    if difference > EXACT:
+        raise TriptychError(f"the layers read from '{name}' differ from it by {difference:.1e}")
+    return layers
+
+
+def _compact(
+    layers: Sequence[Layer], x: Tensor, as_pixels: Callable[[Tensor], Tensor]
+) -> list[dict[str, Any]]:
+    """The layers as JSON, with the fewest bits a weight that keep every pixel within the tolerance."""
+    exact = as_pixels(apply(layers, x))
+    for bits in BITS:
+        rough = as_pixels(apply([layer.quantised(bits) for layer in layers], x))
+        if (rough - exact).abs().max() <= TOLERANCE:
+            break
+    return [layer.as_json(bits) for layer in layers]
+
+
+def _importance(run: Run, latent: int) -> dict[str, Any]:
+    """Coordinates, the most important first, and by what: an evaluation's measure, else their own order."""
+    results = run.results()
+    if "latent/kl_per_dimension" in results:
+        values, unit = results["latent/kl_per_dimension"]["value"], "nats"
+    elif "latent/coordinates" in results:
+        values = results["latent/coordinates"]["value"]["axes"]["movement@10"]
+        unit = "RMS pixel change at ε = 10"
+    else:
+        return {"order": list(range(latent)), "values": [], "unit": ""}
+    order = sorted(range(latent), key=lambda i: -values[i])
+    return {"order": order, "values": [float(f"{v:.4g}") for v in values], "unit": unit}
+
+
+def _directions(run: Run) -> dict[str, Any]:
+    """The first principal directions, one a row, where an evaluation found them."""
+    arrays = run.arrays("principal")
+    return {} if arrays is None else {"directions": text(arrays["directions"][:DIRECTIONS])}
