@@ -22,7 +22,7 @@ docs: venv
 
 # Pages are tested in a real browser: one that is here, else Debian's, else the one that Playwright brings.
 browser: venv
-	@command -v chromium chromium-browser google-chrome >/dev/null \
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } \
 	|| $(BIN)/playwright install chromium
 

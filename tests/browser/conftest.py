@@ -24,8 +24,14 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
+def phone() -> ViewportSize:
+    """A phone's screen, upright."""
+    return PHONE
+
+
+@pytest.fixture
 def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a file: ``visit(path, viewport=PHONE, fragment="…")``.
+    """Opens a file: ``visit(path, viewport=…, fragment="…")``; desktop-sized unless said otherwise.
 
     The test fails for an error in the page's scripts and for any request beyond the file itself.
     """

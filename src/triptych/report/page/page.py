@@ -21,7 +21,8 @@ from triptych.runs import Run
 
 __all__ = ["sections", "write_page", "write_tables"]
 
-SCRIPTS = ("page.js",)
+SCRIPTS = ("page.js", "model.js", "playground.js", "atlas.js")
+STYLES = ("style.css", "playground.css", "atlas.css")
 
 
 def sections(paths: Sequence[Path]) -> list[Section]:
@@ -77,7 +78,7 @@ def write_page(
         title=title,
         sections=found,
         comparison=comparison,
-        style=Markup(_asset("style.css")),
+        style=Markup("".join(_asset(name) for name in STYLES)),
         scripts=[Markup(script) for script in scripts],
         policy=_policy(scripts),
     )

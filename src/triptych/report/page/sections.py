@@ -51,6 +51,10 @@ class Section:
     commands: list[str] = field(default_factory=list)
     environment: list[tuple[str, str]] = field(default_factory=list)
     config: str = ""
+    playable: str = ""
+    """JSON of the trained model, for the reader's browser to run."""
+    atlas: str = ""
+    """JSON of thumbnails placed by their features."""
 
 
 def run_section(run: Run, anchor: str) -> Section:
@@ -74,7 +78,15 @@ def run_section(run: Run, anchor: str) -> Section:
         _commands(run, method),
         _environment(run),
         (run.path / "config.toml").read_text(encoding="utf-8"),
+        _kept(run, "playable.json"),
+        _kept(run, "atlas.json"),
     )
+
+
+def _kept(run: Run, name: str) -> str:
+    """A file of the run's, where there is one."""
+    path = run.path / name
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def study_section(path: Path, anchor: str) -> Section:
