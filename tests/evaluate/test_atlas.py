@@ -9,7 +9,7 @@ from sklearn.manifold import trustworthiness
 
 from triptych.data.spec import Dataset, Images
 from triptych.errors import TriptychError
-from triptych.evaluate.atlas import feature_map, neighbours, project
+from triptych.evaluate.atlas import feature_map, nearest_others, neighbours, project
 from triptych.evaluate.subject import BLOCK, Subject
 from triptych.runs import Run
 from triptych.types import DataSpec, Method
@@ -171,6 +171,37 @@ def test_what_is_kept_is_read_back_without_pickles(tmp_path):
         assert all((back[key] == arrays[key]).all() for key in arrays)
         assert (str(back["split"]), str(back["checkpoint"])) == ("test", "best")
     assert back["classes"].tolist() == ["0", "1", "2"], "numbers where nobody named them"
+
+
+def test_the_nearest_others_on_a_map_are_those_of_a_full_sort_among_the_shown():
+    splits = {"train": split(8, 0), "test": split(BLOCK + 400, 1)}
+    found = feature_map(subject(splits), "test", count=650)
+    shown, n = found["shown"], 600
+    assert shown.tolist() == np.round(np.linspace(0, 649, n)).astype(int).tolist()
+    x = unit(encoded(found["images"][shown]))
+    cosine = x @ x.T
+    np.fill_diagonal(cosine, -np.inf)
+    index = np.argsort(-cosine, axis=1)[:, :8]
+    assert (found["nearest"] == index).all()
+    assert found["similarity"] == pytest.approx(np.take_along_axis(cosine, index, 1), abs=1e-5)
+
+
+def test_fewer_than_are_shown_are_all_shown_and_have_all_others_as_neighbours():
+    found = feature_map(subject({"train": split(6, 0, labelled=False)}), "train")
+    assert found["shown"].tolist() == list(range(6))
+    assert [sorted(row) for row in found["nearest"].tolist()] == [
+        [other for other in range(6) if other != own] for own in range(6)
+    ]
+
+
+def test_a_row_is_never_its_own_neighbour_but_copies_of_it_are():
+    copies = torch.tensor([[0.3, 0.1, -0.7]]).repeat(20, 1) * torch.arange(1, 21)[:, None]
+    features = torch.cat([copies, torch.eye(3)])
+    cosine, place = nearest_others(features, k=8)
+    assert not (place == torch.arange(23)[:, None]).any()
+    assert all(len(set(row)) == 8 for row in place.tolist())
+    assert (place[:20] < 20).all()
+    assert cosine[:20].numpy() == pytest.approx(1, abs=1e-6)
 
 
 def test_neighbours_are_those_of_a_full_sort():

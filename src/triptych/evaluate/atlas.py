@@ -17,7 +17,7 @@ from triptych.evaluate.cosine_neighbours import nearest
 from triptych.evaluate.subject import BLOCK, Subject, as_levels
 from triptych.types import Encodes
 
-__all__ = ["FEWEST", "feature_map", "neighbours", "project"]
+__all__ = ["FEWEST", "feature_map", "nearest_others", "neighbours", "project"]
 
 Array = npt.NDArray[Any]
 
@@ -26,6 +26,9 @@ FEWEST = 4
 
 PERPLEXITY = 30.0
 """Neighbours that t-SNE keeps together, roughly, where there are three times as many images."""
+
+SHOWN, NEAREST = 600, 8
+"""Images of a map that are shown with their neighbours, at most, and neighbours of each."""
 
 THUMBNAIL = 32
 """Pixels of a thumbnail's longer side, at most."""
@@ -42,16 +45,22 @@ def feature_map(subject: Subject, split: str, count: int = 2000) -> dict[str, Ar
     Returns:
         ``pca`` and ``tsne`` N×2, ``shares``, ``variance`` and ``perplexity``, as of `project`;
         ``images`` N×C×h×w, thumbnails of at most 32 pixels a side, and ``index``, their places in
-        the split; ``labels`` N and the names ``classes`` where there are labels; ``split`` and
-        ``checkpoint``, what was looked at.
+        the split; ``labels`` N and the names ``classes`` where there are labels; ``shown`` M ≤ 600,
+        places in the map evenly spread over it, and of each of these ``nearest`` M×k, the k ≤ 8
+        others among them that are nearest by cosine, places in ``shown``, and their ``similarity``
+        M×k, the largest first; ``split`` and ``checkpoint``, what was looked at.
 
     Raises:
         TriptychError: fewer than 4 images, or features that are not finite.
     """
     images = subject.examples(split, count)
-    found = project(_encode(subject, images).cpu().numpy())
+    features = _encode(subject, images)
+    found = project(features.cpu().numpy())
     index = subject.spread(split, count)
     found |= {"images": as_levels(_thumbnails(images)), "index": index}
+    shown = np.linspace(0, len(index) - 1, min(SHOWN, len(index))).round().astype(np.int64)
+    similarity, others = (v.cpu().numpy() for v in nearest_others(features[shown], NEAREST))
+    found |= {"shown": shown, "nearest": others, "similarity": similarity}
     labels = subject.dataset.splits[split].labels
     if labels is not None:
         found |= {"labels": labels[index], "classes": _names(subject, labels)}
@@ -105,6 +114,27 @@ def project(features: Array) -> dict[str, Array]:
     found = {"pca": pca, "tsne": tsne, "shares": shares}
     found |= {"perplexity": np.array(perplexity), "variance": np.array(variance)}
     return {name: value.astype(np.float32) for name, value in found.items()}
+
+
+def nearest_others(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest cosines of each row with the other rows, and which rows they are.
+
+    As of `nearest`, without the row itself: a copy of it is a neighbour like any other.
+
+    Args:
+        features: N×d, N ≥ 2.
+        k: how many; all N − 1 others where there are fewer.
+
+    Example:
+        >>> cosine, place = nearest_others(torch.tensor([[1.0, 0.0], [3.0, 4.0], [0.0, 2.0]]), k=1)
+        >>> [round(c, 6) for c in cosine.flatten().tolist()], place.flatten().tolist()
+        ([0.6, 0.8, 0.8], [1, 2, 1])
+    """
+    cosine, place = nearest(features, features, k + 1)
+    own = place == torch.arange(len(features), device=place.device)[:, None]
+    # Of more than k copies the row itself may not be among the first; the last is left out instead.
+    own[:, -1] |= ~own.any(1)
+    return cosine[~own].view(len(features), -1), place[~own].view(len(features), -1)
 
 
 def neighbours(
