@@ -12,11 +12,13 @@ from triptych.errors import TriptychError, unknown
 __all__ = ["main"]
 
 VERBS = {
-    "demo": "train, measure and draw on the embedded digits: the whole tour in about a minute",
+    "demo": "all three panels on the embedded digits, to one page: the whole tour in minutes",
+    "reproduce": "all three panels at a scale of your choice, timed beforehand, to one page",
     "train": "train a method into a run folder, or go on with one",
     "evaluate": "measure a run and draw its figures",
     "study": "train arms over seeds, paired and side by side, and compare them",
     "report": "write what runs and studies found as one HTML page",
+    "explore": "write a run as one page in which its model can be played with, and open it",
     "export": "write a trained backbone as safetensors or ONNX, checked",
     "runs": "list runs, how they ended and their headline numbers",
     "data": "list, describe and download data sets",

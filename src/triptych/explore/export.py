@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from triptych import data as data_plane
 from triptych import experiment
 from triptych.errors import TriptychError
 from triptych.evaluate.latent import prior_latents
-from triptych.evaluate.subject import Subject, as_levels
+from triptych.evaluate.pullback import principal_directions, pullback_metrics
+from triptych.evaluate.subject import Network, Subject, as_levels
 from triptych.explore.layers import Layer, apply, layers_of
 from triptych.explore.quantise import BITS, text
 from triptych.runs import Run
@@ -34,6 +36,8 @@ TOLERANCE = 1 / 255
 """The largest error of any pixel there."""
 EXACT = 1e-4
 """The largest difference, before quantisation, of the layers that were read to the network itself."""
+REACHES = (3.0, -3.0, 10.0, -10.0, 100.0, -100.0)
+"""Where the page's sliders end."""
 DIRECTIONS = 6
 """Principal directions that are kept."""
 
@@ -55,11 +59,12 @@ def write_playable(run_path: Path, data_dir: str | None = None) -> Path | None:
 def bundle(run_path: Path, data_dir: str | None = None) -> dict[str, Any]:
     """Everything that `model.js` and `playground.js` want to know of a run, as JSON has it.
 
-    ``kind`` (``vae`` with an encoder, else ``generator``), ``shape`` C×H×W, ``latent``;
+    ``kind`` (``vae`` with an encoder, else ``generator``), ``shape`` C×H×W, ``latent``, whether the
+    images are ``binary``;
     ``decode`` and ``encode``, lists of layers (batch normalisation folded in) with weights
-    of as few bits as keep every pixel within 1/255; ``importance`` of the coordinates and principal
-    ``directions`` as far as the run was evaluated; ``starts``, latents of a dozen samples, for a VAE
-    posterior means of held-out images that come with them.
+    of as few bits as keep every pixel within 1/255; ``movement``, how far a step along each coordinate
+    moves the picture, and the same of the first principal ``directions``; ``starts``, latents of
+    a dozen samples, for a VAE posterior means of held-out images that come with them.
 
     Raises `TriptychError` as `write_playable`, and for a method that makes no images.
     """
@@ -87,11 +92,13 @@ def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
     with torch.inference_mode():
         latents = prior_latents(subject, CALIBRATION)
         z = latents[:STARTS]
+        latents = torch.cat([latents, _shifted(latents)])
         found: dict[str, Any] = {
             "format": FORMAT,
             "kind": "generator",
             "shape": list(subject.dataset.shape),
             "latent": method.latent,
+            "binary": method.spec.values == "binary",
         }
         if isinstance(method, Decodes) and isinstance(method, Encodes):
             split = next(s for s in ("test", "valid", "train") if s in subject.dataset.splits)
@@ -103,7 +110,14 @@ def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
             found |= {"encode": _encoder(method, encoding)}
         found |= {"decode": _decoder(method, decoder, latents)}
     found["starts"] = text(z.numpy())
-    return found | {"importance": _importance(run, method.latent)} | _directions(run)
+    return found | _directions(run, subject, getattr(method, decoder))
+
+
+def _shifted(z: Tensor) -> Tensor:
+    """The same latents, each with one coordinate as far away as a slider takes it, in turn."""
+    found, each = z.clone(), torch.arange(len(z))
+    found[each, each % z.shape[1]] = torch.tensor(REACHES)[each % len(REACHES)]
+    return found
 
 
 def _decoder(method: nn.Module, name: str, z: Tensor) -> list[dict[str, Any]]:
@@ -140,21 +154,26 @@ def _compact(
     return [layer.as_json(bits) for layer in layers]
 
 
-def _importance(run: Run, latent: int) -> dict[str, Any]:
-    """Coordinates, the most important first, and by what: an evaluation's measure, else their own order."""
-    results = run.results()
-    if "latent/kl_per_dimension" in results:
-        values, unit = results["latent/kl_per_dimension"]["value"], "nats"
-    elif "latent/coordinates" in results:
-        values = results["latent/coordinates"]["value"]["axes"]["movement@10"]
-        unit = "RMS pixel change at ε = 10"
+def _directions(run: Run, subject: Subject, function: Network) -> dict[str, Any]:
+    """How far a unit step along each coordinate, and along each principal direction, moves the picture.
+
+    The root mean square over pixels and latents from the prior: √(Mᵢᵢ / pixels) and √(λₖ / pixels) of the
+    mean pullback metric M (`triptych.evaluate.pullback`), from the evaluation where there was one.
+    """
+    kept, spectrum = run.arrays("principal"), run.results().get("latent/principal_spectrum")
+    if kept is not None and spectrum is not None:
+        values, rows = torch.tensor(spectrum["value"]["eigenvalues"]), Tensor(kept["directions"])
     else:
-        return {"order": list(range(latent)), "values": [], "unit": ""}
-    order = sorted(range(latent), key=lambda i: -values[i])
-    return {"order": order, "values": [float(f"{v:.4g}") for v in values], "unit": unit}
+        metrics = pullback_metrics(function, prior_latents(subject, CALIBRATION))
+        values, rows = principal_directions(metrics.mean(0))
+    pixels = math.prod(subject.dataset.shape)
+    along_axes = values @ rows.to(values).square()
+    return {
+        "movement": _rounded((along_axes / pixels).sqrt()),
+        "directions": text(rows[:DIRECTIONS].float().numpy()),
+        "principal": _rounded((values[:DIRECTIONS] / pixels).sqrt()),
+    }
 
 
-def _directions(run: Run) -> dict[str, Any]:
-    """The first principal directions, one a row, where an evaluation found them."""
-    arrays = run.arrays("principal")
-    return {} if arrays is None else {"directions": text(arrays["directions"][:DIRECTIONS])}
+def _rounded(values: Tensor) -> list[float]:
+    return [float(f"{v:.4g}") for v in values.tolist()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -55,15 +56,19 @@ def write_page(
     out: Path,
     title: str = "Triptych report",
     comparison: Comparison | None = None,
+    *,
+    explore: bool = False,
 ) -> Path:
     """Write the report on runs and studies to ``out``, in one step; a comparison of two comes first.
+
+    With ``explore`` the sliders of all latent coordinates are open from the start.
 
     The page may run the scripts that Triptych wrote, named by their hashes, and no other; it may
     fetch nothing (Content Security Policy). All texts of a folder are escaped.
 
     Raises `TriptychError` where a folder is neither run nor study, or links lead out of it.
     """
-    found = sections(paths)
+    found = [dataclasses.replace(section, open=explore) for section in sections(paths)]
     scripts = [_asset(name) for name in SCRIPTS]
     environment = Environment(
         loader=FunctionLoader(_asset),

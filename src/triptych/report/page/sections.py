@@ -11,6 +11,7 @@ from typing import Any
 
 from triptych.report.figures import FIGURES
 from triptych.report.page import pictures
+from triptych.report.page.atlas import Atlas, atlas
 from triptych.report.page.charts import Chart, charts
 from triptych.report.page.findings import Finding, findings
 from triptych.report.page.tables import Row, rows
@@ -53,14 +54,18 @@ class Section:
     config: str = ""
     playable: str = ""
     """JSON of the trained model, for the reader's browser to run."""
-    atlas: str = ""
-    """JSON of thumbnails placed by their features."""
+    atlas: Atlas | None = None
+    """Thumbnails placed by their features."""
+    open: bool = False
+    """Whether all coordinates are shown from the start."""
 
 
 def run_section(run: Run, anchor: str) -> Section:
     """Everything of one run."""
     method = str(run.config.get("method", {}).get("name", "run"))
     heading, what = METHODS.get(method, (method, method))
+    # First, since it refuses arrays that others would stumble over.
+    placed = atlas(run)
     frames = [make(run) for make in (pictures.filmstrip, pictures.shifts, pictures.interpolation)]
     return Section(
         anchor,
@@ -79,7 +84,7 @@ def run_section(run: Run, anchor: str) -> Section:
         _environment(run),
         (run.path / "config.toml").read_text(encoding="utf-8"),
         _kept(run, "playable.json"),
-        _kept(run, "atlas.json"),
+        placed,
     )
 
 

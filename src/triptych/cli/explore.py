@@ -1,0 +1,59 @@
+"""``triptych explore RUN``: one run as a page to play with, a file and no server."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from triptych.cli.options import parse
+from triptych.errors import TriptychError
+
+USAGE = "triptych explore RUN"
+
+ABOUT = """Write a run's report with the trained model in it, and open it in your browser: sliders for all latent
+coordinates and the principal directions, interpolation, and, of a VAE, paper to draw on; of SimSiam an atlas of images placed by
+their features. The file runs by itself: it can be sent to anybody."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the page can be told."""
+
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Where the page goes; the default is explore.html in the run's folder."""
+    data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """A local mirror, where it is not the one of the training."""
+    open: bool = True
+    """Whether to open the page in a browser, where there is a screen."""
+
+
+def run(words: list[str]) -> int:
+    """The verb."""
+    helps = any(w in ("-h", "--help") for w in words)
+    if not helps and (not words or words[0].startswith("-")):
+        raise TriptychError(f"name a run folder: {USAGE}")
+    options = parse(Options(), words if helps else words[1:], USAGE, ABOUT)
+    from triptych.explore.export import write_playable
+    from triptych.report.page.page import write_page
+
+    path = Path(words[0])
+    write_playable(path, options.data_dir)
+    out = options.out or path / "explore.html"
+    page = write_page([path], out, f"Explore {path.resolve().name}", explore=True)
+    print(f"page      {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    if options.open and _screen():
+        webbrowser.open(page.resolve().as_uri())
+    return 0
+
+
+def _screen() -> bool:
+    """Whether a browser would be a window: without one some systems start a browser in the terminal."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
