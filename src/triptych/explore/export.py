@@ -23,7 +23,7 @@ from triptych.explore.quantise import BITS, text
 from triptych.runs import Run
 from triptych.types import Decodes, Encodes, Method, Samples
 
-__all__ = ["bundle", "write_playable"]
+__all__ = ["bundle", "far", "write_playable"]
 
 FORMAT = 1
 """What `model.js` reads; another number where a bundle means something else."""
@@ -92,7 +92,7 @@ def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
     with torch.inference_mode():
         latents = prior_latents(subject, CALIBRATION)
         z = latents[:STARTS]
-        latents = torch.cat([latents, _shifted(latents)])
+        latents = torch.cat([latents, far(latents)])
         found: dict[str, Any] = {
             "format": FORMAT,
             "kind": "generator",
@@ -113,7 +113,7 @@ def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
     return found | _directions(run, subject, getattr(method, decoder))
 
 
-def _shifted(z: Tensor) -> Tensor:
+def far(z: Tensor) -> Tensor:
     """The same latents, each with one coordinate as far away as a slider takes it, in turn."""
     found, each = z.clone(), torch.arange(len(z))
     found[each, each % z.shape[1]] = torch.tensor(REACHES)[each % len(REACHES)]

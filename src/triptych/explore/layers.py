@@ -48,7 +48,7 @@ class Linear:
             return F.linear(x, self.weight, self.bias)
         function = F.conv2d if self.kind == "conv" else F.conv_transpose2d
         found: Tensor = function(
-            x.unflatten(1, self.input), self.weight, self.bias, self.stride, self.padding
+            x.view(-1, *self.input), self.weight, self.bias, self.stride, self.padding
         )
         return found.flatten(1)
 
@@ -206,14 +206,16 @@ def _append(found: list[Layer], node: Any, values: dict[Any, Tensor]) -> None:
     name = (
         str(getattr(node.target, "overloadpacket", node.target)).removeprefix("aten.").rstrip("_")
     )
-    arguments = [values.get(a, a) if isinstance(a, torch.fx.Node) else a for a in node.args]
+    arguments: list[Any] = [
+        values.get(a, a) if isinstance(a, torch.fx.Node) else a for a in node.args
+    ]
     rest = arguments[1:]
     if name in _SAME:
         return
     if name in ("linear", "conv2d", "conv_transpose2d"):
         found.append(_linear(name, node, rest))
-    elif name in ("relu", "tanh", "sigmoid"):
-        found.append(Pointwise(name))
+    elif name in _POINTWISE:
+        found.append(Pointwise(_POINTWISE[name]))
     elif name == "leaky_relu":
         found.append(Pointwise("leaky", tuple(rest) or (0.01,)))
     elif name == "elu":
@@ -232,6 +234,12 @@ def _append(found: list[Layer], node: Any, values: dict[Any, Tensor]) -> None:
 
 _SAME = {"flatten", "unflatten", "view", "reshape", "unsqueeze", "squeeze", "slice", "to", "clone"}
 _SAME |= {"contiguous", "dropout", "detach", "lift_fresh_copy", "_to_copy"}
+
+_POINTWISE: dict[str, Literal["relu", "tanh", "sigmoid"]] = {
+    "relu": "relu",
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+}
 
 _AFFINE: dict[str, Callable[[float], tuple[float, float]]] = {
     "add": lambda v: (1.0, v),
