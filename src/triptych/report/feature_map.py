@@ -15,7 +15,7 @@ from triptych.report.style import INK, MEASURED, PAGE, Page, Words
 from triptych.report.words import setting
 from triptych.runs import Run
 
-__all__ = ["feature_map", "short"]
+__all__ = ["LOOKS", "feature_map", "frequent", "short"]
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +48,7 @@ def feature_map(run: Run) -> Figure | None:
     if arrays is None:
         return None
     labels = arrays.get("labels", np.zeros(len(arrays["pca"]), np.int64))
-    shown = _frequent(labels)
+    shown = frequent(labels)
     named = "labels" in arrays
     split, weights = (str(arrays[name]) for name in ("split", "checkpoint"))
     words = Words(
@@ -70,7 +70,7 @@ def feature_map(run: Run) -> Figure | None:
     return page.figure
 
 
-def _frequent(labels: Array) -> list[int]:
+def frequent(labels: Array) -> list[int]:
     """The classes to be told apart, in their own order: all, or the most frequent."""
     classes, counts = np.unique(labels, return_counts=True)
     return sorted(classes[np.argsort(-counts, kind="stable")[: len(LOOKS)]].tolist())
