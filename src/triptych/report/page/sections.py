@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from triptych.errors import TriptychError
 from triptych.report.figures import FIGURES
 from triptych.report.page import pictures
 from triptych.report.page.atlas import Atlas, atlas
@@ -83,15 +84,22 @@ def run_section(run: Run, anchor: str) -> Section:
         _commands(run, method),
         _environment(run),
         (run.path / "config.toml").read_text(encoding="utf-8"),
-        _kept(run, "playable.json"),
+        _playable(run),
         placed,
     )
 
 
-def _kept(run: Run, name: str) -> str:
-    """A file of the run's, where there is one."""
-    path = run.path / name
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+def _playable(run: Run) -> str:
+    """The trained model for the reader's browser, where it was written."""
+    path = run.path / "playable.json"
+    if not path.is_file():
+        return ""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TriptychError(f"'{path}' is damaged: {error}; delete it first") from None
+    return text
 
 
 def study_section(path: Path, anchor: str) -> Section:
