@@ -43,9 +43,7 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
         page = context.new_page()
         url = path.resolve().as_uri()
         page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
-        page.on(
-            "console", lambda said: wrong.append(said.text) if said.type == "error" else None
-        )
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
         page.on(
             "request",
             lambda request: (

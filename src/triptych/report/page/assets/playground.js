@@ -34,7 +34,12 @@
   const toText = (z) => btoa(String.fromCharCode(...new Uint8Array(z.buffer))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   const fromText = (text) => {
     const plain = text.replaceAll("-", "+").replaceAll("_", "/");
-    return TriptychModel.floats(plain + "=".repeat((4 - plain.length % 4) % 4));
+    try {
+      return TriptychModel.floats(plain + "=".repeat((4 - plain.length % 4) % 4));
+    } catch {
+      // Nobody's link: the start that it also names, or the first one, is shown.
+      return new Float32Array();
+    }
   };
 
   class Playground {
