@@ -80,14 +80,11 @@ def run(words: list[str]) -> int:
 
 def _report(study: Study, folder: Path) -> None:
     """Compare, draw, and print what was found."""
-    from triptych.report.study import draw_study
-    from triptych.report.study_table import study_table
-    from triptych.study.compare import write
+    from triptych.study.conclude import conclude
 
-    said = study_table(write(study, folder))
-    (folder / "study.md").write_text(said, encoding="utf-8")
+    said, figures = conclude(study, folder)
     print(said)
-    for figure in draw_study(folder):
+    for figure in figures:
         if figure.suffix == ".png":
             print(f"figure    {figure}")
     print(f"numbers   {folder / 'study.json'}, as text {folder / 'study.md'}")
@@ -118,11 +115,17 @@ def display(curves: Sequence[str]) -> Iterator[Show]:
 
 def _line(row: Row, left: float | None) -> str:
     numbers = [f"{name} {value:.4g}" for name, value in row.latest.items()]
-    parts = [row.reason, *numbers, *(["alarm"] if row.alarm else []), _left(left)]
+    parts = [row.reason, *numbers, *(["alarm"] if row.alarm else []), time_left(left)]
     return f"{row.cell}: {row.state}; {', '.join(part for part in parts if part)}"
 
 
-def _left(left: float | None) -> str:
+def time_left(left: float | None) -> str:
+    """``1:02:03 left``, or nothing where it cannot be told or there is no second left.
+
+    Example:
+        >>> time_left(3723.4)
+        '1:02:03 left'
+    """
     if left is None:
         return ""
     minutes, seconds = divmod(round(left), 60)
@@ -134,7 +137,9 @@ def _table(rows: list[Row], left: float | None, curves: Sequence[str]) -> Table:
     from rich.table import Table
 
     done = sum(row.ended for row in rows)
-    caption = f"{done} of {len(rows)} runs ended{', about ' if _left(left) else ''}{_left(left)}"
+    caption = (
+        f"{done} of {len(rows)} runs ended{', about ' if time_left(left) else ''}{time_left(left)}"
+    )
     table = Table(box=None, header_style="bold", caption=caption, caption_justify="left")
     for name in ("arm", "seed", "epoch", *curves, "state"):
         table.add_column(name, justify="left" if name in ("arm", "state") else "right")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import NamedTuple
 
 from triptych import data as data_plane
@@ -19,6 +17,7 @@ from triptych import experiment
 from triptych.environment import cores, device_for
 from triptych.errors import TriptychError
 from triptych.progress import Progress, silent
+from triptych.study.guard import alone, stoppable
 from triptych.study.plan import Cell, Study
 from triptych.study.watch import Row, watch
 from triptych.study.worker import settled, threads
@@ -117,7 +116,7 @@ def execute(
         rows = watch(study, folder, [w.cell for w in running], problems)
         show(rows, _time_left(at_first, rows, time.monotonic() - began))
 
-    with _one_study_at_once(folder), _stoppable(), ExitStack() as stack:
+    with alone(folder), stoppable(), ExitStack() as stack:
         stack.callback(_stop, running)
         try:
             while waiting or running:
@@ -188,36 +187,6 @@ def _stop(running: list[Worker]) -> None:
         for worker in running:
             worker.process.kill()
         raise
-
-
-@contextmanager
-def _one_study_at_once(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(folder / ".lock", timeout=1):
-            yield
-    except Timeout:
-        raise TriptychError(f"another process works on the study '{folder}' just now") from None
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let SIGTERM stop the study as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:
-        # Only the main thread may set handlers.
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _time_left(before: list[Row], now: list[Row], seconds: float) -> float | None:

@@ -15,7 +15,7 @@ from triptych.config import dump, merge, read_toml, to_dict
 from triptych.errors import TriptychError, unknown
 from triptych.experiment import ExperimentConfig, default_config
 
-__all__ = ["Cell", "Study", "StudyConfig", "find", "load", "open_folder"]
+__all__ = ["Cell", "Study", "StudyConfig", "difference", "find", "load", "open_folder"]
 
 TABLES = ("method", "data", "train")
 """What an arm may change; its seeds are the study's."""
@@ -218,7 +218,7 @@ def open_folder(folder: Path, study: Study) -> None:
     if path.exists():
         before, now = read_toml(path), study.tables()
         fixed = before["arms"]
-        differs = _difference(_fixed(before, fixed), _fixed(now, fixed))
+        differs = difference(_fixed(before, fixed), _fixed(now, fixed))
         if differs:
             raise TriptychError(
                 f"'{folder}' holds a study in which {differs}; choose another --out, or delete it"
@@ -239,12 +239,17 @@ def _fixed(tables: Mapping[str, Any], arms: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any], where: str = "") -> str:
-    """The first field that is not the same, in words, or nothing."""
+def difference(before: Mapping[str, Any], now: Mapping[str, Any], where: str = "") -> str:
+    """The first field that is not the same, in words, or nothing.
+
+    Example:
+        >>> difference({"seed": 0, "train": {"lr": 0.1}}, {"seed": 0, "train": {"lr": 0.2}})
+        'train.lr is 0.1 and now is 0.2'
+    """
     for key in dict.fromkeys((*before, *now)):
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            differs = _difference(old, new, f"{where}{key}.")
+            differs = difference(old, new, f"{where}{key}.")
             if differs:
                 return differs
         elif old != new:

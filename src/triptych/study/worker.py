@@ -20,11 +20,13 @@ from triptych.environment import device_for
 from triptych.errors import TriptychError
 from triptych.evaluate.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
+from triptych.progress import Progress, silent
 from triptych.runs import Run
 from triptych.study.plan import Cell, load
+from triptych.train.loop import Display
 from triptych.train.settings import TrainConfig
 
-__all__ = ["MEASURED", "settled", "threads", "work"]
+__all__ = ["MEASURED", "measure", "settled", "threads", "train", "work"]
 
 MEASURED = "MEASURED"
 """A file that the evaluation leaves behind when it is complete: results.json grows part by part."""
@@ -58,38 +60,52 @@ def work(folder: Path, cell: Cell, data_dir: str | None = None) -> None:
         KeyboardInterrupt: it was asked to stop.
     """
     study = load(folder / "study.toml")
-    path = cell.path(folder)
-    if not (path / "DONE").exists():
-        _train(path, study.experiment(cell), data_dir)
+    path, config = cell.path(folder), study.experiment(cell)
+    count = dataclasses.replace(config.train, threads=threads(config.train))
+    train(path, dataclasses.replace(config, train=count), data_dir)
     if stopping.is_set() or not (path / "DONE").exists():
         raise KeyboardInterrupt
     if study.config.evaluate:
-        config = EvaluateConfig(checkpoint=study.config.checkpoint)
-        experiment.evaluate(path, config, data_dir=data_dir)
-        Run(path).write(MEASURED, "results.json is complete\n")
+        measure(path, EvaluateConfig(checkpoint=study.config.checkpoint), data_dir)
 
 
-def _train(path: Path, config: ExperimentConfig, data_dir: str | None) -> None:
+def train(
+    path: Path,
+    config: ExperimentConfig,
+    data_dir: str | None = None,
+    display: Display | None = None,
+) -> None:
+    """Train into ``path``, or go on with the run that was begun there; nothing where it is done."""
+    if (path / "DONE").exists():
+        return
     if (path / "config.toml").exists():
         _wait_until_free(Run(path))
-        experiment.resume(path, data_dir=data_dir)
+        experiment.resume(path, data_dir=data_dir, display=display)
         return
     # The config is the first file that a run gets: without it, nothing is lost.
     shutil.rmtree(path, ignore_errors=True)
     if data_dir is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=data_dir))
-    train = dataclasses.replace(config.train, threads=threads(config.train))
-    experiment.train(dataclasses.replace(config, train=train), path)
+    experiment.train(config, path, display=display)
 
 
-def threads(train: TrainConfig) -> int:
+def measure(
+    path: Path, config: EvaluateConfig, data_dir: str | None = None, progress: Progress = silent
+) -> None:
+    """Measure a run that is trained; nothing where that is done."""
+    if not (path / MEASURED).exists():
+        experiment.evaluate(path, config, data_dir=data_dir, progress=progress)
+        Run(path).write(MEASURED, "results.json is complete\n")
+
+
+def threads(settings: TrainConfig) -> int:
     """One on a CPU unless the study says how many: runs side by side use the cores better.
 
     Example:
         >>> threads(TrainConfig(device="cpu")), threads(TrainConfig(device="cpu", threads=2))
         (1, 2)
     """
-    return train.threads or int(device_for(train.device).type == "cpu")
+    return settings.threads or int(device_for(settings.device).type == "cpu")
 
 
 def _wait_until_free(run: Run) -> None:

@@ -1,0 +1,44 @@
+"""Work in a folder that takes long: by one process at once, and stopped by SIGTERM as by Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from triptych.errors import TriptychError
+
+__all__ = ["alone", "stoppable"]
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder; `TriptychError` where somebody else does."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / ".lock", timeout=1):
+            yield
+    except Timeout:
+        raise TriptychError(f"another process works on '{folder}' just now") from None
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM raise `KeyboardInterrupt` as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:
+        # Only the main thread may set handlers.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
