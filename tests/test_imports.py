@@ -23,14 +23,14 @@ LEAVES = {
     "checkpoint": {"errors"},
     "methods": {"nets", "objectives", "types", "config", "errors"},
 }
-ABOVE = {"cli", "study", "report", "explore", "experiment", "export"}
+ABOVE = {"cli", "study", "report", "explore", "experiment", "export", "reproduce"}
 NEVER = {
     "objectives": ABOVE | {"nets", "data", "methods", "train", "evaluate", "runs", "checkpoint"},
     "nets": ABOVE | {"objectives", "data", "methods", "train", "evaluate", "runs", "checkpoint"},
     "data": ABOVE | {"objectives", "nets", "methods", "train", "evaluate", "runs", "checkpoint"},
     "train": ABOVE | {"methods", "evaluate"},
     "evaluate": ABOVE | {"methods", "train"},
-    "experiment": {"cli", "study", "report", "explore"},
+    "experiment": {"cli", "study", "report", "explore", "reproduce"},
     "report": {
         "methods",
         "train",
@@ -41,9 +41,12 @@ NEVER = {
         "checkpoint",
         "cli",
         "study",
+        "reproduce",
     },
-    "study": {"cli", "methods", "explore"},
-    "explore": {"cli", "methods", "train"},
+    "study": {"cli", "methods", "explore", "reproduce"},
+    "explore": {"cli", "methods", "train", "reproduce"},
+    "export": {"cli", "study", "report", "explore", "reproduce"},
+    "reproduce": {"cli", "methods", "nets", "objectives", "export"},
 }
 
 

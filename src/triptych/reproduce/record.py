@@ -1,0 +1,66 @@
+"""reproduce.json: what a reproduction does, and the seconds that each part was said to take and took."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from triptych.reproduce.plan import RECORD, Plan
+
+__all__ = ["Record"]
+
+
+class Record:
+    """The record of a reproduction, written in one step after every part.
+
+    It has the ``plan``, whether it is ``done``, and the ``calls``: each time that the work was begun
+    or gone on with, what was left then, predicted and actual seconds. A part that has no actual
+    seconds was cut off.
+    """
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.path = folder / RECORD
+        self.found: dict[str, Any] = {"plan": plan.tables(), "done": False, "calls": []}
+        if self.path.is_file():
+            self.found = json.loads(self.path.read_text(encoding="utf-8"))
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return bool(self.found["done"])
+
+    @property
+    def parts(self) -> dict[str, dict[str, float | None]]:
+        """Predicted and actual seconds of each part of this call."""
+        found: dict[str, dict[str, float | None]] = self.found["calls"][-1]["parts"]
+        return found
+
+    def begin(self, predicted: Mapping[str, float], warm_up: float) -> None:
+        """A call begins, with its estimate and the seconds that this took."""
+        parts = {n: {"predicted": round(s, 2), "actual": None} for n, s in predicted.items()}
+        self.found["calls"].append({"warm_up": round(warm_up, 2), "parts": parts})
+        self._write()
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Time a part; one that does not come to its end has no time."""
+        began = time.monotonic()
+        yield
+        self.parts.setdefault(part, {"predicted": 0.0})["actual"] = round(
+            time.monotonic() - began, 2
+        )
+        self._write()
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+        self.found["done"] = True
+        self._write()
+
+    def _write(self) -> None:
+        temporary = self.path.with_name(f".{RECORD}")
+        temporary.write_text(json.dumps(self.found, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(self.path)

@@ -1,0 +1,51 @@
+"""Seconds of what no warm-up can measure, recorded on one machine beside the pace that it had.
+
+Elsewhere they are longer or shorter as the steps are. Recorded on 2 cores of an Intel Xeon
+(Sapphire Rapids, 2.1 GHz) without a GPU by ``python benchmarks/reproduce_pace.py SCALE``, WGAN on SVHN-10k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["ARM", "RECORDED", "REPORT", "Recorded"]
+
+ARM = "arm"
+"""What stands for every run of a study."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Seconds of one run, there and then."""
+
+    step: float
+    """A training step, as a warm-up finds it: the measure of that machine's speed."""
+    start: float
+    """From the beginning of the training to its first look: data, networks, for a study's run its process."""
+    measure: float
+    """The evaluation of the trained run."""
+    draw: float = 0.0
+    """Figures and what a browser plays with; a study's runs have neither."""
+
+
+RECORDED: Mapping[str, Mapping[str, Recorded]] = {
+    "demo": {
+        "vae": Recorded(0.0037, 0.5, 11.0, 5.0),
+        "wgan": Recorded(0.095, 0.5, 60.0, 5.0),
+        ARM: Recorded(0.026, 5.0, 20.0),
+    },
+    "small": {
+        "vae": Recorded(0.0037, 2.0, 60.0, 5.0),
+        "wgan": Recorded(0.19, 2.0, 120.0, 5.0),
+        ARM: Recorded(0.07, 5.0, 120.0),
+    },
+    "reference": {
+        "vae": Recorded(0.0037, 2.0, 60.0, 5.0),
+        "wgan": Recorded(0.8, 2.0, 120.0, 5.0),
+        ARM: Recorded(3.0, 5.0, 120.0),
+    },
+}
+
+REPORT: Mapping[str, float] = {"demo": 15.0, "small": 20.0, "reference": 20.0}
+"""Seconds of the study's figures and the page, which a machine draws at the speed of its VAE's steps."""
