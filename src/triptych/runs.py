@@ -206,8 +206,9 @@ class Run:
         path = self.path / "samples" / f"{name}.npz"
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        # Opened here, since NumPy leaves open what turns out to be no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
 
     def save_moment(self, step: int, images: npt.NDArray[np.uint8]) -> None:
         """Keep a square number of images N×C×H×W, side by side, as samples/moments/<step>.png."""
