@@ -166,7 +166,7 @@ def _data(found: _Map) -> dict[str, Any]:
         "split": found.split,
         "index": found.index[found.shown].tolist(),
         "nearest": found.nearest.tolist(),
-        "similarity": np.round(found.similarity.astype(float), 4).tolist(),
+        "similarity": np.round(found.similarity.astype(float), 3).tolist(),
     }
     if found.labels is None:
         return data

@@ -60,15 +60,30 @@
     const tile = (target, i, x, y, w, h) =>
       target.drawImage(sheet, i % data.columns * wide, Math.floor(i / data.columns) * high, wide, high, x, y, w, h);
 
-    const thumbnail = (i, side) => {
-      const longer = side / Math.max(wide, high);
-      const [w, h, x, y] = [wide * longer, high * longer, across(i), down(i)];
+    const thumbnail = (i, side, x = across(i), y = down(i), rim = 0) => {
+      const longer = side / Math.max(wide, high), [w, h] = [wide * longer, high * longer];
       if (x + w < 0 || y + h < 0 || x - w > width || y - h > height) return;
-      const frame = between(side * 0.08, 1.25, 5);
+      const frame = between(side * 0.08, 1.25, 5), edge = frame + rim;
+      context.fillStyle = colours.ink;
+      if (rim > 0) context.fillRect(x - w / 2 - edge, y - h / 2 - edge, w + 2 * edge, h + 2 * edge);
       context.fillStyle = colour(i);
       context.fillRect(x - w / 2 - frame, y - h / 2 - frame, w + 2 * frame, h + 2 * frame);
       context.imageSmoothingEnabled = longer * devicePixelRatio < 1.5;
       tile(context, i, x - w / 2, y - h / 2, w, h);
+    };
+
+    // The enlarged image stands beside its place, where it covers least of its neighbours.
+    const aside = (one, large) => {
+      const clear = [one, ...nearest[one]].map((j) => [across(j), down(j)]);
+      let found = [0, 0], most = -1;
+      for (let turn = 0; turn < 16; turn++) {
+        const [along, out] = [turn * Math.PI / 8, 0.75 * large + size()];
+        const x = between(clear[0][0] + out * Math.cos(along), 0.6 * large, width - 0.6 * large);
+        const y = between(clear[0][1] + out * Math.sin(along), 0.6 * large, height - 0.6 * large);
+        const room = Math.min(...clear.map(([u, v]) => Math.max(Math.abs(u - x), Math.abs(v - y))));
+        if (room > most) [found, most] = [[x, y], room];
+      }
+      return found;
     };
 
     const joined = (i) => {
@@ -98,11 +113,14 @@
       if (one < 0) return;
       joined(one);
       for (const j of nearest[one].toReversed()) thumbnail(j, Math.max(1.35 * side, 22));
-      const large = between(2.6 * side, 56, Math.max(84, 1.2 * side));
-      context.fillStyle = colours.ink;
-      const longer = large / Math.max(wide, high), edge = between(large * 0.08, 1.25, 5) + 2;
-      context.fillRect(across(one) - wide * longer / 2 - edge, down(one) - high * longer / 2 - edge, wide * longer + 2 * edge, high * longer + 2 * edge);
-      thumbnail(one, large);
+      const large = between(2.6 * side, 56, 84), [x, y] = aside(one, large);
+      context.beginPath();
+      context.moveTo(across(one), down(one));
+      context.lineTo(x, y);
+      [context.strokeStyle, context.lineWidth] = [colours.ink, 5];
+      context.stroke();
+      thumbnail(one, Math.max(1.35 * side, 22), across(one), down(one), 2);
+      thumbnail(one, large, x, y, 2);
     };
 
     const frame = (now) => {
@@ -288,8 +306,8 @@
       let found = one, least = Infinity;
       for (let i = 0; i < index.length; i++) {
         const [dx, dy] = [across(i) - x, down(i) - y];
-        const ahead = dx * right + dy * below, aside = Math.abs(dx * below - dy * right);
-        if (!hidden(i) && i !== one && ahead > 0 && aside <= ahead && ahead + aside < least) [found, least] = [i, ahead + aside];
+        const ahead = dx * right + dy * below, sideways = Math.abs(dx * below - dy * right);
+        if (!hidden(i) && i !== one && ahead > 0 && sideways <= ahead && ahead + sideways < least) [found, least] = [i, ahead + sideways];
       }
       return found;
     };
@@ -330,9 +348,9 @@
       button.textContent = title;
       button.setAttribute("aria-pressed", "true");
       button.addEventListener("click", () => {
-        const seen = off.has(members[0]);
-        for (const c of members) seen ? off.delete(c) : off.add(c);
-        button.setAttribute("aria-pressed", String(seen));
+        const back = off.has(members[0]);
+        members.forEach((c) => (back ? off.delete(c) : off.add(c)));
+        button.setAttribute("aria-pressed", String(back));
         if (hovered >= 0 && hidden(hovered)) hovered = -1;
         if (pinned >= 0 && hidden(pinned)) pinned = -1;
         choose();
@@ -344,6 +362,7 @@
     const fit = () => { [width, height] = [canvas.clientWidth, canvas.clientHeight]; draw(); };
     sheet.addEventListener("load", () => {
       find(".live").hidden = false;
+      find(".unscripted").hidden = true;
       recolour();
       new ResizeObserver(fit).observe(canvas);
       for (const query of [dark, printed]) query.addEventListener("change", () => { recolour(); draw(); });
