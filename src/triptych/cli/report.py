@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from triptych.errors import TriptychError
 
 USAGE = "triptych report [--compare] RUN ..."
 
-ABOUT = """Write a self-contained HTML page from any runs and studies, with their tables as CSV and LaTeX beside it.
-A RUN is a run's folder or a study's; what was not evaluated is not in it. With --compare two of them stand
+ABOUT = """Write a self-contained HTML page from any runs and studies, with their tables as CSV and LaTeX and their
+figures as PDF and SVG beside it. A RUN is a run's folder or a study's; what was not evaluated is not in it. With --compare two of them stand
 side by side, number by number where both were measured by one protocol."""
 
 
@@ -34,14 +35,20 @@ def run(words: list[str]) -> int:
         raise TriptychError(f"name at least one run or study: {USAGE}")
     options = parse(Options(), words if helps else words[named:], USAGE, ABOUT)
     from triptych.report.page.compare import compare
-    from triptych.report.page.page import write_page, write_tables
+    from triptych.report.page.page import compose, write_figures, write_tables
 
     paths = [Path(w) for w in words[:named]]
     if compares and len(paths) != 2:
         raise TriptychError(f"--compare takes two runs or studies, and here are {len(paths)}")
     comparison = compare(*paths) if compares else None
-    page = write_page(paths, options.out, options.title, comparison)
-    for table in write_tables(paths, page):
+    page = compose(paths, options.title, comparison)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    for table in write_tables(paths, options.out):
         print(f"table     {table}")
-    print(f"report    {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    figures = write_figures(page.sections, options.out)
+    if figures:
+        print(f"figures   {figures[0].parent} ({len(figures)} files, PDF and SVG)")
+    print(f"report    {page.write(options.out)} ({page.size / 1e6:.1f} MB)")
+    if page.warning:
+        print(f"note      {page.warning}", file=sys.stderr)
     return 0

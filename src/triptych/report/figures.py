@@ -77,7 +77,8 @@ def save(figure: Figure, path: Path) -> Path:
     """Write a figure in one step, never half-written, and to the same bytes each time."""
     drawn = BytesIO()
     kind = path.suffix[1:]
-    figure.savefig(drawn, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
+    dates = {"pdf": "CreationDate", "svg": "Date"}
+    figure.savefig(drawn, format=kind, metadata={dates[kind]: None} if kind in dates else None)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(drawn.getvalue())

@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["CURVES", "EPOCHS", "arm", "differences", "same_data"]
+__all__ = [
+    "COLLAPSED",
+    "CURVES",
+    "EPOCHS",
+    "LEARNED",
+    "LINEAR",
+    "READ_OFF",
+    "arm",
+    "differences",
+    "final",
+    "same_data",
+]
 
 EPOCHS = 200.0
 """The length of its training."""
@@ -40,7 +51,22 @@ CURVES: Mapping[str, Mapping[str, Curve]] = {
 }
 """Metric → arm → epochs and values, all read off the figure, so approximate; kNN as a share."""
 
+LINEAR: Mapping[str, tuple[float, float]] = {
+    "default": (0.662, 0.662),
+    "no stop-gradient": (0.10, 0.11),
+    "no predictor": (0.12, 0.12),
+    "fixed predictor": (0.14, 0.15),
+}
+"""Accuracy of its linear probe on frozen features: a range, where the figure tells no more."""
+
+READ_OFF = 0.01
+"""How far off a share or a loss may be that was read off its figure."""
+
+LEARNED, COLLAPSED = ("default",), ("no stop-gradient", "no predictor")
+"""Its arms that learn, and those whose loss nears −1."""
+
 PROTOCOL: Mapping[str, Any] = {
+    "data.name": "cifar10",
     "method.depth": 18,
     "method.stem": "imagenet",
     "method.width": 64,
@@ -49,7 +75,17 @@ PROTOCOL: Mapping[str, Any] = {
     "train.batch_size": 1024,
     "train.duration": "200 epochs",
 }
-"""The fields of a run's config that make the reference's protocol beyond its data and its arms."""
+"""The fields of a run's config that make the reference's protocol beyond its arms."""
+
+
+def final(metric: str, arm: str) -> float:
+    """The last value of an arm's curve.
+
+    Example:
+        >>> final("test/knn_top1", "default")
+        0.686
+    """
+    return CURVES[metric][arm][1][-1]
 
 
 def same_data(config: Mapping[str, Any]) -> bool:
@@ -85,7 +121,7 @@ def differences(config: Mapping[str, Any]) -> list[str]:
 
     Example:
         >>> differences({"method": {"depth": 18, "stem": "half", "width": 64}})[:2]
-        ['method.stem', 'method.projector']
+        ['data.name', 'method.stem']
     """
     return [field for field, value in PROTOCOL.items() if _look_up(config, field) != value]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from triptych.errors import TriptychError
+from triptych.report.study_json import read_study
 from triptych.report.style import INK
 from triptych.report.words import joined, setting
 from triptych.runs import Run
@@ -34,7 +34,8 @@ class StudyFolder:
     """A study's folder: study.json, and its runs.
 
     Example:
-        >>> found = '{"arms": {"default": {"runs": {"0": {"state": "failed"}, "1": {"state": "done"}}}}}'
+        >>> found = '''{"study": "s", "control": "default", "seeds": [0, 1], "curves": [], "metrics": {},
+        ...   "arms": {"default": {"verdicts": {}, "runs": {"0": {"state": "failed"}, "1": {"state": "done"}}}}}'''
         >>> _ = (tmp_path / "study.json").write_text(found)
         >>> [run.path.name for run in StudyFolder(tmp_path).runs("default")]
         ['seed-1']
@@ -44,16 +45,18 @@ class StudyFolder:
         self.path = path
         if not (path / "study.json").is_file():
             raise TriptychError(f"'{path}' holds no study.json; run triptych study first")
-        self.found: dict[str, Any] = json.loads((path / "study.json").read_text(encoding="utf-8"))
+        self.found: dict[str, Any] = read_study(path / "study.json")
         self.arms = list(self.found["arms"])
 
     def runs(self, arm: str) -> list[Run]:
         """The runs of an arm that are done; where none is, those that failed."""
         states = {s: run["state"] for s, run in self.found["arms"][arm]["runs"].items()}
         wanted = "done" if "done" in states.values() else "failed"
-        return [
-            Run(self.path / arm / f"seed-{s}") for s, state in states.items() if state == wanted
-        ]
+        return [self.run(arm, s) for s, state in states.items() if state == wanted]
+
+    def run(self, arm: str, seed: str) -> Run:
+        """One run; names that lead out of the study's folder have been refused."""
+        return Run(self.path / arm / f"seed-{seed}")
 
     def look(self, arm: str) -> dict[str, Any]:
         """Colour and marker of an arm."""

@@ -66,6 +66,8 @@ _STYLE: Any = {
     "figure.facecolor": "white",
     # TrueType, so that text in a PDF can be searched and edited, and journals accept it.
     "pdf.fonttype": 42,
+    # Names inside an SVG are random otherwise.
+    "svg.hashsalt": "triptych",
 }
 
 

@@ -7,52 +7,74 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from triptych.report import reference
 from triptych.runs import Run
 
-__all__ = ["Chart", "Series", "charts", "ticks"]
+__all__ = ["Chart", "Line", "Series", "charts", "finite", "plot", "ticks"]
 
 WIDTH, HEIGHT = 640.0, 280.0
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 12.0, 10.0, 34.0
+LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 10.0, 44.0
 """Units of the drawing, which is as wide as its place on the page, and the margins in it."""
 
 MOST = 400
 """Points of a line that are kept: more cannot be told apart, and the page is to stay small."""
 
+FIRST = 0.05
+"""Share of the training whose values may lie outside the axes: the first steps would flatten the rest."""
+
+FAR = 4.0
+"""Heights of the drawing beyond which a point is drawn no farther out: nobody sees it there."""
+
 WANTED = (
-    ("ELBO, nats an image", ("train/elbo", "valid/elbo")),
-    ("critic gap", ("train/critic_gap", "valid/critic_gap")),
-    ("penalty", ("train/penalty",)),
-    ("gradient norm of the critic", ("train/gradient_norm",)),
-    ("loss", ("train/loss",)),
-    ("kNN top-1", ("test/knn_top1", "valid/knn_top1")),
-    ("std × √d of the projections", ("features/std",)),
-    ("effective rank", ("features/effective_rank", "features/backbone_rank")),
-    ("diversity of the samples", ("samples/diversity",)),
+    ("elbo", "ELBO, nats an image", ("train/elbo", "valid/elbo")),
+    ("critic-gap", "critic gap", ("train/critic_gap", "valid/critic_gap")),
+    ("penalty", "penalty", ("train/penalty",)),
+    ("gradient-norm", "gradient norm of the critic", ("train/gradient_norm",)),
+    ("train-loss", "loss", ("train/loss",)),
+    ("test-knn-top1", "kNN top-1", ("test/knn_top1", "valid/knn_top1")),
+    ("features-std", "std × √d of the projections", ("features/std",)),
+    ("rank", "effective rank", ("features/effective_rank", "features/backbone_rank")),
+    ("diversity", "diversity of the samples", ("samples/diversity",)),
 )
-"""Charts that a run is given where it logged one of their metrics."""
+"""Charts that a run is given where it logged one of their metrics: name, title, metrics."""
 
 NAMES = {"train": "training", "valid": "validation", "test": "test"}
 
+REFERENCE = 9
+"""The look of the reference report's lines."""
+
 
 @dataclass(frozen=True)
-class Series:
-    """One line: its name, and the points' epochs and values."""
+class Line:
+    """What is to be drawn as one line, with thinner ones that it is the mean of."""
 
     name: str
     epochs: list[float]
     values: list[float]
     number: int
     """Which colour and dash of the page's it has."""
-    path: str = ""
-    """In the units of the drawing."""
+    threads: list[tuple[list[float], list[float]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line as it is drawn: the points' epochs and values, and paths in the units of the drawing."""
+
+    name: str
+    epochs: list[float]
+    values: list[float]
+    number: int
+    path: str
+    threads: list[str]
 
 
 @dataclass(frozen=True)
 class Chart:
     """Lines in one pair of axes, with all that is needed to draw them."""
 
+    name: str
     title: str
     series: list[Series]
     across: list[tuple[float, str]]
@@ -60,14 +82,16 @@ class Chart:
     up: list[tuple[float, str]]
     alarms: list[float]
     """Places of the epochs since which an alarm is true."""
+    cut: bool
+    """Whether a value of the beginning lies outside the axes."""
+    ranges: tuple[float, float, float, float]
+    """First and last epoch, lowest and highest value."""
     width: float = WIDTH
     height: float = HEIGHT
     left: float = LEFT
     bottom: float = HEIGHT - BOTTOM
     top: float = TOP
     right: float = WIDTH - RIGHT
-    ranges: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 1.0)
-    """First and last epoch, lowest and highest value."""
 
     @property
     def said(self) -> str:
@@ -80,40 +104,58 @@ class Chart:
 
 def charts(run: Run) -> list[Chart]:
     """All charts that a run has the numbers for."""
-    return [chart for title, names in WANTED if (chart := _chart(run, title, names)) is not None]
+    steps = {e["step"]: e["epoch"] for e in run.metrics() if "epoch" in e}
+    alarms = [steps[since] for since, _ in run.alarms() if since in steps]
+    found = []
+    for name, title, metrics in WANTED:
+        lines = _lines(run, title, metrics)
+        if lines and name == "elbo" and not reference.differences(run.config):
+            epochs = [float(epoch + 1) for epoch in range(len(reference.ELBO_CURVE))]
+            about = f"reference report ({reference.CAVEAT})"
+            lines.append(Line(about, epochs, list(reference.ELBO_CURVE), REFERENCE))
+        if lines:
+            found.append(plot(name, title, lines, alarms))
+    return found
 
 
-def _chart(run: Run, title: str, names: Sequence[str]) -> Chart | None:
+def _lines(run: Run, title: str, metrics: Sequence[str]) -> list[Line]:
     lines = []
-    for number, name in enumerate(names):
-        part, metric = name.split("/")
-        said = NAMES.get(part, metric.replace("_", " ")) if len(names) > 1 else title
-        points = [p for p in zip(*run.curve(name), strict=True) if math.isfinite(p[1])]
-        points = points[:: max(1, len(points) // MOST)] + points[-1:] if points else []
-        if len(points) > 1:
-            lines.append(Series(said, [p[0] for p in points], [p[1] for p in points], number))
-    if not lines:
-        return None
-    end = max(e for line in lines for e in line.epochs) or 1.0
-    # The first steps would flatten the rest.
-    later = [
-        v
-        for line in lines
-        for e, v in zip(line.epochs, line.values, strict=True)
-        if e >= 0.05 * end
-    ]
+    for number, metric in enumerate(metrics):
+        part, _, name = metric.partition("/")
+        said = NAMES.get(part, name.replace("_", " ")) if len(metrics) > 1 else title
+        epochs, values = finite(*run.curve(metric))
+        if len(epochs) > 1:
+            lines.append(Line(said, epochs, values, number))
+    return lines
+
+
+def finite(epochs: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """The points that are numbers, of very many only some, the last among them."""
+    points = [p for p in zip(epochs, values, strict=True) if all(map(math.isfinite, p))]
+    every = max(1, len(points) // MOST)
+    kept = points[::every] + ([points[-1]] if (len(points) - 1) % every else []) if points else []
+    return [p[0] for p in kept], [p[1] for p in kept]
+
+
+def plot(name: str, title: str, lines: Sequence[Line], alarms: Sequence[float] = ()) -> Chart:
+    """The lines in axes that fit them, but for the beginning."""
+    curves = [c for line in lines for c in ((line.epochs, line.values), *line.threads)]
+    end = max(epoch for line in lines if line.number != REFERENCE for epoch in line.epochs) or 1.0
+    points = [(e, v) for curve in curves for e, v in zip(*curve, strict=True) if e <= end]
+    later = [v for e, v in points if e >= FIRST * end]
     low, high = min(later), max(later)
     pad = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
     low, high = low - pad, high + pad
-    steps = {e["step"]: e["epoch"] for e in run.metrics()}
-    alarms = [steps[since] for since, _ in run.alarms() if since in steps]
+    tall = HEIGHT - TOP - BOTTOM
 
     def x(epoch: float) -> float:
         return round(LEFT + (WIDTH - LEFT - RIGHT) * epoch / end, 1)
 
     def y(value: float) -> float:
-        shown = min(max(value, low), high)
-        return round(TOP + (HEIGHT - TOP - BOTTOM) * (high - shown) / (high - low), 1)
+        return round(TOP + tall * min(max((high - value) / (high - low), -FAR), FAR), 1)
+
+    def path(epochs: Sequence[float], values: Sequence[float]) -> str:
+        return "M" + "L".join(f"{x(e)} {y(v)}" for e, v in zip(epochs, values, strict=True))
 
     drawn = [
         Series(
@@ -121,17 +163,20 @@ def _chart(run: Run, title: str, names: Sequence[str]) -> Chart | None:
             line.epochs,
             line.values,
             line.number,
-            "M" + "L".join(f"{x(e)} {y(v)}" for e, v in zip(line.epochs, line.values, strict=True)),
+            path(line.epochs, line.values),
+            [path(*thread) for thread in line.threads],
         )
         for line in lines
     ]
     return Chart(
+        name,
         title,
         drawn,
         [(x(tick), _number(tick)) for tick in ticks(0.0, end)],
         [(y(tick), _number(tick)) for tick in ticks(low, high)],
         [x(epoch) for epoch in alarms],
-        ranges=(0.0, end, low, high),
+        any(not low <= value <= high for _, value in points),
+        (0.0, end, low, high),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 from triptych.errors import TriptychError
 from triptych.report.page.tables import value_with_error
+from triptych.report.study_json import read_study
 from triptych.runs import Run
 
 __all__ = ["Compared", "Comparison", "compare"]
@@ -66,12 +66,12 @@ def _results(path: Path) -> Results:
             for name, result in found.items()
             if isinstance(result["value"], (int, float)) and not isinstance(result["value"], bool)
         }
-    study = json.loads((path / "study.json").read_text(encoding="utf-8"))
+    study = read_study(path / "study.json")
     return {
         f"{metric}, {arm}": {
             "value": numbers["mean"],
             "stderr": numbers["stderr"],
-            "protocol": {**about["protocol"], "seeds": numbers["n"]},
+            "protocol": {**(about["protocol"] or {}), "seeds": numbers["n"]},
         }
         for metric, about in study["metrics"].items()
         for arm, numbers in about["arms"].items()

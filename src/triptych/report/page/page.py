@@ -6,49 +6,63 @@ import base64
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from triptych.errors import TriptychError
+from triptych.report.page.beside import write_figures, write_tables
 from triptych.report.page.charts import Chart
 from triptych.report.page.compare import Comparison
-from triptych.report.page.sections import Section, run_section, study_section
-from triptych.report.page.tables import as_csv, as_latex, rows
-from triptych.runs import Run
+from triptych.report.page.overview import overview
+from triptych.report.page.sections import Section, sections
 
-__all__ = ["sections", "write_page", "write_tables"]
+__all__ = ["Page", "compose", "sections", "write_figures", "write_page", "write_tables"]
 
 SCRIPTS = ("page.js", "model.js", "playground.js", "atlas.js")
 STYLES = ("style.css", "playground.css", "atlas.css")
 
+HEAVIEST = 8_000_000
+"""Bytes above which a page is no more to be sent by mail or opened on a phone."""
 
-def sections(paths: Sequence[Path]) -> list[Section]:
-    """What the page shows of each folder, in the order given; `TriptychError` for one that is neither run nor study."""
-    found = []
-    for number, path in enumerate(paths, 1):
-        _closed(path)
-        if (path / "study.json").is_file():
-            found.append(study_section(path, f"part-{number}"))
-        elif (path / "config.toml").is_file():
-            found.append(run_section(Run.open(path), f"part-{number}"))
-        else:
-            raise TriptychError(
-                f"'{path}' is neither a run, which has a config.toml, nor a study that has ended, "
-                "which has a study.json"
-            )
-    return found
+SIZE = "\ue000size\ue000"
+"""Stands for the page's size until it is known; of a plane that no text has a use for."""
 
 
-def _closed(folder: Path) -> None:
-    """Refuse a folder with links that lead out of it: what they point to is not the sender's to show."""
-    root = folder.resolve()
-    for path in folder.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
-            raise TriptychError(f"'{path}' is a link that leads out of '{folder}'; delete it first")
+class Page(NamedTuple):
+    """The report as text, the bytes of the kinds of things in it, and what it was made of."""
+
+    html: str
+    parts: Mapping[str, int]
+    sections: Sequence[Section]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self.html.encode())
+
+    @property
+    def warning(self) -> str:
+        """A sentence on what takes the room in a page that is too heavy; else nothing."""
+        if self.size <= HEAVIEST:
+            return ""
+        largest = sorted(self.parts.items(), key=lambda part: -part[1])
+        takes = ", ".join(f"{name} {_megabytes(count)}" for name, count in largest if count)
+        return (
+            f"the page has {_megabytes(self.size)}, more than the {_megabytes(HEAVIEST)} that mail and phones bear "
+            f"({takes}); name fewer runs, or delete their playable.json"
+        )
+
+    def write(self, out: Path) -> Path:
+        """Write it in one step; returns where."""
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = out.with_name(f".{out.name}.part")
+        temporary.write_text(self.html, encoding="utf-8")
+        temporary.replace(out)
+        return out
 
 
 def write_page(
@@ -59,9 +73,21 @@ def write_page(
     *,
     explore: bool = False,
 ) -> Path:
-    """Write the report on runs and studies to ``out``, in one step; a comparison of two comes first.
+    """`compose` the report on runs and studies and write it to ``out``."""
+    return compose(paths, title, comparison, explore=explore).write(out)
 
-    With ``explore`` the sliders of all latent coordinates are open from the start.
+
+def compose(
+    paths: Sequence[Path],
+    title: str = "Triptych report",
+    comparison: Comparison | None = None,
+    *,
+    explore: bool = False,
+) -> Page:
+    """The report on runs and studies; a comparison of two comes first.
+
+    With ``explore`` the sliders of all latent coordinates are open from the start, and the reference
+    report is not gone through.
 
     The page may run the scripts that Triptych wrote, named by their hashes, and no other; it may
     fetch nothing (Content Security Policy). All texts of a folder are escaped.
@@ -69,7 +95,42 @@ def write_page(
     Raises `TriptychError` where a folder is neither run nor study, or links lead out of it.
     """
     found = [dataclasses.replace(section, open=explore) for section in sections(paths)]
+    parts = _parts(found)
     scripts = [_asset(name) for name in SCRIPTS]
+    html = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            sections=found,
+            overview=[] if explore else overview(found),
+            comparison=comparison,
+            style=Markup("".join(_asset(name) for name in STYLES)),
+            scripts=[Markup(script) for script in scripts],
+            policy=_policy(scripts),
+            size=SIZE,
+            parts={name: _megabytes(count) for name, count in parts.items() if count},
+        )
+    )
+    # A surrogate, which no file can hold, may come from a stranger's JSON.
+    clean = html.encode("utf-8", "replace").decode("utf-8")
+    return Page(clean.replace(SIZE, _megabytes(len(clean.encode()))), parts, found)
+
+
+def _parts(found: Sequence[Section]) -> dict[str, int]:
+    return {
+        "figures": sum(len(p.url) for s in found for p in s.figures),
+        "sliders": sum(len(frame.url) for s in found for f in s.frames for frame in f.frames),
+        "models that play": sum(len(s.playable) for s in found),
+        "atlases": sum(len(s.atlas.data) for s in found if s.atlas),
+    }
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=FunctionLoader(_asset),
         autoescape=True,
@@ -79,32 +140,7 @@ def write_page(
     )
     environment.filters["embedded"] = embedded
     environment.filters["points"] = _points
-    page = environment.get_template("page.html.j2").render(
-        title=title,
-        sections=found,
-        comparison=comparison,
-        style=Markup("".join(_asset(name) for name in STYLES)),
-        scripts=[Markup(script) for script in scripts],
-        policy=_policy(scripts),
-    )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.part")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(out)
-    return out
-
-
-def write_tables(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Every run's numbers beside the page ``out``, as CSV and as LaTeX; returns the files written."""
-    written = []
-    for number, path in enumerate(paths, 1):
-        results = Run(path).results()
-        for kind, text in (("csv", as_csv(results)), ("tex", as_latex(rows(results)))):
-            if rows(results):
-                table = out.with_name(f"{out.stem}-{number}-{path.resolve().name}.{kind}")
-                table.write_text(text, encoding="utf-8")
-                written.append(table)
-    return written
+    return environment
 
 
 def embedded(text: str) -> Markup:

@@ -20,6 +20,7 @@ __all__ = [
     "filmstrip",
     "inlined",
     "interpolation",
+    "mosaic",
     "picture",
     "shifts",
 ]
@@ -28,6 +29,9 @@ Pixels = npt.NDArray[np.uint8]
 
 WIDEST = 1340
 """Pixels of a figure: the page shows it at half of that at most."""
+
+SCALE = 140
+"""CSS pixels an inch of a figure: type of seven points is read as one of ten."""
 
 QUALITY = 82
 SIDE = 8
@@ -44,6 +48,10 @@ class Picture:
     url: str
     width: int
     height: int
+    wide: int
+    """CSS pixels that it is shown at most: narrow figures are not blown up to the page's width."""
+    figure: Figure
+    """As it was drawn, to be saved in other formats."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +85,9 @@ def picture(figure: Figure, name: str) -> Picture:
     colours.thumbnail((WIDEST, 4 * WIDEST), Image.Resampling.LANCZOS)
     texts = [text.get_text().replace("\n", " ") for text in figure.texts]
     title, protocol, caption = (*texts, "", "", "")[:3]
-    return Picture(
-        name, title, f"{protocol} {caption}".strip(), inlined(colours, QUALITY), *colours.size
-    )
+    said, url = f"{protocol} {caption}".strip(), inlined(colours, QUALITY)
+    wide = round(figure.get_figwidth() * SCALE)
+    return Picture(name, title, said, url, *colours.size, wide, figure)
 
 
 def inlined(image: Image.Image, quality: int | None = None) -> str:
@@ -99,7 +107,7 @@ def filmstrip(run: Run) -> Frames | None:
         return None
     sheets = {f"step {step:,}": _sheet(images, SIDE) for step, images in moments.items()}
     return _frames(
-        "filmstrip",
+        "filmstrip-slider",
         "Samples over the training",
         f"The same {SIDE * SIDE} latents at every moment that was kept.",
         "moment of the training",
@@ -118,7 +126,7 @@ def shifts(run: Run) -> Frames | None:
         for place, epsilon in enumerate(arrays["shifts"].tolist())
     }
     return _frames(
-        "coordinates",
+        "shift-slider",
         "One latent coordinate shifted by ε",
         f"Rows: coordinates {', '.join(str(n) for n in names)} (numbered from 0); columns: the same latents. ε is in "
         "standard deviations of the prior.",
@@ -139,7 +147,7 @@ def interpolation(run: Run) -> Frames | None:
         for i, alpha in enumerate(arrays["alpha"].tolist())
     }
     return _frames(
-        "interpolation",
+        "interpolation-slider",
         "Between two images",
         "Upper row: interpolated in latent space; lower row: the same two images in pixel space. α = 0 is one, α = 1 the other.",
         "α",
@@ -152,6 +160,11 @@ def _frames(name: str, title: str, caption: str, label: str, sheets: dict[str, P
     width, height = next(iter(pictures.values())).size
     frames = [Frame(said, inlined(image, QUALITY)) for said, image in pictures.items()]
     return Frames(name, title, caption, label, frames, width, height)
+
+
+def mosaic(images: Pixels, columns: int) -> Image.Image:
+    """Images N×C×H×W in rows, at twice their size."""
+    return _image(_sheet(images, columns))
 
 
 def _sheet(images: Pixels, columns: int) -> Pixels:

@@ -1,28 +1,27 @@
-"""What the page shows of a run or of a study: everything that its folder has the numbers for."""
+"""What the page shows of folders: everything that they have the numbers for."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from triptych.errors import TriptychError
-from triptych.report.figures import FIGURES
 from triptych.report.page import pictures
-from triptych.report.page.atlas import Atlas, atlas
-from triptych.report.page.charts import Chart, charts
-from triptych.report.page.findings import Finding, findings
-from triptych.report.page.tables import Row, rows
-from triptych.report.study import STUDY_FIGURES
-from triptych.report.study_folder import StudyFolder
-from triptych.report.style import styled
+from triptych.report.page.atlas import atlas
+from triptych.report.page.charts import charts
+from triptych.report.page.drawings import drawings
+from triptych.report.page.findings import findings
+from triptych.report.page.hero import run_hero
+from triptych.report.page.safe import Attempts, check
+from triptych.report.page.section import Section
+from triptych.report.page.study_section import study_section
+from triptych.report.page.tables import rows
 from triptych.report.words import setting
 from triptych.runs import Run
 
-__all__ = ["Section", "run_section", "study_section"]
+__all__ = ["Section", "run_section", "sections"]
 
 METHODS = {
     "vae": ("A likelihood", "variational autoencoder"),
@@ -31,61 +30,63 @@ METHODS = {
 }
 """What the three panels are called; a method of somebody else's has its own name."""
 
+SLIDERS = (pictures.filmstrip, pictures.shifts, pictures.interpolation)
 
-@dataclass(frozen=True)
-class Section:
-    """One run or study on the page."""
 
-    anchor: str
-    name: str
-    """The folder's."""
-    title: str
-    setting: str
-    status: str
-    """done, failed, running or interrupted."""
-    reason: str
-    findings: list[Finding] = field(default_factory=list)
-    charts: list[Chart] = field(default_factory=list)
-    frames: list[pictures.Frames] = field(default_factory=list)
-    figures: list[pictures.Picture] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-    alarms: list[tuple[int, str]] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
-    environment: list[tuple[str, str]] = field(default_factory=list)
-    config: str = ""
-    playable: str = ""
-    """JSON of the trained model, for the reader's browser to run."""
-    atlas: Atlas | None = None
-    """Thumbnails placed by their features."""
-    open: bool = False
-    """Whether all coordinates are shown from the start."""
+def sections(paths: Sequence[Path]) -> list[Section]:
+    """What the page shows of each folder, in the order given; `TriptychError` for one that is neither run nor study."""
+    return [_section(path, f"part-{number}") for number, path in enumerate(paths, 1)]
+
+
+def _section(path: Path, anchor: str) -> Section:
+    check(path)
+    try:
+        if (path / "study.json").is_file():
+            return study_section(path, anchor)
+        if (path / "config.toml").is_file():
+            return run_section(Run.open(path), anchor)
+    except TriptychError:
+        raise
+    except Exception as error:
+        # The parts that may be missing are attempted one by one; this one is what a folder must have.
+        raise TriptychError(
+            f"'{path}' is damaged, so that nothing can be said of it: {error or type(error).__name__}"
+        ) from error
+    raise TriptychError(
+        f"'{path}' is neither a run, which has a config.toml, nor a study that has ended, "
+        "which has a study.json"
+    )
 
 
 def run_section(run: Run, anchor: str) -> Section:
-    """Everything of one run."""
+    """Everything of one run; what cannot be read is left out and named."""
     method = str(run.config.get("method", {}).get("name", "run"))
     heading, what = METHODS.get(method, (method, method))
+    attempt = Attempts()
     # First, since it refuses arrays that others would stumble over.
     placed = atlas(run)
-    frames = [make(run) for make in (pictures.filmstrip, pictures.shifts, pictures.interpolation)]
+    lines = attempt("curves", lambda: charts(run)) or []
+    frames = [attempt(f"the slider of {m.__name__}", lambda m=m: m(run)) for m in SLIDERS]  # type: ignore[misc]
     return Section(
-        anchor,
-        run.path.name,
-        f"{heading}: {what}" if heading != what else what,
-        setting(run, seed=True),
-        run.status(),
-        run.reason(),
-        findings(run),
-        charts(run),
-        [f for f in frames if f is not None],
-        _drawn(run),
-        rows(run.results()),
-        run.alarms(),
-        _commands(run, method),
-        _environment(run),
-        (run.path / "config.toml").read_text(encoding="utf-8"),
-        _playable(run),
-        placed,
+        anchor=anchor,
+        name=run.path.resolve().name,
+        title=f"{heading}: {what}" if heading != what else what,
+        setting=attempt("setting", lambda: setting(run, seed=True)) or "",
+        status=run.status(),
+        reason=run.reason(),
+        findings=findings(run, attempt),
+        charts=lines,
+        frames=[f for f in frames if f is not None],
+        figures=[pictures.picture(figure, name) for name, figure in drawings(run.path, attempt)],
+        rows=attempt("table of results", lambda: rows(run.results())) or [],
+        alarms=attempt("alarms", run.alarms) or [],
+        hero=attempt("headline", lambda: run_hero(run, lines)),
+        commands=_commands(run, method),
+        environment=attempt("environment", lambda: _environment(run)) or [],
+        config=(run.path / "config.toml").read_text(encoding="utf-8"),
+        playable=_playable(run),
+        atlas=placed,
+        lost=attempt.lost,
     )
 
 
@@ -102,52 +103,9 @@ def _playable(run: Run) -> str:
     return text
 
 
-def study_section(path: Path, anchor: str) -> Section:
-    """Everything of one study: its comparison, not its single runs."""
-    folder = StudyFolder(path)
-    found: Mapping[str, Any] = folder.found
-    said = [s for metric in found["metrics"].values() for s in metric["findings"]]
-    states = [r["state"] for arm in found["arms"].values() for r in arm["runs"].values()]
-    with styled():
-        drawn = [
-            pictures.picture(figure, make.__name__.replace("_", "-"))
-            for make in STUDY_FIGURES
-            if (figure := make(folder)) is not None
-        ]
-    verdicts = [
-        Finding(f"{arm}, seed {seed}", run["evidence"])
-        for arm, about in found["arms"].items()
-        for seed, run in about["runs"].items()
-        if run.get("evidence")
-    ]
-    seeds = ", ".join(str(seed) for seed in found["seeds"])
-    return Section(
-        anchor,
-        path.name,
-        f"A study: {found['study']}",
-        f"{len(found['arms'])} arms × seeds {seeds}; the control is {found['control']}",
-        "done" if all(state == "done" for state in states) else "running",
-        f"{states.count('done')} of {len(states)} runs are done",
-        [*(Finding("", sentence) for sentence in said), *verdicts],
-        figures=drawn,
-        commands=[shlex.join(["triptych", "study", "study.toml", "--out", path.name])],
-        config=(path / "study.toml").read_text(encoding="utf-8"),
-    )
-
-
-def _drawn(run: Run) -> list[pictures.Picture]:
-    with styled():
-        made = ((make, make(run)) for make in FIGURES)
-        return [
-            pictures.picture(figure, make.__name__.replace("_", "-"))
-            for make, figure in made
-            if figure is not None
-        ]
-
-
 def _commands(run: Run, method: str) -> list[str]:
     """What repeats the run: its config has every choice in it."""
-    name = run.path.name
+    name = run.path.resolve().name
     return [
         shlex.join(["triptych", "train", method, "--preset", "config.toml", "--out", name]),
         shlex.join(["triptych", "evaluate", name]),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from typing import Any, NamedTuple
 
 from triptych.report.words import with_error
 
-__all__ = ["Row", "as_csv", "as_latex", "rows", "value_with_error"]
+__all__ = ["Row", "as_csv", "as_latex", "latex_table", "rows", "value_with_error", "written"]
 
 
 class Row(NamedTuple):
@@ -52,6 +52,10 @@ def value_with_error(name: str, value: float, stderr: float | None) -> str:
     return said.replace("-", "−")
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins with one of these is a formula to a spreadsheet."""
+
+
 def as_csv(results: Mapping[str, Mapping[str, Any]]) -> str:
     """All numbers unrounded: name, value, stderr, n, protocol, note.
 
@@ -60,16 +64,31 @@ def as_csv(results: Mapping[str, Mapping[str, Any]]) -> str:
         >>> as_csv({"test/log_likelihood": result}).splitlines()[1]
         'test/log_likelihood,-95.5,0.25,10,K 200,'
     """
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["name", "value", "stderr", "n", "protocol", "note"])
+    lines: list[Sequence[Any]] = [["name", "value", "stderr", "n", "protocol", "note"]]
     for name, result in results.items():
         if isinstance(result["value"], (int, float)):
             protocol = "; ".join(f"{k} {v}" for k, v in result["protocol"].items())
-            stderr = "" if result["stderr"] is None else result["stderr"]
-            note = result.get("note", "")
-            writer.writerow([name, result["value"], stderr, result["n"], protocol, note])
+            numbers = [result["value"], result["stderr"], result["n"]]
+            lines.append([name, *numbers, protocol, result.get("note", "")])
+    return written(lines)
+
+
+def written(lines: Iterable[Sequence[Any]]) -> str:
+    r"""Lines as CSV, in which no text can be a formula; numbers stay as they are, none is empty.
+
+    Example:
+        >>> written([["=HYPERLINK(1)", -95.5, None]])
+        "'=HYPERLINK(1),-95.5,\n"
+    """
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for line in lines:
+        writer.writerow([_inert(cell) for cell in line])
     return out.getvalue()
+
+
+def _inert(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 _ESCAPES = str.maketrans(
@@ -99,6 +118,12 @@ def as_latex(table: Sequence[Row]) -> str:
         \end{tabular}
         <BLANKLINE>
     """
-    lines = [" & ".join(cell.translate(_ESCAPES) for cell in row[:3]) + r" \\" for row in table]
-    head = ["\\begin{tabular}{lrr}", "\\hline", "result & value & n \\\\", "\\hline"]
-    return "\n".join([*head, *lines, "\\hline", "\\end{tabular}", ""])
+    return latex_table(["result", "value", "n"], [row[:3] for row in table])
+
+
+def latex_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A ``tabular``: the first column to the left, the others to the right."""
+    lines = [" & ".join(cell.translate(_ESCAPES) for cell in row) + r" \\" for row in [head, *rows]]
+    columns = "l" + "r" * (len(head) - 1)
+    begin = [f"\\begin{{tabular}}{{{columns}}}", "\\hline", lines[0], "\\hline"]
+    return "\n".join([*begin, *lines[1:], "\\hline", "\\end{tabular}", ""])

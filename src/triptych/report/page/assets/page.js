@@ -7,7 +7,9 @@
     slider.addEventListener("input", () => {
       pictures.forEach((picture, i) => { picture.hidden = i !== Number(slider.value); });
       const alt = pictures[Number(slider.value)].alt;
-      output.textContent = alt.slice(alt.lastIndexOf(", ") + 2);
+      const label = alt.slice(alt.lastIndexOf(", ") + 2);
+      output.textContent = label;
+      slider.setAttribute("aria-valuetext", label);
     });
   }
 
@@ -18,7 +20,7 @@
   };
 
   for (const figure of document.querySelectorAll(".chart")) {
-    const svg = figure.querySelector("svg");
+    const svg = figure.querySelector(".plot");
     const lines = JSON.parse(figure.querySelector(".points").textContent);
     const pointer = svg.querySelector(".pointer");
     const output = figure.querySelector(".reading");
@@ -26,6 +28,7 @@
     // Half the widest gap between neighbouring points.
     const reach = (epochs) => Math.max(...epochs.slice(1).map((e, i) => e - epochs[i])) / 2 + 1e-9;
     const end = Number(svg.dataset.ranges.split(" ")[1]);
+    const hint = output.textContent;
     let epoch = end;
 
     const show = (at) => {
@@ -41,9 +44,10 @@
       pointer.setAttribute("visibility", "visible");
       output.textContent = `epoch ${said(epoch)}: ${parts.join(", ") || "nothing was logged here"}`;
     };
-    const hide = () => { pointer.setAttribute("visibility", "hidden"); output.textContent = ""; };
+    const hide = () => { pointer.setAttribute("visibility", "hidden"); output.textContent = hint; };
 
     svg.addEventListener("pointermove", (event) => {
+      output.setAttribute("aria-live", "off");
       const box = svg.getBoundingClientRect();
       const x = (event.clientX - box.left) * svg.viewBox.baseVal.width / box.width;
       show(end * (x - Number(left)) / (Number(right) - Number(left)));
@@ -51,9 +55,11 @@
     svg.addEventListener("pointerleave", hide);
     svg.addEventListener("blur", hide);
     svg.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -end / 50, ArrowRight: end / 50 }[event.key];
+      const step = { ArrowLeft: -end / 50, ArrowRight: end / 50, Home: -end, End: end }[event.key];
       if (step === undefined) return;
       event.preventDefault();
+      // Read aloud what the keys choose; the pointer would talk without end.
+      output.setAttribute("aria-live", "polite");
       show(epoch + step);
     });
   }

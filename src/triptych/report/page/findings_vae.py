@@ -1,0 +1,84 @@
+"""What a VAE found: its bound, its likelihood, the coordinates that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from triptych.report import reference
+from triptych.report.page.finding import ERRORS, Finding, differs, measured_against
+from triptych.report.words import signed, with_error
+from triptych.runs import Run
+
+__all__ = ["SAYINGS"]
+
+Results = Mapping[str, Any]
+
+
+def the_elbo(run: Run, results: Results) -> Finding | None:
+    """The validation ELBO over the training, Figure 1."""
+    epochs, values = run.curve("valid/elbo")
+    if not values:
+        return None
+    ends = reference.ELBO_CURVE[-1], reference.FINAL_ELBO
+    given = f"{signed(reference.FINAL_ELBO)} (its figure ends at {signed(ends[0], 1)})"
+    changed = reference.differences(run.config)
+    if not changed and epochs[-1] != len(reference.ELBO_CURVE):
+        changed = ["train.duration"]
+    told = ("ELBO (Figure 1)", _course(epochs, values), given)
+    where: Any = {"figures": (1,), "shows": ("elbo", "elbo-curve")}
+    if changed:
+        return Finding(*told, "not comparable", differs(changed), **where)
+    standing = measured_against(values[-1], None, ends)
+    return Finding(*told, standing, "within: between the reference's two values", **where)
+
+
+def _course(epochs: list[float], values: list[float]) -> str:
+    first, last, best = values[0], values[-1], max(values)
+    if len(values) == 1:
+        return f"The validation ELBO is {signed(last)} nats an image after {epochs[-1]:g} epochs."
+    way = "rose" if last > first else "fell" if last < first else "did not change"
+    said = f"The validation ELBO {way} from {signed(first)} to {signed(last)} nats an image over {epochs[-1]:g} epochs"
+    if signed(best) != signed(last):
+        said += f"; it was highest, {signed(best)}, at epoch {epochs[values.index(best)]:g}"
+    return said + "."
+
+
+def the_likelihood(run: Run, results: Results) -> Finding | None:
+    """The test log-likelihood by importance sampling."""
+    found = results.get("test/log_likelihood")
+    if found is None:
+        return None
+    samples = found["protocol"].get("K")
+    sentence = (
+        f"The log-likelihood of {found['n']:,} test images is {with_error(found['value'], found['stderr'])} nats an image"
+        f"{f' with {samples} importance samples' if samples else ''}."
+    )
+    changed = reference.differences(run.config)
+    if samples != reference.SAMPLES:
+        changed = [*changed, "K"]
+    told = ("Log-likelihood", sentence, signed(reference.LOG_LIKELIHOOD))
+    if changed:
+        return Finding(*told, "not comparable", differs(changed), shows=("k-curve",))
+    known = reference.LOG_LIKELIHOOD, reference.LOG_LIKELIHOOD
+    standing = measured_against(found["value"], found["stderr"], known)
+    rule = f"within: less than {ERRORS:g} standard errors apart"
+    return Finding(*told, standing, rule, shows=("k-curve",))
+
+
+def the_coordinates_in_use(run: Run, results: Results) -> Finding | None:
+    """How many coordinates the encoder uses."""
+    active = results.get("latent/active_units")
+    if active is None or isinstance(active["value"], Mapping):
+        return None
+    size = run.config.get("method", {}).get("latent")
+    used = active["value"]
+    if used == size:
+        said = f"All {size} latent coordinates are used by the encoder."
+    else:
+        of = f" of {size}" if size else ""
+        said = f"{used:g}{of} latent coordinates are used by the encoder; the others stay at the prior."
+    return Finding("Latent coordinates", said, shows=("kl-per-dimension", "traversal"))
+
+
+SAYINGS = (the_elbo, the_likelihood, the_coordinates_in_use)

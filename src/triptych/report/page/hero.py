@@ -1,0 +1,76 @@
+"""A run or study at a glance: one number and one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from triptych.report.page.charts import Chart
+from triptych.report.page.pictures import inlined, mosaic
+from triptych.report.page.tables import value_with_error
+from triptych.report.study_folder import StudyFolder
+from triptych.runs import Run
+
+__all__ = ["Hero", "run_hero", "study_hero"]
+
+COLUMNS, ROWS = 8, 4
+"""Samples in the picture."""
+
+HEADLINES = {
+    "test/log_likelihood": "nats an image, test log-likelihood",
+    "test/frechet": "Fréchet distance to test images",
+    "test/knn_top1": "of test images right by their neighbours",
+    "valid/elbo": "nats an image, validation ELBO",
+}
+"""In this order, the first that a run has."""
+
+
+class Hero(NamedTuple):
+    """The number, what it is, and a picture or the chart whose lines stand for one."""
+
+    value: str
+    label: str
+    url: str = ""
+    alt: str = ""
+    chart: Chart | None = None
+
+
+def run_hero(run: Run, charts: Sequence[Chart]) -> Hero | None:
+    """The number that says most about a run, with its samples, or with its curve where it draws none."""
+    value, label = _headline(run)
+    arrays = run.arrays("samples")
+    images = arrays["images"] if arrays else next(reversed(run.moments().values()), None)
+    if images is not None:
+        images = np.ascontiguousarray(images[: COLUMNS * ROWS])
+        return Hero(value, label, inlined(mosaic(images, COLUMNS), 80), f"{len(images)} samples")
+    chart = _first(charts, ("test-knn-top1", "elbo", "train-loss"))
+    return Hero(value, label, chart=chart) if value or chart else None
+
+
+def _headline(run: Run) -> tuple[str, str]:
+    results = run.results()
+    for name, label in HEADLINES.items():
+        if name in results:
+            return value_with_error(name, results[name]["value"], results[name]["stderr"]), label
+        _, values = run.curve(name)
+        if values:
+            return value_with_error(name, values[-1], None), f"{label}, in training"
+    return "", ""
+
+
+def study_hero(folder: StudyFolder, charts: Sequence[Chart]) -> Hero | None:
+    """The control's accuracy among its arms, with all their curves."""
+    name, control = "test/knn_top1", folder.found["control"]
+    summary = folder.found["metrics"].get(name, {}).get("arms", {}).get(control)
+    chart = _first(charts, ("test-knn-top1", "train-loss"))
+    if summary is None or summary["mean"] is None:
+        return Hero("", "", chart=chart) if chart else None
+    value = value_with_error(name, summary["mean"], summary["stderr"])
+    return Hero(value, f"kNN accuracy of the arm {control}, one of {len(folder.arms)}", chart=chart)
+
+
+def _first(charts: Sequence[Chart], names: Sequence[str]) -> Chart | None:
+    by_name = {chart.name: chart for chart in charts}
+    return next((by_name[name] for name in names if name in by_name), next(iter(charts), None))

@@ -1,0 +1,90 @@
+"""What the page shows of a study: its comparison, not its single runs."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from triptych.report.page.drawings import drawings
+from triptych.report.page.findings_study import study_findings
+from triptych.report.page.hero import study_hero
+from triptych.report.page.pictures import picture
+from triptych.report.page.safe import Attempts
+from triptych.report.page.section import Section
+from triptych.report.page.study_charts import study_charts
+from triptych.report.page.study_tables import study_tables
+from triptych.report.study_folder import StudyFolder
+
+__all__ = ["study_section"]
+
+
+def study_section(path: Path, anchor: str) -> Section:
+    """Everything of one study; what cannot be read is left out and named."""
+    folder, attempt = StudyFolder(path), Attempts()
+    found: Mapping[str, Any] = folder.found
+    runs = [run for arm in found["arms"].values() for run in arm["runs"].values()]
+    states = Counter(run["state"] for run in runs)
+    lines = attempt("curves", lambda: study_charts(folder)) or []
+    config = path / "study.toml"
+    return Section(
+        anchor=anchor,
+        name=path.resolve().name,
+        title=f"A study: {found['study']}",
+        setting=_setting(folder),
+        status="done" if states["done"] == len(runs) else _unfinished(states),
+        reason=", ".join(f"{count} of {len(runs)} runs {state}" for state, count in states.items())
+        + ".",
+        findings=attempt("findings", lambda: study_findings(folder)) or [],
+        charts=lines,
+        figures=[picture(figure, name) for name, figure in drawings(path, attempt)],
+        tables=attempt("tables", lambda: study_tables(found)) or [],
+        ended=_ended(found),
+        said=[s for metric in found["metrics"].values() for s in metric["findings"]],
+        evidence=_evidence(found),
+        hero=attempt("headline", lambda: study_hero(folder, lines)),
+        commands=[shlex.join(["triptych", "study", "study.toml", "--out", path.resolve().name])],
+        config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
+        lost=attempt.lost,
+    )
+
+
+def _setting(folder: StudyFolder) -> str:
+    """The shape of the study, the data of its runs, and the control."""
+    seeds = folder.found["seeds"]
+    shape = f"{len(folder.arms)} arms × {len(seeds)} seed{'s' * (len(seeds) != 1)}"
+    control = folder.found["control"]
+    runs = [run for run in folder.runs(control) if (run.path / "config.toml").is_file()]
+    about = (
+        folder.protocol() if runs else f"seeds {', '.join(map(str, seeds))} · control: {control}"
+    )
+    return f"{shape} · {about}"
+
+
+def _unfinished(states: Mapping[str, int]) -> str:
+    return "failed" if states.get("failed", 0) == sum(states.values()) else "incomplete"
+
+
+def _ended(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Every run that has no number, by name, and why."""
+    return [
+        (
+            f"{arm}, seed {seed}",
+            f"failed: {run.get('reason', '')}" if run["state"] == "failed" else run["state"],
+        )
+        for arm, about in found["arms"].items()
+        for seed, run in about["runs"].items()
+        if run["state"] != "done"
+    ]
+
+
+def _evidence(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The verdict of every run, in its own words."""
+    return [
+        (f"{arm}, seed {seed}", run["evidence"])
+        for arm, about in found["arms"].items()
+        for seed, run in about["runs"].items()
+        if run.get("evidence")
+    ]
