@@ -87,7 +87,6 @@ def table(board: Board) -> Table:
     caption = f"\nabout {left}" if left else "\nnearly done"
     grid = Table.grid(padding=(0, 2), pad_edge=True)
     grid.caption, grid.caption_justify, grid.caption_style = caption, "left", "dim"
-    grid.add_row()
     for panel in board.panels.values():
         _row(grid, panel, panel.name)
         for run in panel.runs:

@@ -66,7 +66,7 @@ class Board:
         self.current, self.began, self.share, self.start = part, time.monotonic(), None, None
         with self.record.timed(part):
             yield
-        self.current = ""
+        self.current, self.share = "", None
 
     def trained(self, name: str, share: float, metrics: Mapping[str, float | str]) -> None:
         """A training has come this far."""

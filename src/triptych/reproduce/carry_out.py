@@ -110,9 +110,9 @@ class Work:
     def estimate(self, say: Callable[[float], None]) -> None:
         """Warm up, and say how long it will take."""
         began = time.monotonic()
-        predicted = predict(self.plan, self.folder)
-        self.record.begin(predicted, time.monotonic() - began)
-        say(sum(predicted.values()))
+        parts, steps = predict(self.plan, self.folder)
+        self.record.begin(parts, time.monotonic() - began, steps)
+        say(sum(parts.values()))
 
     def do(self) -> None:
         """All panels, one after the other, then the report."""

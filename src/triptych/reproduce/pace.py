@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from triptych import data as data_plane
 from triptych import experiment
@@ -53,7 +53,7 @@ def warm_up(config: ExperimentConfig, looks: Looks | None = None, seconds: float
     with TemporaryDirectory() as folder:
         # The second of two steps: the first one compiles and allocates.
         rough, seen = _steps(config, dataset, Path(folder) / "two", 2, looks is None)
-        count = max(4, round(seconds / max(rough.step, 1e-4)))
+        count = max(4, round((seconds or SECONDS) / max(rough.step, 1e-4)))
         timed, _ = _steps(config, dataset, Path(folder) / "many", count, False)
     return timed._replace(looks=looks or seen)
 
@@ -77,11 +77,22 @@ def _steps(
     observe = timer if watched else None
     if fit(method, stream, train, run, seed=config.seed, observe=observe) == "interrupted":
         raise KeyboardInterrupt
-    lines = [line for line in run.metrics() if any(key.startswith("train/") for key in line)]
-    began, ended = lines[0], lines[-1]
-    step = (ended["seconds"] - began["seconds"]) / (ended["step"] - began["step"])
     per_epoch = stream.batches_per_epoch / images_per_step(method.phases())
-    return Pace(step, timer.looks(), per_epoch), timer.looks()
+    return Pace(seconds_per_step(run.metrics()), timer.looks(), per_epoch), timer.looks()
+
+
+def seconds_per_step(lines: Sequence[Mapping[str, Any]]) -> float:
+    """Between the first and the last line of a log that tell of training.
+
+    Example:
+        >>> look = {"step": 0, "seconds": 0.0, "valid/elbo": -540.0}
+        >>> logged = [{"step": 2, "seconds": 9.0, "train/kl": 1}, {"step": 6, "seconds": 11.0, "train/kl": 1}]
+        >>> seconds_per_step([look, *logged])
+        0.5
+    """
+    told = [line for line in lines if any(key.startswith("train/") for key in line)]
+    began, ended = told[0], told[-1]
+    return float((ended["seconds"] - began["seconds"]) / (ended["step"] - began["step"]))
 
 
 class Timer:

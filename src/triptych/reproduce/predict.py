@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from triptych import checkpoint
 from triptych.experiment import ExperimentConfig
@@ -24,13 +25,20 @@ from triptych.runs import Run
 from triptych.study.execute import default_jobs, unfinished
 from triptych.study.worker import MEASURED
 
-__all__ = ["PLAYABLE", "REPORT_PART", "left_of", "predict", "with_data"]
+__all__ = ["PLAYABLE", "REPORT_PART", "Estimate", "left_of", "predict", "with_data"]
 
 PLAYABLE = "playable.json"
 """The last thing that is made of a run; where it lies, the run's figures do too."""
 
 REPORT_PART = "report"
 """The part of a reproduction that no panel has."""
+
+
+class Estimate(NamedTuple):
+    """Seconds of every part that is left, and the seconds a training step on which they rest."""
+
+    parts: Mapping[str, float]
+    steps: Mapping[str, float]
 
 
 def with_data(config: ExperimentConfig, data_dir: str | None) -> ExperimentConfig:
@@ -60,8 +68,8 @@ def left_of(path: Path) -> Left:
     return Left(trains, reached, measures, measures or not (path / PLAYABLE).exists())
 
 
-def predict(plan: Plan, folder: Path) -> dict[str, float]:
-    """Seconds of every part that is left, by its name: ``vae/train``, …, the study's, ``report``."""
+def predict(plan: Plan, folder: Path) -> Estimate:
+    """Warm up what is left; its parts are ``vae/train``, …, the study's, ``report``."""
     recorded = RECORDED[plan.scale]
     parts: dict[str, float] = {}
     paces: dict[str, Pace] = {}
@@ -75,7 +83,7 @@ def predict(plan: Plan, folder: Path) -> dict[str, float]:
     arms = _arms(plan, folder)
     parts |= _study(plan, folder, arms, recorded[ARM])
     parts[REPORT_PART] = mean_speed(paces, recorded) * REPORT[plan.scale]
-    return parts
+    return Estimate(parts, {name: pace.step for name, pace in (paces | arms).items()})
 
 
 def _run(

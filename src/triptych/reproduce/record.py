@@ -39,10 +39,17 @@ class Record:
         found: dict[str, dict[str, float | None]] = self.found["calls"][-1]["parts"]
         return found
 
-    def begin(self, predicted: Mapping[str, float], warm_up: float) -> None:
-        """A call begins, with its estimate and the seconds that this took."""
+    def begin(
+        self,
+        predicted: Mapping[str, float],
+        warm_up: float = 0.0,
+        steps: Mapping[str, float] | None = None,
+    ) -> None:
+        """A call begins, with its estimate, the seconds that this took, and those of a step that it found."""
         parts = {n: {"predicted": round(s, 2), "actual": None} for n, s in predicted.items()}
-        self.found["calls"].append({"warm_up": round(warm_up, 2), "parts": parts})
+        paces = {name: round(seconds, 5) for name, seconds in (steps or {}).items()}
+        call = {"warm_up": round(warm_up, 2), "seconds_per_step": paces, "parts": parts}
+        self.found["calls"].append(call)
         self._write()
 
     @contextmanager

@@ -1,6 +1,6 @@
 """Warm-ups of a study's arms, as many processes at once as its runs will be: ``python -m triptych.reproduce.warm``.
 
-A process reads configs, as JSON, from its standard input, and writes their paces to its standard output.
+A process reads seconds and configs, as a line of JSON, and writes the paces that it found.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from triptych.errors import TriptychError
 from triptych.experiment import ExperimentConfig
+from triptych.reproduce import pace
 from triptych.reproduce.pace import Looks, Pace, warm_up
 from triptych.study.worker import threads
 
@@ -63,7 +64,7 @@ def _start(
     stack.callback(process.kill)
     assert process.stdin is not None
     # A line: all of them must begin before any is waited for, which ends their input.
-    process.stdin.write(json.dumps(tables) + "\n")
+    process.stdin.write(json.dumps([pace.SECONDS, tables]) + "\n")
     process.stdin.flush()
     return process
 
@@ -84,10 +85,11 @@ def main() -> int:
     """The exit code: 0, 2 for wrong input, 130 where it was asked to stop."""
     paces: list[Pace] = []
     try:
-        for tables in json.loads(sys.stdin.readline()):
+        seconds, configs = json.loads(sys.stdin.readline())
+        for tables in configs:
             # Arms differ in their objective; what is looked at is the same.
             looks = paces[0].looks if paces else None
-            paces.append(warm_up(ExperimentConfig.from_tables(tables), looks))
+            paces.append(warm_up(ExperimentConfig.from_tables(tables), looks, seconds))
     except KeyboardInterrupt:
         return 130
     except TriptychError as error:
