@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from triptych.report import reference
 from triptych.runs import Run
 
-__all__ = ["Chart", "Line", "Series", "charts", "finite", "plot", "ticks"]
+__all__ = ["Chart", "Line", "Series", "charts", "curve", "plot", "ticks"]
 
 WIDTH, HEIGHT = 640.0, 280.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 10.0, 44.0
@@ -33,7 +33,7 @@ WANTED = (
     ("penalty", "penalty", ("train/penalty",)),
     ("gradient-norm", "gradient norm of the critic", ("train/gradient_norm",)),
     ("train-loss", "loss", ("train/loss",)),
-    ("test-knn-top1", "kNN top-1", ("test/knn_top1", "valid/knn_top1")),
+    ("test-knn-top1", "kNN top-1, %", ("test/knn_top1", "valid/knn_top1")),
     ("features-std", "std × √d of the projections", ("features/std",)),
     ("rank", "effective rank", ("features/effective_rank", "features/backbone_rank")),
     ("diversity", "diversity of the samples", ("samples/diversity",)),
@@ -123,10 +123,17 @@ def _lines(run: Run, title: str, metrics: Sequence[str]) -> list[Line]:
     for number, metric in enumerate(metrics):
         part, _, name = metric.partition("/")
         said = NAMES.get(part, name.replace("_", " ")) if len(metrics) > 1 else title
-        epochs, values = finite(*run.curve(metric))
+        epochs, values = curve(run, metric)
         if len(epochs) > 1:
             lines.append(Line(said, epochs, values, number))
     return lines
+
+
+def curve(run: Run, metric: str) -> tuple[list[float], list[float]]:
+    """The points of a metric as a chart draws them: shares in per cent."""
+    scale = 100.0 if metric.endswith("_top1") else 1.0
+    epochs, values = finite(*run.curve(metric))
+    return epochs, [scale * value for value in values]
 
 
 def finite(epochs: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
