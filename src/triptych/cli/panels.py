@@ -101,4 +101,6 @@ def _row(grid: Table, panel: Panel, name: str) -> None:
     bar = ProgressBar(total=1.0, completed=panel.share, width=WIDTH)
     said = panel.reason if panel.state in ("failed", "stuck") else panel.latest
     style = STYLES.get(panel.state, "dim")
-    grid.add_row(Text(name), bar, Text(panel.state), Text(said, overflow="ellipsis"), style=style)
+    # The reason of a failure is said in full at the end; here it would push the others about.
+    short = Text(said, no_wrap=True, overflow="ellipsis")
+    grid.add_row(Text(name), bar, Text(panel.state), short, style=style)
