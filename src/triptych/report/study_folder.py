@@ -37,6 +37,7 @@ class StudyFolder:
         >>> found = '''{"study": "s", "control": "default", "seeds": [0, 1], "curves": [], "metrics": {},
         ...   "arms": {"default": {"verdicts": {}, "runs": {"0": {"state": "failed"}, "1": {"state": "done"}}}}}'''
         >>> _ = (tmp_path / "study.json").write_text(found)
+        >>> _ = Run.create(tmp_path / "default" / "seed-1", {})
         >>> [run.path.name for run in StudyFolder(tmp_path).runs("default")]
         ['seed-1']
     """
@@ -49,14 +50,12 @@ class StudyFolder:
         self.arms = list(self.found["arms"])
 
     def runs(self, arm: str) -> list[Run]:
-        """The runs of an arm that are done; where none is, those that failed."""
+        """The runs of an arm that are done; where none is, those that failed. What is not in the folder is left out."""
         states = {s: run["state"] for s, run in self.found["arms"][arm]["runs"].items()}
         wanted = "done" if "done" in states.values() else "failed"
-        return [self.run(arm, s) for s, state in states.items() if state == wanted]
-
-    def run(self, arm: str, seed: str) -> Run:
-        """One run; names that lead out of the study's folder have been refused."""
-        return Run(self.path / arm / f"seed-{seed}")
+        # Names that lead out of the study's folder have been refused.
+        found = [self.path / arm / f"seed-{s}" for s, state in states.items() if state == wanted]
+        return [Run(path) for path in found if (path / "config.toml").is_file()]
 
     def look(self, arm: str) -> dict[str, Any]:
         """Colour and marker of an arm."""

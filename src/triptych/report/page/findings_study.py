@@ -21,7 +21,6 @@ from triptych.report.page.finding import (
 )
 from triptych.report.page.tables import value_with_error
 from triptych.report.study_folder import StudyFolder
-from triptych.runs import Run
 
 __all__ = ["study_findings"]
 
@@ -58,7 +57,7 @@ def study_findings(folder: StudyFolder) -> list[Finding]:
 
 def _config(folder: StudyFolder, arm: str) -> Mapping[str, Any]:
     """An arm's config: a run's, else the study file's."""
-    runs = [run for run in folder.runs(arm) if (run.path / "config.toml").is_file()]
+    runs = folder.runs(arm)
     if runs:
         return runs[0].config
     try:
@@ -114,7 +113,7 @@ def _which_learn(
 def _untrained(folder: StudyFolder, arm: str) -> dict[str, tuple[float, float]]:
     """Seed → kNN of the encoder before its training, with its error where that was measured."""
     found = {}
-    for run in _existing(folder.runs(arm)):
+    for run in folder.runs(arm):
         seed = run.path.name.removeprefix("seed-")
         result = run.results().get(f"{KNN}_untrained")
         start = [line[KNN] for line in run.metrics() if line.get("step") == 0 and KNN in line]
@@ -125,14 +124,10 @@ def _untrained(folder: StudyFolder, arm: str) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _existing(runs: Sequence[Run]) -> list[Run]:
-    return [run for run in runs if run.path.is_dir()]
-
-
 def _above(folder: StudyFolder, arm: str, floors: Mapping[str, tuple[float, float]]) -> bool:
     """Whether every seed ends above its untrained encoder by more than its errors."""
     values = folder.found["metrics"][KNN]["arms"][arm]["values"]
-    results = {run.path.name: run.results().get(KNN, {}) for run in _existing(folder.runs(arm))}
+    results = {run.path.name: run.results().get(KNN, {}) for run in folder.runs(arm)}
     paired = [seed for seed in values if seed in floors]
     margins = []
     for seed in paired:

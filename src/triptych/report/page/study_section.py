@@ -53,14 +53,9 @@ def study_section(path: Path, anchor: str) -> Section:
 
 def _setting(folder: StudyFolder) -> str:
     """The shape of the study, the data of its runs, and the control."""
-    seeds = folder.found["seeds"]
-    shape = f"{len(folder.arms)} arms × {len(seeds)} seed{'s' * (len(seeds) != 1)}"
-    control = folder.found["control"]
-    runs = [run for run in folder.runs(control) if (run.path / "config.toml").is_file()]
-    about = (
-        folder.protocol() if runs else f"seeds {', '.join(map(str, seeds))} · control: {control}"
-    )
-    return f"{shape} · {about}"
+    seeds = len(folder.found["seeds"])
+    shape = f"{len(folder.arms)} arms × {seeds} seed{'s' * (seeds != 1)}"
+    return f"{shape} · {folder.protocol()}"
 
 
 def _unfinished(states: Mapping[str, int]) -> str:

@@ -1,0 +1,243 @@
+"""What the page says of a study, on planted results in both directions, and of a study that somebody else made."""
+
+import json
+
+import pytest
+
+from triptych.errors import TriptychError
+from triptych.experiment import default_config
+from triptych.report.page.findings_study import study_findings
+from triptych.report.page.page import compose, write_page, write_tables
+from triptych.report.page.study_charts import study_charts
+from triptych.report.study_folder import StudyFolder
+from triptych.runs import Run
+from triptych.study.compare import Number, compare_metric
+
+ARMS = {
+    "default": {"stop_gradient": True, "predictor": "mlp"},
+    "no-stop-gradient": {"stop_gradient": False, "predictor": "mlp"},
+    "no-predictor": {"stop_gradient": True, "predictor": "none"},
+    "fixed-predictor": {"stop_gradient": True, "predictor": "fixed-random"},
+}
+KNN = {"default": 0.69, "no-stop-gradient": 0.10, "no-predictor": 0.11, "fixed-predictor": 0.16}
+LOSS = {
+    "default": -0.754,
+    "no-stop-gradient": -0.99,
+    "no-predictor": -0.99,
+    "fixed-predictor": -0.31,
+}
+UNTRAINED = 0.3
+SEEDS = (0, 1)
+
+
+def plant(folder, knn=KNN, loss=LOSS, preset="reference", states=None):
+    """A study of four arms whose seeds lie 0.002 apart."""
+    for arm, switches in ARMS.items():
+        for seed in SEEDS:
+            tables = default_config("simsiam", preset).tables()
+            run = Run.create(
+                folder / arm / f"seed-{seed}",
+                {**tables, "seed": seed, "method": {**tables["method"], **switches}},
+            )
+            run.log({"step": 0, "epoch": 0.0, "seconds": 0.0, "test/knn_top1": UNTRAINED})
+            for epoch in (1.0, 2.0):
+                line = {"step": int(epoch), "epoch": epoch, "seconds": epoch}
+                run.log(line | {"test/knn_top1": knn[arm] + 0.002 * seed, "train/loss": loss[arm]})
+            run.finish("DONE", "trained")
+    values = {
+        "test/knn_top1": {a: {s: Number(knn[a] + 0.002 * s, {}) for s in SEEDS} for a in ARMS},
+        "train/loss": {a: {s: Number(loss[a] + 0.001 * s, {}) for s in SEEDS} for a in ARMS},
+    }
+    found = {
+        "study": "ablation",
+        "control": "default",
+        "seeds": list(SEEDS),
+        "curves": ["train/loss", "test/knn_top1"],
+        "arms": {
+            arm: {"runs": {str(s): {"state": "done"} for s in SEEDS}, "verdicts": {}}
+            for arm in ARMS
+        },
+        "metrics": {name: compare_metric(name, of, "default") for name, of in values.items()},
+    }
+    for (arm, seed), state in (states or {}).items():
+        found["arms"][arm]["runs"][seed] = state
+    (folder / "study.json").write_text(json.dumps(found))
+    (folder / "study.toml").write_text('[study]\nmethod = "simsiam"\n')
+    return StudyFolder(folder)
+
+
+def by_title(folder):
+    return {finding.title: finding for finding in study_findings(folder)}
+
+
+def test_the_default_alone_learns_as_in_the_reference(tmp_path):
+    found = by_title(plant(tmp_path))["Which arms learn (Figure 8b)"]
+    assert found.sentence.startswith("Only default (69.1 ± 0.1 %) rises in kNN accuracy")
+    assert found.sentence.endswith("fixed-predictor (16.1 ± 0.1 %) do not.")
+    assert (found.agreement, found.standing) == ("agrees", "within")
+
+
+@pytest.mark.parametrize(("value", "standing"), [(0.75, "better"), (0.5, "worse")])
+def test_the_default_is_held_against_the_references_accuracy(tmp_path, value, standing):
+    found = by_title(plant(tmp_path, knn=KNN | {"default": value}))
+    assert found["Which arms learn (Figure 8b)"].standing == standing
+
+
+def test_another_arm_that_learns_is_said_and_contradicts_the_reference(tmp_path):
+    found = by_title(plant(tmp_path, knn=KNN | {"no-predictor": 0.8}))[
+        "Which arms learn (Figure 8b)"
+    ]
+    assert found.sentence.startswith("default (69.1 ± 0.1 %) and no-predictor (80.1 ± 0.1 %) rise")
+    assert found.agreement == "disagrees"
+    assert "no-predictor stands above default" in found.because
+
+
+def test_where_nothing_learns_that_is_said(tmp_path):
+    found = by_title(plant(tmp_path, knn=dict.fromkeys(ARMS, 0.2)))["Which arms learn (Figure 8b)"]
+    assert found.sentence.startswith("No arm rises")
+    assert found.agreement == "disagrees"
+
+
+def test_arms_that_only_errors_tell_apart_keep_the_references_order(tmp_path):
+    knn = KNN | {"no-stop-gradient": 0.111}  # Above no-predictor's 0.110, within its seeds.
+    found = by_title(plant(tmp_path, knn=knn))["Which arms learn (Figure 8b)"]
+    assert "the order of the arms is the same" in found.because
+
+
+def test_losses_near_minus_one_are_named_both_ways(tmp_path):
+    near = by_title(plant(tmp_path / "a"))["Which losses near −1 (Figure 8a)"]
+    assert "no-stop-gradient (−0.9895 ± 0.0005) and no-predictor" in near.sentence
+    assert (near.agreement, near.standing) == ("agrees", "within")
+    none = by_title(plant(tmp_path / "b", loss=dict.fromkeys(ARMS, -0.5)))
+    far = none["Which losses near −1 (Figure 8a)"]
+    assert far.sentence.startswith("No arm's loss nears −1")
+    assert (far.agreement, far.standing) == ("disagrees", "outside")
+
+
+def test_another_protocol_compares_the_order_and_no_numbers(tmp_path):
+    for finding in by_title(plant(tmp_path, preset="demo")).values():
+        assert finding.standing == "not comparable"
+        assert "data.name" in finding.why
+        assert finding.agreement == "agrees"
+
+
+def test_a_study_without_its_runs_says_that_the_floor_is_missing(tmp_path):
+    import shutil
+
+    plant(tmp_path)
+    for arm in ARMS:
+        shutil.rmtree(tmp_path / arm)
+    page = write_page([tmp_path], tmp_path / "out.html").read_text()
+    assert "what the untrained encoder scores is not in the folder" in page
+
+
+def test_curves_are_means_with_the_seeds_beside_them_in_per_cent(tmp_path):
+    knn = next(c for c in study_charts(plant(tmp_path)) if c.name == "test-knn-top1")
+    line = knn.series[0]
+    assert (line.name, len(line.threads)) == ("default", 2)
+    assert line.values[-1] == pytest.approx(69.1)
+    assert len({s.number for s in knn.series}) == 4
+
+
+def test_runs_without_an_outcome_are_shown_plainly(tmp_path):
+    lost = {"state": "failed", "reason": "the loss was not finite at step 7"}
+    states = {("default", "1"): lost, ("no-predictor", "0"): {"state": "not done"}}
+    plant(tmp_path, states=states)
+    page = write_page([tmp_path], tmp_path / "out.html").read_text()
+    assert "<b>default, seed 1:</b> failed: the loss was not finite at step 7" in page
+    assert "<b>no-predictor, seed 0:</b> not done" in page
+    assert "incomplete" in page
+
+
+def test_tables_of_a_study_hold_arms_and_differences(tmp_path):
+    plant(tmp_path / "s")
+    table, latex = write_tables([tmp_path / "s"], tmp_path / "out.html")
+    lines = table.read_text().splitlines()
+    assert lines[0] == "metric,arm,seeds,mean,stderr,difference,low,high,p_holm"
+    row = next(line for line in lines if line.startswith("test/knn_top1,no-predictor")).split(",")
+    assert float(row[3]) == pytest.approx(0.111)
+    assert float(row[5]) == pytest.approx(-0.58)
+    assert latex.read_text().count(r"\begin{tabular}") == 2
+
+
+def spoiled(folder, change):
+    found = json.loads((folder / "study.json").read_text())
+    change(found)
+    (folder / "study.json").write_text(json.dumps(found))
+
+
+@pytest.mark.parametrize("seed", ["../../x", "0/../../../x", "/etc", "", "1e3"])
+def test_a_seed_that_leads_out_is_refused(tmp_path, seed):
+    plant(tmp_path / "s")
+
+    def change(found):
+        found["arms"]["default"]["runs"][seed] = {"state": "done"}
+
+    spoiled(tmp_path / "s", change)
+    with pytest.raises(TriptychError, match="is no folder in it"):
+        compose([tmp_path / "s"])
+
+
+@pytest.mark.parametrize("arm", ["..", ".", "", "a/b", "../private", "/etc"])
+def test_an_arm_that_leads_out_is_refused(tmp_path, arm):
+    plant(tmp_path / "s")
+    (tmp_path / "private").mkdir()
+
+    def change(found):
+        found["arms"][arm] = found["arms"]["default"]
+
+    spoiled(tmp_path / "s", change)
+    with pytest.raises(TriptychError, match="is no folder in it"):
+        compose([tmp_path / "s"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("arms", []),
+        ("arms", None),
+        ("metrics", {"m": 3}),
+        (
+            "metrics",
+            {"m": {"protocol": {}, "arms": {"default": {}}, "differences": {}, "findings": []}},
+        ),
+        ("metrics", {"m": {"protocol": {}, "arms": {}, "differences": {"x": {}}, "findings": []}}),
+        ("seeds", "012"),
+        ("curves", [3]),
+        ("control", "nobody"),
+        ("study", {"a": 1}),
+    ],
+)
+def test_a_study_of_another_shape_is_refused_in_one_sentence(tmp_path, key, value):
+    plant(tmp_path)
+    spoiled(tmp_path, lambda found: found.update({key: value}))
+    with pytest.raises(
+        TriptychError, match=r"is no study of Triptych's: .*run triptych study again"
+    ):
+        compose([tmp_path])
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 100_000, '{"a": NaN}', "null"])
+def test_what_is_no_json_is_refused_in_one_sentence(tmp_path, text):
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(TriptychError, match="is no study of Triptych's"):
+        compose([tmp_path])
+
+
+def test_names_of_a_study_cannot_become_script_or_formulas(tmp_path):
+    evil = "=<img src=x onerror=alert(1)>"
+    plant(tmp_path / "s")
+
+    def change(found):
+        found["metrics"][evil] = found["metrics"].pop("train/loss")
+        found["study"] = evil
+        found["arms"]["default"]["verdicts"] = {evil: 1}
+        found["arms"]["default"]["runs"]["0"]["evidence"] = evil
+
+    spoiled(tmp_path / "s", change)
+    page = write_page([tmp_path / "s"], tmp_path / "out.html").read_text()
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+    table = write_tables([tmp_path / "s"], tmp_path / "out.html")[0].read_text()
+    assert "\n'=<img" in table
+    assert "\n=<img" not in table
