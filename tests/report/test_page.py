@@ -1,12 +1,23 @@
 import re
+import struct
+import zlib
 
+import numpy as np
 import pytest
 
 from triptych.errors import TriptychError
 from triptych.report.page.charts import charts, ticks
 from triptych.report.page.compare import compare
 from triptych.report.page.findings import findings, measured_against
-from triptych.report.page.page import SCRIPTS, write_page, write_tables
+from triptych.report.page.page import (
+    HEAVIEST,
+    SCRIPTS,
+    Page,
+    compose,
+    write_figures,
+    write_page,
+    write_tables,
+)
 from triptych.runs import Result, Run
 
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
@@ -204,3 +215,150 @@ def test_one_number_of_another_protocol_does_not_stop_the_others(tmp_path):
     assert rows["test/log_likelihood"].difference == ""
     assert rows["test/knn_top1"].refusal == ""
     assert rows["test/knn_top1"].difference == "0 ± 14 %"
+
+
+def images(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+def test_a_finding_is_followed_by_its_own_picture(tmp_path):
+    run = planted(tmp_path / "r", reference_config(), likelihood(-95.6))
+    run.save_arrays("samples", images=images(64, 1, 6, 6))
+    page = write_page([run.path], tmp_path / "out.html").read_text()
+    card, curve, more = (
+        page.index(mark)
+        for mark in ("ELBO (Figure 1)</h4>", 'id="part-1-elbo-curve"', "More curves")
+    )
+    assert card < curve < page.index("Log-likelihood</h4>") < more
+    assert more < page.index('id="part-1-samples"')
+    assert page.count('id="part-1-elbo-curve"') == 1
+
+
+def test_figures_without_a_run_are_said_to_be_missing(tmp_path):
+    run = planted(tmp_path / "r", reference_config())
+    page = write_page([run.path], tmp_path / "out.html").read_text()
+    assert page.count("Not in this report.") == 5
+    assert 'class="chip within" title="within: between the reference&#39;s two values"' in page
+
+
+def test_only_a_run_by_the_references_protocol_has_its_curve_beside(tmp_path):
+    (own,) = charts(planted(tmp_path / "a", reference_config()))
+    assert own.series[-1].values[-1] == -101.5
+    (other,) = charts(planted(tmp_path / "b"))
+    assert [line.name for line in other.series] == ["validation"]
+
+
+def test_a_beginning_beyond_the_axes_is_said(tmp_path):
+    run = planted(tmp_path / "a", epochs=40, elbo=(-110.0, -100.0))
+    assert not charts(run)[0].cut
+    run = planted(tmp_path / "b", epochs=40, elbo=(-110.0, -100.0))
+    run.log({"step": 1, "epoch": 0.1, "valid/elbo": -900.0})
+    (chart,) = charts(run)
+    assert chart.cut
+    assert chart.ranges[2] > -115
+
+
+def test_figures_for_papers_are_the_same_bytes_each_time(tmp_path):
+    run = planted(tmp_path / "run", reference_config())
+    written = write_figures(compose([run.path]).sections, tmp_path / "out.html")
+    assert [p.relative_to(tmp_path).as_posix() for p in written] == [
+        "out-figures/1-run-elbo-curve.pdf",
+        "out-figures/1-run-elbo-curve.svg",
+    ]
+    first = [p.read_bytes() for p in written]
+    write_figures(compose([run.path]).sections, tmp_path / "out.html")
+    assert first == [p.read_bytes() for p in written]
+
+
+def test_names_of_runs_do_not_lead_out_of_the_folder_of_the_page(tmp_path):
+    run = planted(tmp_path / "..; $(x) &", results=likelihood(-95.6))
+    (tmp_path / "here").mkdir()
+    out = tmp_path / "here" / "out.html"
+    written = write_tables([run.path], out) + write_figures(compose([run.path]).sections, out)
+    assert all(path.resolve().is_relative_to(tmp_path / "here") for path in written)
+    assert written[0].name == "out-1-x.csv"
+
+
+def test_texts_of_a_table_are_no_formulas_and_numbers_stay_numbers(tmp_path):
+    evil = "=HYPERLINK(1)"
+    run = planted(tmp_path / "r", results={evil: Result(-1.5, 0.5, 3, {"-2": "+3"}, "@x")})
+    line = write_tables([run.path], tmp_path / "out.html")[0].read_text().splitlines()[1]
+    assert line == "'=HYPERLINK(1),-1.5,0.5,3,'-2 +3,'@x"
+
+
+def test_the_page_states_its_size(tmp_path):
+    page = compose([planted(tmp_path / "r").path])
+    assert f"It has {page.size / 1e6:.1f} MB" in page.html
+    assert page.warning == ""
+
+
+def test_a_page_that_is_too_heavy_says_what_takes_the_room():
+    page = Page("x" * (HEAVIEST + 1), {"sliders": 2_000_000, "models that play": 5_000_000}, [])
+    assert "(models that play 5.0 MB, sliders 2.0 MB)" in page.warning
+
+
+def bomb(width, height):
+    """A PNG of a few bytes that claims to be enormous."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [5_000, 10_000, 100_000])
+def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path, side):
+    run = planted(tmp_path / "r")
+    (run.path / "samples" / "moments").mkdir()
+    (run.path / "samples" / "moments" / "00000001.png").write_bytes(bomb(side, side))
+    with pytest.raises(TriptychError, match=r"00000001.png' has .* pixels, far more"):
+        compose([run.path])
+
+
+def test_arrays_that_would_fill_the_memory_are_refused(tmp_path):
+    run = planted(tmp_path / "r")
+    np.savez_compressed(
+        run.path / "samples" / "samples.npz", images=np.zeros(300_000_000, np.uint8)
+    )
+    with pytest.raises(TriptychError, match="300,000,128 bytes unpacked, far more"):
+        compose([run.path])
+
+
+BROKEN = {
+    "samples/samples.npz": b"no zip",
+    "samples/moments/x.png": b"no png",
+    "results.json": b'{"test/elbo": 3, "verdict": {"value": []}, "latent/coordinates": {"value": 1}}',
+    "metrics.jsonl": b'{"step": 1}\n[]\n{"step": "a", "epoch": null, "valid/elbo": "b"}\n',
+    "environment.json": b"[]",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_left_out_and_named(tmp_path, name):
+    run = planted(tmp_path / "r", reference_config(), likelihood(-95.6))
+    (run.path / "samples" / "moments").mkdir()
+    (run.path / name).write_bytes(BROKEN[name])
+    assert "Left out, since it could not be read" in compose([run.path]).html
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (64, 1, 6), (64, 7, 6, 6), (0, 1, 6, 6)])
+@pytest.mark.parametrize("name", ["samples", "coordinates", "sample_interpolation", "traversal"])
+def test_arrays_of_another_shape_do_not_stop_the_page(tmp_path, name, shape):
+    run = planted(tmp_path / "r")
+    keys = ("images", "coordinates", "shifts", "linear", "pixel", "alpha", "values", "kl")
+    run.save_arrays(name, **{key: images(*shape) for key in keys})
+    assert "Left out" in compose([run.path]).html
+
+
+@pytest.mark.parametrize("config", ["method = 3", '[method]\nname = "vae"\n[data]\nname = 1'])
+def test_a_config_of_another_shape_gives_one_sentence_or_what_is_sound(tmp_path, config):
+    run = planted(tmp_path / "r", results=likelihood(-95.6))
+    (run.path / "config.toml").write_text(config)
+    if config.startswith("method"):
+        with pytest.raises(TriptychError, match="is damaged, so that nothing can be said of it"):
+            compose([run.path])
+    else:
+        assert "−95.60 ± 0.25" in compose([run.path]).html
