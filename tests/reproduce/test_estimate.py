@@ -114,6 +114,15 @@ def test_a_warm_up_trains_as_the_run_will(place, plan_of):
     assert warm_up(given.runs["vae"], known, seconds=0.05).looks == known
 
 
+def test_a_training_that_breaks_at_once_takes_no_time(place, plan_of):
+    broken = {"method": {"optimizer": {"name": "sgd", "lr": 1e20}}}
+    config = plan_of(place, vae=broken).runs["vae"]
+    pace = warm_up(config, seconds=0.05)
+    left = Left(True, 0, True, True)
+    assert train_seconds(config, left, pace._replace(looks=Looks(0, 0, 0)), RECORD) == 0
+    assert measure_seconds(left, pace, RECORD) == 0
+
+
 def test_the_time_left_is_the_estimate_until_a_part_has_a_pace_of_its_own():
     assert remaining(100.0, 30.0, None) == 70
     assert remaining(100.0, 130.0, None) == 0

@@ -105,6 +105,11 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
         reproduce(plan("demo"), tmp_path)
 
 
+def test_a_call_that_ended_in_its_warm_up_is_no_obstacle(tmp_path):
+    (tmp_path / ".lock").touch()
+    refuse_another(plan("demo"), tmp_path)
+
+
 def test_data_that_are_not_there_are_told_before_anything_is_begun(tmp_path, plan_of, place):
     given = plan_of(place, wgan={"data": {"name": str(tmp_path / "nothing")}})
     with pytest.raises(TriptychError, match="nothing"):

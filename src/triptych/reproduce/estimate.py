@@ -72,6 +72,13 @@ def makespan(seconds: Sequence[float], jobs: int) -> float:
 
 
 def mean_speed(paces: Mapping[str, Pace], recorded: Mapping[str, Recorded]) -> float:
-    """Of all that was timed; as where it was recorded, if nothing had to be."""
-    found = [speed(paces[name], recorded[name]) for name in paces]
+    """Of all that was timed and did not break; as where it was recorded, if there is none.
+
+    Example:
+        >>> from triptych.reproduce.pace import Looks
+        >>> paces = {"a": Pace(3.0, Looks(0, 0, 0), 1), "b": Pace(0.0, Looks(0, 0, 0), 1)}
+        >>> mean_speed(paces, {"a": Recorded(1.0, 0, 0), "b": Recorded(1.0, 0, 0)}), mean_speed({}, {})
+        (3.0, 1.0)
+    """
+    found = [speed(pace, recorded[name]) for name, pace in paces.items() if pace.step > 0]
     return sum(found) / len(found) if found else 1.0

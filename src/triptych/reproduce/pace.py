@@ -13,6 +13,7 @@ from triptych import data as data_plane
 from triptych import experiment
 from triptych.config import Duration
 from triptych.data.spec import Dataset
+from triptych.errors import TriptychError
 from triptych.evaluate.monitor import Monitor
 from triptych.evaluate.subject import Subject
 from triptych.experiment import ExperimentConfig
@@ -35,7 +36,10 @@ class Looks(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """What training costs here: seconds a step, seconds of the looks; and how many steps an epoch has."""
+    """What training costs here: seconds a step, seconds of the looks; and how many steps an epoch has.
+
+    A step takes no time where the training broke at once, and so does all that would follow.
+    """
 
     step: float
     looks: Looks
@@ -75,9 +79,14 @@ def _steps(
     run = Run.create(path, config.tables())
     timer = Timer(Monitor(Subject(method, dataset, config.data.binarize, stream.device), run))
     observe = timer if watched else None
-    if fit(method, stream, train, run, seed=config.seed, observe=observe) == "interrupted":
-        raise KeyboardInterrupt
     per_epoch = stream.batches_per_epoch / images_per_step(method.phases())
+    try:
+        ended = fit(method, stream, train, run, seed=config.seed, observe=observe)
+    except TriptychError:
+        # Its loss was not finite: the run will end as soon, and the report is to show it.
+        return Pace(0.0, timer.looks(), per_epoch), timer.looks()
+    if ended == "interrupted":
+        raise KeyboardInterrupt
     return Pace(seconds_per_step(run.metrics()), timer.looks(), per_epoch), timer.looks()
 
 

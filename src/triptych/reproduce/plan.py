@@ -90,7 +90,8 @@ def _on(config: ExperimentConfig, data: str) -> ExperimentConfig:
 def refuse_another(plan: Plan, folder: Path) -> None:
     """`TriptychError` where the folder holds anything but this reproduction."""
     if not (folder / RECORD).is_file():
-        if folder.exists() and any(folder.iterdir()):
+        # The lock of a call that ended during its warm-up is nobody's work.
+        if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
             raise TriptychError(
                 f"'{folder}' is not empty and holds no reproduction; choose another --out"
             )
