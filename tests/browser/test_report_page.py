@@ -77,15 +77,16 @@ def plant_study(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of a run and a study."""
+    """A page of a study and of two runs of one name."""
     folder = tmp_path_factory.mktemp("report")
     paths = [plant_run(folder / "wgan"), plant_study(folder / "study")]
+    paths.append(plant_run(folder / "again" / "wgan"))
     return write_page(paths, folder / "report.html")
 
 
 def slider(page: Page, title: str) -> tuple[Locator, Locator]:
     """A slider and the pictures that it chooses from."""
-    figure = page.locator(".frames", has=page.get_by_text(f"{title}.", exact=True))
+    figure = page.locator(".frames", has=page.get_by_text(f"{title}.", exact=True)).first
     return figure.get_by_role("slider"), figure.locator(".stack")
 
 
