@@ -146,6 +146,13 @@ def test_one_sentence_says_the_numbers_and_the_cause(changed: dict[str, Any], wo
     assert said.endswith(".") and ". " not in said
 
 
+@pytest.mark.parametrize(("share", "better"), [(0.5, True), (0.3, False), (0.2, False)])
+def test_features_that_got_better_without_agreement_are_said_to_have(share: float, better: bool):
+    found = judge(dataclasses.replace(SEEN, agreement=0.31, knn=Gain(share, 0.3, 500)))
+    assert found.name == "not learning"
+    assert ("better than untrained ones" in found.sentence) == better
+
+
 OK, IDLE, FLAT, LINE = "healthy", "not learning", "complete collapse", "dimensional collapse"
 
 

@@ -183,9 +183,10 @@ def judge(e: Evidence) -> Verdict:
     if met and narrow:
         return _said("dimensional collapse", e, "the projections keep only few directions", SHORT)
     if narrow or e.std < FLAT or (e.agreement is not None and e.agreement < APART):
-        return _said(
-            "not learning", e, "no collapse, as predictions do not meet their targets", UNMET
-        )
+        what = "no collapse, as predictions do not meet their targets"
+        if gain is not None and not idle:
+            what += ", though the features are better than untrained ones"
+        return _said("not learning", e, what, UNMET)
     if idle:
         cause = EARLY if e.step < FEW else WEAK
         return _said("not learning", e, "no collapse, but no better than untrained", cause)
