@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from itertools import permutations
 from typing import Any, NamedTuple
 
-from triptych.config import read_toml
-from triptych.errors import TriptychError
 from triptych.report import reference_simsiam as reference
 from triptych.report.page.finding import (
     ERRORS,
@@ -19,12 +15,21 @@ from triptych.report.page.finding import (
     measured_against,
     percent,
 )
+from triptych.report.page.study_arms import (
+    KNN,
+    config_of,
+    listed,
+    means_of,
+    order,
+    rises,
+    untrained,
+)
 from triptych.report.page.tables import value_with_error
 from triptych.report.study_folder import StudyFolder
 
 __all__ = ["study_findings"]
 
-KNN, LOSS, PROBE = "test/knn_top1", "train/loss", "test/linear_top1"
+LOSS, PROBE = "train/loss", "test/linear_top1"
 
 NEAR = -0.95
 """A loss below it nears −1, at which two views agree whatever the image."""
@@ -42,8 +47,8 @@ class Arm(NamedTuple):
 
 def study_findings(folder: StudyFolder) -> list[Finding]:
     """Which arms learn, which near a loss of −1, and how well a linear probe does: where it was measured."""
-    config = _config(folder, folder.found["control"])
-    arms = [Arm(name, reference.arm(_config(folder, name))) for name in folder.arms]
+    config = config_of(folder, folder.found["control"])
+    arms = [Arm(name, reference.arm(config_of(folder, name))) for name in folder.arms]
     if config.get("method", {}).get("name") != "simsiam":
         arms = [Arm(arm.name, None) for arm in arms]
     changed = reference.differences(config)
@@ -55,42 +60,22 @@ def study_findings(folder: StudyFolder) -> list[Finding]:
     return [finding for finding in said if finding is not None]
 
 
-def _config(folder: StudyFolder, arm: str) -> Mapping[str, Any]:
-    """An arm's config: a run's, else the study file's."""
-    runs = folder.runs(arm)
-    if runs:
-        return runs[0].config
-    try:
-        study = read_toml(folder.path / "study.toml")
-    except TriptychError:
-        return {}
-    table = study.get("arms", {}).get(arm, {})
-    name = {"name": study.get("study", {}).get("method")}
-    return {**table, "method": {**table.get("method", {}), **name}}
-
-
-def _means(folder: StudyFolder, metric: str) -> dict[str, Mapping[str, Any]]:
-    """Arm → its summary, where it has a number."""
-    found = folder.found["metrics"].get(metric, {}).get("arms", {})
-    return {arm: s for arm in folder.arms if (s := found.get(arm)) and s["mean"] is not None}
-
-
 def _which_learn(
     folder: StudyFolder, arms: Sequence[Arm], changed: Sequence[str]
 ) -> Finding | None:
-    means = _means(folder, KNN)
+    means = means_of(folder, KNN)
     if not means:
         return None
-    floors = {arm: _untrained(folder, arm) for arm in means}
+    floors = {arm: untrained(folder, arm) for arm in means}
     shown = {arm: percent({"value": s["mean"], "stderr": s["stderr"]}) for arm, s in means.items()}
-    learn = [arm for arm in means if _above(folder, arm, floors[arm])]
+    learn = [arm for arm in means if rises(folder, arm, floors[arm])]
     others = [arm for arm in means if arm not in learn]
     known = any(floors.values())
     sentence = _learning(learn, others, shown, floors) if known else _unfloored(shown)
     named = {arm.name: arm.known for arm in arms if arm.name in means}
     if None in named.values() or not named:
         return Finding("kNN accuracy of the arms", sentence, shows=("test-knn-top1",))
-    agreement, because = _order(named, means)
+    agreement, because = order(named, means)
     if known:
         same = {named[arm] for arm in learn} == {
             a for a in reference.LEARNED if a in named.values()
@@ -110,33 +95,6 @@ def _which_learn(
     )
 
 
-def _untrained(folder: StudyFolder, arm: str) -> dict[str, tuple[float, float]]:
-    """Seed → kNN of the encoder before its training, with its error where that was measured."""
-    found = {}
-    for run in folder.runs(arm):
-        seed = run.path.name.removeprefix("seed-")
-        result = run.results().get(f"{KNN}_untrained")
-        start = [line[KNN] for line in run.metrics() if line.get("step") == 0 and KNN in line]
-        if result is not None:
-            found[seed] = (float(result["value"]), float(result["stderr"] or 0.0))
-        elif start:
-            found[seed] = (float(start[0]), 0.0)
-    return found
-
-
-def _above(folder: StudyFolder, arm: str, floors: Mapping[str, tuple[float, float]]) -> bool:
-    """Whether every seed ends above its untrained encoder by more than its errors."""
-    values = folder.found["metrics"][KNN]["arms"][arm]["values"]
-    results = {run.path.name: run.results().get(KNN, {}) for run in folder.runs(arm)}
-    paired = [seed for seed in values if seed in floors]
-    margins = []
-    for seed in paired:
-        floor, error = floors[seed]
-        own = results.get(f"seed-{seed}", {}).get("stderr") or 0.0
-        margins.append(values[seed] - floor - ERRORS * math.hypot(error, own))
-    return bool(margins) and min(margins) > 0
-
-
 def _learning(
     learn: Sequence[str],
     others: Sequence[str],
@@ -148,11 +106,11 @@ def _learning(
     floor = f"{low} %" if low == high else f"{low} to {high} %"
     rise = f"above the untrained encoder ({floor}) by more than the errors, in every seed"
     if not learn:
-        return f"No arm rises {rise}: {_listed(others, shown)}."
-    said = f"{'Only ' if len(learn) == 1 and others else ''}{_listed(learn, shown)} "
+        return f"No arm rises {rise}: {listed(others, shown)}."
+    said = f"{'Only ' if len(learn) == 1 and others else ''}{listed(learn, shown)} "
     said += f"{'rises' if len(learn) == 1 else 'rise'} in kNN accuracy {rise}"
     return (
-        f"{said}; {_listed(others, shown)} {'does' if len(others) == 1 else 'do'} not."
+        f"{said}; {listed(others, shown)} {'does' if len(others) == 1 else 'do'} not."
         if others
         else f"{said}."
     )
@@ -160,36 +118,9 @@ def _learning(
 
 def _unfloored(shown: Mapping[str, str]) -> str:
     return (
-        f"kNN accuracy at the end: {_listed(list(shown), shown)}; what the untrained encoder "
+        f"kNN accuracy at the end: {listed(list(shown), shown)}; what the untrained encoder "
         "scores is not in the folder."
     )
-
-
-def _listed(arms: Sequence[str], shown: Mapping[str, str]) -> str:
-    parts = [f"{arm} ({shown[arm]})" for arm in arms]
-    return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
-
-
-def _order(
-    named: Mapping[str, str | None], means: Mapping[str, Mapping[str, Any]]
-) -> tuple[Agreement, str]:
-    """Whether two arms stand the other way round than in the reference, by more than their errors."""
-    known = {arm: reference.final(KNN, name) for arm, name in named.items() if name}
-    turned = [
-        f"{below} stands above {above}"
-        for above, below in permutations(known, 2)
-        if known[above] > known[below] and _surely_above(means[below], means[above])
-    ]
-    if turned:
-        return "disagrees", f"another order of the arms: {'; '.join(turned)}"
-    return "agrees", "the order of the arms is the same, as far as their errors tell"
-
-
-def _surely_above(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> bool:
-    """By more than the errors of the means, and with every seed: two seeds have no good error."""
-    slack = ERRORS * math.hypot(upper["stderr"] or 0.0, lower["stderr"] or 0.0)
-    apart = min(upper["values"].values()) > max(lower["values"].values())
-    return bool(apart and upper["mean"] - lower["mean"] > slack)
 
 
 def _stands(
@@ -215,7 +146,7 @@ def _stands(
 
 
 def _which_near(folder: StudyFolder, arms: Sequence[Arm], changed: Sequence[str]) -> Finding | None:
-    means = _means(folder, LOSS)
+    means = means_of(folder, LOSS)
     if not means:
         return None
     shown = {arm: value_with_error(LOSS, s["mean"], s["stderr"]) for arm, s in means.items()}
@@ -223,15 +154,15 @@ def _which_near(folder: StudyFolder, arms: Sequence[Arm], changed: Sequence[str]
     others = [arm for arm in means if arm not in near]
     if near:
         sentence = (
-            f"The loss of {_listed(near, shown)} nears −1, at which two views agree whatever the image"
+            f"The loss of {listed(near, shown)} nears −1, at which two views agree whatever the image"
             + (
-                f"; {_listed(others, shown)} {'stays' if len(others) == 1 else 'stay'} away from it."
+                f"; {listed(others, shown)} {'stays' if len(others) == 1 else 'stay'} away from it."
                 if others
                 else "."
             )
         )
     else:
-        sentence = f"No arm's loss nears −1: {_listed(others, shown)}."
+        sentence = f"No arm's loss nears −1: {listed(others, shown)}."
     named = {arm.name: arm.known for arm in arms if arm.name in means}
     if None in named.values() or not named:
         return Finding("Loss of the arms", sentence, shows=("train-loss",))
@@ -272,7 +203,7 @@ def _losses_stand(
 def _which_probe(
     folder: StudyFolder, arms: Sequence[Arm], changed: Sequence[str]
 ) -> Finding | None:
-    means = _means(folder, PROBE)
+    means = means_of(folder, PROBE)
     if not means:
         return None
     shown = {arm: percent({"value": s["mean"], "stderr": s["stderr"]}) for arm, s in means.items()}
@@ -280,9 +211,9 @@ def _which_probe(
     best = max(means, key=lambda arm: means[arm]["mean"])
     ranked = sorted(means, key=lambda arm: -means[arm]["mean"])
     sentence = (
-        f"A linear probe on the frozen features is right most often in {_listed([best], shown)}"
+        f"A linear probe on the frozen features is right most often in {listed([best], shown)}"
     )
-    sentence += f", before {_listed(ranked[1:], shown)}." if ranked[1:] else "."
+    sentence += f", before {listed(ranked[1:], shown)}." if ranked[1:] else "."
     if None in named.values() or not named:
         return Finding("Linear probe", sentence, shows=("study-differences",))
     first = named[best] == "default"

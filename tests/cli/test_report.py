@@ -1,0 +1,50 @@
+"""``triptych report``: what it writes, and what it says of it."""
+
+from pathlib import Path
+
+import pytest
+
+from triptych.cli import report
+from triptych.errors import TriptychError
+from triptych.report.page import page
+from triptych.runs import Result, Run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    planted = Run.create(tmp_path / "a-run", {"method": {"name": "vae"}, "data": {"name": "x"}})
+    for epoch in (1.0, 2.0):
+        planted.log({"step": int(epoch), "epoch": epoch, "valid/elbo": -100.0 + epoch})
+    planted.record({"test/elbo": Result(-98.0, 0.5, 10, {"K": 1})})
+    planted.finish("DONE", "trained")
+    return planted.path
+
+
+def test_the_page_has_tables_and_figures_beside_it_and_all_are_named(run, tmp_path, capsys):
+    out = tmp_path / "new" / "r.html"
+    assert report.run([str(run), "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert f"figures   {out.parent / 'r-figures'} (2 files, PDF and SVG)" in said.out
+    found = sorted(
+        p.relative_to(out.parent).as_posix() for p in out.parent.rglob("*") if p.is_file()
+    )
+    assert found == [
+        "r-1-a-run.csv",
+        "r-1-a-run.tex",
+        "r-figures/1-a-run-elbo-curve.pdf",
+        "r-figures/1-a-run-elbo-curve.svg",
+        "r.html",
+    ]
+
+
+def test_a_heavy_page_is_written_with_a_warning(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(page, "HEAVIEST", 1000)
+    assert report.run([str(run), "--out", str(tmp_path / "r.html")]) == 0
+    assert "note      the page has 0.1 MB, more than the 0.0 MB" in capsys.readouterr().err
+    assert (tmp_path / "r.html").exists()
+
+
+def test_a_comparison_is_of_two(run, tmp_path):
+    with pytest.raises(TriptychError, match="takes two runs or studies, and here are 1"):
+        report.run(["--compare", str(run), "--out", str(tmp_path / "r.html")])
