@@ -14,7 +14,7 @@ from triptych.errors import TriptychError
 from triptych.evaluate.suite import EvaluateConfig
 from triptych.explore.export import write_playable
 from triptych.report.figures import draw
-from triptych.report.page.page import write_page, write_tables
+from triptych.report.page.page import compose, write_figures, write_tables
 from triptych.reproduce.board import Board, Show
 from triptych.reproduce.plan import STUDY, Plan, refuse_another
 from triptych.reproduce.predict import REPORT_PART, left_of, predict, with_data
@@ -27,6 +27,9 @@ from triptych.study.plan import open_folder
 from triptych.study.worker import measure, train
 
 __all__ = ["Outcome", "reproduce"]
+
+REPORT = "report.html"
+"""The page in the folder; tables and figures for papers lie beside it."""
 
 
 class Outcome(NamedTuple):
@@ -45,7 +48,7 @@ class Outcome(NamedTuple):
     @property
     def page(self) -> Path:
         """The report."""
-        return self.folder / "report.html"
+        return self.folder / REPORT
 
 
 def reproduce(
@@ -188,8 +191,10 @@ class Work:
             shown = [p for p in self.plan.sections(self.folder) if _shows(p)]
             draw(Run(shown[-1]))
             title = f"Triptych, {self.plan.scale} scale, seed {self.plan.seed}"
-            page = write_page(shown, self.folder / "report.html", title)
-            write_tables(shown, page)
+            page, out = compose(shown, title), self.folder / REPORT
+            write_tables(shown, out)
+            write_figures(page.sections, out)
+            page.write(out)
         self.board.say(REPORT_PART, state="done", share=1.0)
 
     def outcome(self, *, stopped: bool) -> Outcome:
