@@ -23,6 +23,9 @@ MARKS = 8
 DASHES, REFERENCE = (4.0, 2.0), 0.7
 """Dashes and width of the reference report's lines."""
 
+HEADROOM = 0.15
+"""Share of an axis above all lines for the names of the floors."""
+
 FIRST = 0.1
 """Share of the training whose values may lie outside the axes: the first steps would flatten the rest."""
 
@@ -93,7 +96,9 @@ def _panel(axes: Axes, folder: StudyFolder, metric: str, arms: Mapping[str, Band
     axes.set_xlabel("epoch")
     axes.set_title(NAMES.get(metric, metric))
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best", fontsize=6.0)
+        # Above all lines: anywhere else it would lie on one of some study.
+        axes.set_ylim(top=max(shown) + HEADROOM * (max(shown) - min(shown)))
+        axes.legend(loc="upper right", ncols=2, fontsize=6.0, borderaxespad=0.1)
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
     if metric.endswith("_top1"):
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))

@@ -104,7 +104,8 @@ def _learning(
     levels = [100 * value for by_seed in floors.values() for value, _ in by_seed.values()]
     low, high = f"{min(levels):.1f}", f"{max(levels):.1f}"
     floor = f"{low} %" if low == high else f"{low} to {high} %"
-    rise = f"above the untrained encoder ({floor}) by more than the errors, in every seed"
+    often = "in every seed" if max(map(len, floors.values())) > 1 else "with the one seed"
+    rise = f"above the untrained encoder ({floor}) by more than the errors, {often}"
     if not learn:
         return f"No arm rises {rise}: {listed(others, shown)}."
     said = f"{'Only ' if len(learn) == 1 and others else ''}{listed(learn, shown)} "
