@@ -74,6 +74,8 @@ class Frames:
     frames: list[Frame]
     width: int
     height: int
+    shown: int
+    """The frame that is seen before anybody moves the slider, and on paper."""
 
 
 def picture(figure: Figure, name: str) -> Picture:
@@ -130,7 +132,7 @@ def shifts(run: Run) -> Frames | None:
         "One latent coordinate shifted by ε",
         f"Rows: coordinates {', '.join(str(n) for n in names)} (numbered from 0); columns: the same latents. ε is in "
         "standard deviations of the prior.",
-        "shift ε",
+        "shift",
         sheets,
     )
 
@@ -150,7 +152,7 @@ def interpolation(run: Run) -> Frames | None:
         "interpolation-slider",
         "Between two images",
         "Upper row: interpolated in latent space; lower row: the same two images in pixel space. α = 0 is one, α = 1 the other.",
-        "α",
+        "position",
         sheets,
     )
 
@@ -159,7 +161,9 @@ def _frames(name: str, title: str, caption: str, label: str, sheets: dict[str, P
     pictures = {said: _image(sheet) for said, sheet in sheets.items()}
     width, height = next(iter(pictures.values())).size
     frames = [Frame(said, inlined(image, QUALITY)) for said, image in pictures.items()]
-    return Frames(name, title, caption, label, frames, width, height)
+    # In the middle of a way is what matters of it; a training or a shift ends with it.
+    shown = len(frames) // 2 if name == "interpolation" else len(frames) - 1
+    return Frames(name, title, caption, label, frames, width, height, shown)
 
 
 def mosaic(images: Pixels, columns: int) -> Image.Image:
