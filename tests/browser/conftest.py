@@ -31,14 +31,18 @@ def phone() -> ViewportSize:
 
 @pytest.fixture
 def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a file: ``visit(path, viewport=…, fragment="…")``; desktop-sized unless said otherwise.
+    """Opens a file: ``visit(path, viewport=…, fragment="…")``; desktop-sized unless said otherwise; ``has_touch=True`` for fingers.
 
     The test fails for an error in the page's scripts and for any request beyond the file itself.
     """
     contexts, wrong = [], []
 
-    def open_page(path: Path, viewport: ViewportSize = DESKTOP, fragment: str = "") -> Page:
-        context = chromium.new_context(viewport=viewport, offline=True, accept_downloads=True)
+    def open_page(
+        path: Path, viewport: ViewportSize = DESKTOP, fragment: str = "", **options: bool
+    ) -> Page:
+        context = chromium.new_context(
+            viewport=viewport, offline=True, accept_downloads=True, **options
+        )
         contexts.append(context)
         page = context.new_page()
         url = path.resolve().as_uri()

@@ -16,7 +16,6 @@ from PIL import Image
 from triptych import experiment
 from triptych.cli.main import main
 from triptych.config import Duration
-from triptych.explore.export import far
 from triptych.report.page.page import write_page
 
 NOW = ".playground .now"
@@ -85,11 +84,16 @@ def in_browser(page, function, batch):
 
 @pytest.mark.parametrize("which", ["vae", "gan"])
 def test_the_browser_computes_what_torch_does(which, request, visit):
-    """Less than 2 of 255 levels apart on the same latents, also where one coordinate is far away."""
+    """Less than 2 of 255 levels apart on the same latents, also where one slider is at its end."""
     run = request.getfixturevalue(which)
     method, page = experiment.load_method(run), visit(run / "explore.html")
-    z = torch.randn(40, method.latent, generator=torch.Generator().manual_seed(5))
-    z = torch.cat([z, far(z)])
+    bundle = json.loads((run / "playable.json").read_text())
+    directions = np.frombuffer(base64.b64decode(bundle["directions"]), "<f4")
+    ways = [*torch.eye(method.latent)[:8], *torch.from_numpy(directions.copy()).view(6, -1)]
+    draw = torch.Generator().manual_seed(5)
+    z = [torch.randn(method.latent, generator=draw) for _ in range(40)]
+    z += [z[i] + e * way for i, way in enumerate(ways) for e in (-100, -10, -3, 3, 10, 100)]
+    z = torch.stack(z)
     with torch.no_grad():
         expected = method.decode(z) if which == "vae" else method.sample(z)
     found = in_browser(page, "decode", z)
@@ -254,6 +258,22 @@ def test_what_is_drawn_is_encoded_and_decoded(vae, visit):
     assert np.abs(pixels(page) - after).max() > 10
 
 
+def test_an_inverted_drawing_stays_where_it_is(vae, visit):
+    page = visit(vae / "explore.html")
+    paper = page.locator(".paper")
+    paper.scroll_into_view_if_needed()
+    box = paper.bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.7 * box["height"], steps=4)
+    page.mouse.up()
+    page.click(".invert")
+    given = pixels(page, ".original")[..., 0]
+    # White up to the edges, the stroke black in the middle.
+    assert (given[0] == 255).all() and (given[:, 0] == 255).all()
+    assert given[14, 14] == 0
+
+
 def test_an_image_of_ones_own_is_encoded(vae, visit, tmp_path, digits):
     """A digit from a file comes back as the same digit; dark ink on white after one click."""
     levels = digits.splits["test"].pixels[7, 0]
@@ -314,6 +334,8 @@ def damaged(run: Path, change) -> str:
 
 
 DAMAGES = {
+    "bits that no reader has": lambda b: b["decode"][0].update(bits=40),
+    "an endless kernel": lambda b: b["decode"].insert(0, ENDLESS),
     "a format to come": lambda b: b.update(format=2),
     "a layer that nobody knows": lambda b: b["decode"][1].update(op="constructor"),
     "sizes that do not fit": lambda b: b.update(latent=7),
@@ -322,6 +344,10 @@ DAMAGES = {
     "no start": lambda b: b.update(starts=""),
     "words for numbers": lambda b: b.update(movement=EVIL),
     "a script": lambda b: b["decode"][0].update(op=EVIL),
+}
+ENDLESS = {
+    **{"op": "conv", "bias": "", "scale": "", "weight": "", "bits": 8, "kernel": 60_000},
+    **{"stride": 1, "padding": 0, "input": [20, 1, 1], "output": [1, 1, 1]},
 }
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
 

@@ -144,6 +144,15 @@ def test_a_chart_reads_out_the_point_under_the_pointer(visit: Visit, report: Pat
     assert chart.locator(".reading").inner_text() == "epoch 5.00: training 5.50"
 
 
+def test_a_chart_answers_a_finger_and_goes_on_after_it_is_lifted(
+    visit: Visit, report: Path, phone: ViewportSize
+) -> None:
+    page = visit(report, viewport=phone, has_touch=True)
+    chart = page.locator(".chart").first
+    chart.locator(".plot").tap()
+    assert chart.locator(".reading").inner_text().startswith("epoch ")
+
+
 def test_a_chart_is_read_by_arrow_keys_and_aloud(visit: Visit, report: Path) -> None:
     page = visit(report)
     chart = page.locator(".chart", has_text="kNN top-1").first

@@ -72,7 +72,8 @@ def test_the_bits_are_the_fewest_that_keep_every_pixel(gan):
     (bits,) = {layer["bits"] for layer in bundle(gan)["decode"] if "bits" in layer}
     layers = layers_of(subject(gan).method, "sample", (8,))
     z = prior_latents(subject(gan), 128)
-    z = torch.cat([z, far(z)])
+    rows = torch.from_numpy(numbers(bundle(gan)["directions"], 8).copy())
+    z = torch.cat([z, far(z, rows)])
     with torch.no_grad():
         exact = apply(layers, z)
 

@@ -62,7 +62,7 @@ def bundle(run_path: Path, data_dir: str | None = None) -> dict[str, Any]:
     ``kind`` (``vae`` with an encoder, else ``generator``), ``shape`` C×H×W, ``latent``, whether the
     images are ``binary``;
     ``decode`` and ``encode``, lists of layers (batch normalisation folded in) with weights
-    of as few bits as keep every pixel within 1/255; ``movement``, how far a step along each coordinate
+    of as few bits as keep every pixel within 1/255, also with one slider at its end; ``movement``, how far a step along each coordinate
     moves the picture, and the same of the first principal ``directions``; ``starts``, latents of
     a dozen samples, for a VAE posterior means of held-out images that come with them.
 
@@ -89,10 +89,11 @@ def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
     method = subject.method
     assert isinstance(method, (Decodes, Samples))
     decoder = "decode" if isinstance(method, Decodes) else "sample"
+    values, rows = _principal(run, subject, getattr(method, decoder))
     with torch.inference_mode():
         latents = prior_latents(subject, CALIBRATION)
         z = latents[:STARTS]
-        latents = torch.cat([latents, far(latents)])
+        latents = torch.cat([latents, far(latents, rows[:DIRECTIONS])])
         found: dict[str, Any] = {
             "format": FORMAT,
             "kind": "generator",
@@ -110,14 +111,14 @@ def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
             found |= {"encode": _encoder(method, encoding)}
         found |= {"decode": _decoder(method, decoder, latents)}
     found["starts"] = text(z.numpy())
-    return found | _directions(run, subject, getattr(method, decoder))
+    return found | _directions(subject, values, rows)
 
 
-def far(z: Tensor) -> Tensor:
-    """The same latents, each with one coordinate as far away as a slider takes it, in turn."""
-    found, each = z.clone(), torch.arange(len(z))
-    found[each, each % z.shape[1]] = torch.tensor(REACHES)[each % len(REACHES)]
-    return found
+def far(z: Tensor, directions: Tensor) -> Tensor:
+    """Latents of z N×latent moved as far as a slider goes, along every coordinate and direction, both ways."""
+    ways = torch.cat([torch.eye(z.shape[1]), directions]).repeat_interleave(len(REACHES), 0)
+    reaches = torch.tensor(REACHES).repeat(len(ways) // len(REACHES))
+    return z[torch.arange(len(ways)) % len(z)] + reaches[:, None] * ways
 
 
 def _decoder(method: nn.Module, name: str, z: Tensor) -> list[dict[str, Any]]:
@@ -145,7 +146,7 @@ def _read(method: nn.Module, name: str, shape: Sequence[int], x: Tensor) -> list
 def _compact(
     layers: Sequence[Layer], x: Tensor, as_pixels: Callable[[Tensor], Tensor]
 ) -> list[dict[str, Any]]:
-    """The layers as JSON, with the fewest bits a weight that keep every pixel within the tolerance."""
+    """The layers as JSON, with the fewest bits a weight that keep every pixel within the tolerance, or the most."""
     exact = as_pixels(apply(layers, x))
     for bits in BITS:
         rough = as_pixels(apply([layer.quantised(bits) for layer in layers], x))
@@ -154,23 +155,27 @@ def _compact(
     return [layer.as_json(bits) for layer in layers]
 
 
-def _directions(run: Run, subject: Subject, function: Network) -> dict[str, Any]:
+def _principal(run: Run, subject: Subject, function: Network) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors, one a row, of the mean pullback metric; an evaluation's where there was one."""
+    kept, spectrum = run.arrays("principal"), run.results().get("latent/principal_spectrum")
+    if kept is not None and spectrum is not None:
+        return torch.tensor(spectrum["value"]["eigenvalues"]), Tensor(kept["directions"])
+    metrics = pullback_metrics(function, prior_latents(subject, CALIBRATION))
+    values, rows = principal_directions(metrics.mean(0))
+    return values.float(), rows.float()
+
+
+def _directions(subject: Subject, values: Tensor, rows: Tensor) -> dict[str, Any]:
     """How far a unit step along each coordinate, and along each principal direction, moves the picture.
 
     The root mean square over pixels and latents from the prior: √(Mᵢᵢ / pixels) and √(λₖ / pixels) of the
-    mean pullback metric M (`triptych.evaluate.pullback`), from the evaluation where there was one.
+    mean pullback metric M (`triptych.evaluate.pullback`).
     """
-    kept, spectrum = run.arrays("principal"), run.results().get("latent/principal_spectrum")
-    if kept is not None and spectrum is not None:
-        values, rows = torch.tensor(spectrum["value"]["eigenvalues"]), Tensor(kept["directions"])
-    else:
-        metrics = pullback_metrics(function, prior_latents(subject, CALIBRATION))
-        values, rows = principal_directions(metrics.mean(0))
     pixels = math.prod(subject.dataset.shape)
-    along_axes = values @ rows.to(values).square()
+    along_axes = values @ rows.square()
     return {
         "movement": _rounded((along_axes / pixels).sqrt()),
-        "directions": text(rows[:DIRECTIONS].float().numpy()),
+        "directions": text(rows[:DIRECTIONS].numpy()),
         "principal": _rounded((values[:DIRECTIONS] / pixels).sqrt()),
     }
 

@@ -16,6 +16,8 @@ const TriptychModel = (() => {
 
   // Whole numbers of a few bits, the highest bit first, without gaps; each row has a scale of its own.
   const unpack = (text, bits, scale, inner) => {
+    agree(whole(bits, 8) <= 16);
+    whole(scale.length * inner);
     const packed = bytes(text);
     agree(packed.length === Math.ceil(bits * scale.length * inner / 8));
     const most = 2 ** (bits - 1) - 1, weight = new Float32Array(scale.length * inner);
@@ -104,9 +106,11 @@ const TriptychModel = (() => {
     const [input, output] = shapes(layer, size), places = layer.kernel ** 2;
     const bias = floats(layer.bias), columns = output[1] * output[2], inner = input[0] * places;
     agree(bias.length === output[0]);
-    const weight = unpack(layer.weight, layer.bits, floats(layer.scale), inner);
-    const pairs = joins(output, input, layer), plane = input[1] * input[2];
+    const scale = floats(layer.scale);
+    agree(scale.length === output[0]);
+    const weight = unpack(layer.weight, layer.bits, scale, inner);
     const patches = new Float32Array(whole(inner * columns)), out = new Float32Array(whole(volume(output)));
+    const pairs = joins(output, input, layer), plane = input[1] * input[2];
     return [out.length, (x) => {
       for (let channel = 0; channel < input[0]; channel += 1) {
         pairs.forEach((pair, place) => {
@@ -129,8 +133,8 @@ const TriptychModel = (() => {
     const scale = floats(layer.scale);
     agree(scale.length === rows);
     const weight = unpack(layer.weight, layer.bits, scale, input[0]);
-    const pairs = joins(input, output, layer), plane = output[1] * output[2];
     const parts = new Float32Array(whole(rows * columns)), out = new Float32Array(whole(volume(output)));
+    const pairs = joins(input, output, layer), plane = output[1] * output[2];
     return [out.length, (x) => {
       multiply(weight, x, rows, input[0], columns, parts);
       for (let channel = 0; channel < output[0]; channel += 1) {

@@ -26,7 +26,7 @@
     const output = figure.querySelector(".reading");
     const { left, right } = svg.dataset;
     // Half the widest gap between neighbouring points.
-    const reach = (epochs) => Math.max(...epochs.slice(1).map((e, i) => e - epochs[i])) / 2 + 1e-9;
+    const reach = (epochs) => Math.max(0, ...epochs.slice(1).map((e, i) => e - epochs[i])) / 2 + 1e-9;
     const end = Number(svg.dataset.ranges.split(" ")[1]);
     const hint = output.textContent;
     let epoch = end;
@@ -46,13 +46,16 @@
     };
     const hide = () => { pointer.setAttribute("visibility", "hidden"); output.textContent = hint; };
 
-    svg.addEventListener("pointermove", (event) => {
+    const point = (event) => {
       output.setAttribute("aria-live", "off");
       const box = svg.getBoundingClientRect();
       const x = (event.clientX - box.left) * svg.viewBox.baseVal.width / box.width;
       show(end * (x - Number(left)) / (Number(right) - Number(left)));
-    });
-    svg.addEventListener("pointerleave", hide);
+    };
+    svg.addEventListener("pointerdown", point);
+    svg.addEventListener("pointermove", point);
+    // A finger that is lifted has not gone elsewhere: what it pointed at stays to be read.
+    svg.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") hide(); });
     svg.addEventListener("blur", hide);
     svg.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: -end / 50, ArrowRight: end / 50, Home: -end, End: end }[event.key];

@@ -303,6 +303,8 @@
     }
 
     invert() {
+      // Its ground is light from here on: to put the drawing in the middle would move the ground.
+      this.drawn = false;
       const image = this.context.getImageData(0, 0, this.canvas.width, this.canvas.height);
       for (let i = 0; i < image.data.length; i += 4) for (let c = 0; c < 3; c += 1) image.data[i + c] = 255 - image.data[i + c];
       this.context.putImageData(image, 0, 0);
