@@ -41,8 +41,12 @@ def run(words: list[str]) -> int:
     options = parse(Options(), words if helps else words[1:], USAGE, ABOUT)
     from triptych.explore.export import write_playable
     from triptych.report.page.page import write_page
+    from triptych.report.page.safe import check
 
     path = Path(words[0])
+    # Before anything of it is read, or written into it.
+    check(path)
+    _refuse_study(path)
     write_playable(path, options.data_dir)
     out = options.out or path / "explore.html"
     page = write_page([path], out, f"Explore {path.resolve().name}", explore=True)
@@ -50,6 +54,13 @@ def run(words: list[str]) -> int:
     if options.open and _screen():
         webbrowser.open(page.resolve().as_uri())
     return 0
+
+
+def _refuse_study(path: Path) -> None:
+    if any((path / name).is_file() for name in ("study.json", "study.toml")):
+        inside = sorted(found.parent for found in path.glob("*/seed-*/config.toml"))
+        such = f", such as '{inside[0]}'" if inside else ""
+        raise TriptychError(f"'{path}' is a study; name one of its runs{such}")
 
 
 def _screen() -> bool:

@@ -29,7 +29,8 @@ def write_tables(paths: Sequence[Path], out: Path) -> list[Path]:
     for number, path in enumerate(paths, 1):
         for kind, text in _tables(path).items():
             table = out.with_name(f"{out.stem}-{number}-{_plain(path.resolve().name)}.{kind}")
-            table.write_text(text, encoding="utf-8")
+            # A surrogate, which no file can hold, may come from a stranger's JSON.
+            table.write_text(text, encoding="utf-8", errors="replace")
             written.append(table)
     return written
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,25 +21,60 @@ TEXT, ARRAYS = 64_000_000, 256_000_000
 PIXELS = 16_000_000
 """Pixels of a sheet of samples that is opened at most: a file of a kilobyte can hold billions."""
 
-TEXTS = ("*.json", "*.jsonl", "*.toml")
+ALL_ARRAYS, ALL_PIXELS = 512_000_000, 300_000_000
+"""The same of one run in all: sixty sheets of 64 images of 256 × 256 have 252 million pixels."""
+
+TEXTS, ENDS = (".json", ".jsonl", ".toml"), ("DONE", "FAILED")
+"""Texts by their suffix and by their name."""
 
 
 def check(folder: Path) -> None:
-    """Refuse a folder that leads out of itself or would fill the memory; a `TriptychError` that names the file."""
-    root = folder.resolve()
+    """Refuse a folder that leads out of itself, would hang or fill the memory; a `TriptychError` that names the file."""
+    root = _end(folder)
     for path in folder.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
+        if path.is_symlink() and not _end(path, strict=True).is_relative_to(root):
             raise TriptychError(f"'{path}' is a link that leads out of '{folder}'; delete it first")
-    for pattern in TEXTS:
-        for path in folder.rglob(pattern):
-            if path.stat().st_size > TEXT:
-                raise _too_big(path, f"{path.stat().st_size:,} bytes")
-    for path in folder.rglob("samples/*.npz"):
-        if (size := _unpacked(path)) > ARRAYS:
-            raise _too_big(path, f"{size:,} bytes unpacked")
-    for path in folder.rglob("samples/moments/*.png"):
-        if (size := _pixels(path)) > PIXELS:
-            raise _too_big(path, f"{size:,} pixels")
+        if not path.exists():
+            continue  # A file of a run that goes on, replaced just now.
+        if not (path.is_file() or path.is_dir()):
+            # Reading a pipe would wait for whoever writes to it.
+            raise TriptychError(f"'{path}' is neither a file nor a folder; delete it first")
+        if path.suffix in TEXTS or path.name in ENDS:
+            _limit({path: path.stat().st_size}, TEXT, "bytes")
+    for run, paths in _by_run(folder.rglob("samples/*.npz")).items():
+        _limit(sizes := {p: _unpacked(p) for p in paths}, ARRAYS, "bytes unpacked")
+        _limit({run: sum(sizes.values())}, ALL_ARRAYS, "bytes of arrays unpacked")
+    for run, paths in _by_run(folder.rglob("samples/moments/*.png")).items():
+        _limit(sizes := {p: _pixels(p) for p in paths}, PIXELS, "pixels")
+        _limit({run: sum(sizes.values())}, ALL_PIXELS, "pixels in samples/moments")
+
+
+def _end(path: Path, strict: bool = False) -> Path:
+    """Where a path leads in the end; with ``strict`` something has to be there."""
+    try:
+        return path.resolve(strict=strict)
+    except FileNotFoundError:
+        raise TriptychError(
+            f"'{path}' is a link to something that is not there; delete it first"
+        ) from None
+    except (OSError, RuntimeError):
+        raise TriptychError(
+            f"'{path}' is a link that leads nowhere, as links in a circle do; delete it first"
+        ) from None
+
+
+def _by_run(paths: Iterable[Path]) -> dict[Path, list[Path]]:
+    found: dict[Path, list[Path]] = {}
+    for path in paths:
+        samples = next(p for p in path.parents if p.name == "samples")
+        found.setdefault(samples.parent, []).append(path)
+    return found
+
+
+def _limit(sizes: Mapping[Path, int], most: int, unit: str) -> None:
+    for path, size in sizes.items():
+        if size > most:
+            raise _too_big(path, f"{size:,} {unit}")
 
 
 def _too_big(path: Path, size: str) -> TriptychError:
