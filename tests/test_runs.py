@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,18 @@ def test_moments_come_back_as_they_were_kept(tmp_path, channels):
     assert list(found) == [3, 20]
     assert (found[20] == kept).all()
     assert (found[3] == kept[::-1]).all()
+
+
+def test_moments_fill_the_memory_one_at_a_time(tmp_path):
+    run = Run.create(tmp_path / "run", {})
+    images = np.zeros((64, 3, 64, 64), np.uint8)
+    for step in range(1, 11):
+        run.save_moment(step, images)
+    tracemalloc.start()
+    assert sum(int(images.sum()) for images in run.moments().values()) == 0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * images.nbytes
 
 
 def test_alarms_are_read_from_the_metrics_and_go_with_them(tmp_path):

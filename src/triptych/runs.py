@@ -224,22 +224,37 @@ class Run:
         Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet).save(temporary, "PNG")
         temporary.replace(folder / f"{step:08d}.png")
 
-    def moments(self, side: int = 8) -> dict[int, npt.NDArray[np.uint8]]:
-        """What `save_moment` kept of side × side images, by step: N×C×H×W."""
-        from PIL import Image
-
-        found = {}
-        for path in sorted((self.path / "samples" / "moments").glob("*.png")):
-            with Image.open(path) as picture:
-                sheet = np.atleast_3d(np.asarray(picture))
-            height, width, channels = sheet.shape[0] // side, sheet.shape[1] // side, sheet.shape[2]
-            images = sheet.reshape(side, height, side, width, channels).transpose(0, 2, 4, 1, 3)
-            found[int(path.stem)] = images.reshape(-1, channels, height, width)
-        return found
+    def moments(self, side: int = 8) -> Moments:
+        """What `save_moment` kept of side × side images, by step: N×C×H×W, each read when it is asked for."""
+        return Moments(self.path / "samples" / "moments", side)
 
     def alarms(self) -> list[tuple[int, str]]:
         """Every alarm that was raised in training: the step since which it is so, and the sentence."""
         return [(e.get("since", e["step"]), e["alarm"]) for e in self.metrics() if "alarm" in e]
+
+
+class Moments(Mapping[int, npt.NDArray[np.uint8]]):
+    """Images by step, of which only those that are held fill the memory."""
+
+    def __init__(self, folder: Path, side: int) -> None:
+        self.side = side
+        self.paths = {int(path.stem): path for path in sorted(folder.glob("*.png"))}
+
+    def __getitem__(self, step: int) -> npt.NDArray[np.uint8]:
+        from PIL import Image
+
+        with Image.open(self.paths[step]) as picture:
+            sheet = np.atleast_3d(np.asarray(picture))
+        side, channels = self.side, sheet.shape[2]
+        height, width = sheet.shape[0] // side, sheet.shape[1] // side
+        images = sheet.reshape(side, height, side, width, channels).transpose(0, 2, 4, 1, 3)
+        return images.reshape(-1, channels, height, width)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
 
 def _slug(title: str) -> str:

@@ -30,7 +30,8 @@ def filmstrip(run: Run) -> Figure | None:
     images = next(iter(moments.values()))
     grid = Grid((len(moments), min(ACROSS, len(images))), images.shape[2:])
     tiles = [
-        Tile(row, column, image)
+        # A copy: a view would hold the whole moment in memory.
+        Tile(row, column, image.copy())
         for row, images in enumerate(moments.values())
         for column, image in enumerate(images[:ACROSS])
     ]

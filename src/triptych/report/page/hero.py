@@ -41,7 +41,8 @@ def run_hero(run: Run, charts: Sequence[Chart]) -> Hero | None:
     """The number that says most about a run, with its samples, or with its curve where it draws none."""
     value, label = _headline(run)
     arrays = run.arrays("samples")
-    images = arrays["images"] if arrays else next(reversed(run.moments().values()), None)
+    moments = run.moments()
+    images = arrays["images"] if arrays else moments[max(moments)] if moments else None
     if images is not None:
         images = np.ascontiguousarray(images[: COLUMNS * ROWS])
         return Hero(value, label, inlined(mosaic(images, COLUMNS), 80), f"{len(images)} samples")

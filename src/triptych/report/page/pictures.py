@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -107,7 +108,7 @@ def filmstrip(run: Run) -> Frames | None:
     moments = run.moments(SIDE)
     if len(moments) < 2:
         return None
-    sheets = {f"step {step:,}": _sheet(images, SIDE) for step, images in moments.items()}
+    sheets = ((f"step {step:,}", _sheet(images, SIDE)) for step, images in moments.items())
     return _frames(
         "filmstrip-slider",
         "Samples over the training",
@@ -133,7 +134,7 @@ def shifts(run: Run) -> Frames | None:
         f"Rows: coordinates {', '.join(str(n) for n in names)} (numbered from 0); columns: the same latents. ε is in "
         "standard deviations of the prior.",
         "shift",
-        sheets,
+        sheets.items(),
     )
 
 
@@ -153,14 +154,21 @@ def interpolation(run: Run) -> Frames | None:
         "Between two images",
         "Upper row: interpolated in latent space; lower row: the same two images in pixel space. α = 0 is one, α = 1 the other.",
         "position",
-        sheets,
+        sheets.items(),
     )
 
 
-def _frames(name: str, title: str, caption: str, label: str, sheets: dict[str, Pixels]) -> Frames:
-    pictures = {said: _image(sheet) for said, sheet in sheets.items()}
-    width, height = next(iter(pictures.values())).size
-    frames = [Frame(said, inlined(image, QUALITY)) for said, image in pictures.items()]
+def _frames(
+    name: str, title: str, caption: str, label: str, sheets: Iterable[tuple[str, Pixels]]
+) -> Frames:
+    frames, width, height = [], 0, 0
+    # One at a time: many large ones at once would fill the memory.
+    for said, sheet in sheets:
+        image = _image(sheet)
+        width, height = image.size
+        frames.append(Frame(said, inlined(image, QUALITY)))
+    if not frames:
+        raise ValueError("it holds no pictures")
     # In the middle of a way is what matters of it; a training or a shift ends with it.
     shown = len(frames) // 2 if name == "interpolation" else len(frames) - 1
     return Frames(name, title, caption, label, frames, width, height, shown)
