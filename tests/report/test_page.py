@@ -1,3 +1,4 @@
+import json
 import re
 import struct
 import zlib
@@ -18,6 +19,8 @@ from triptych.report.page.page import (
     write_page,
     write_tables,
 )
+from triptych.report.page.sections import run_section
+from triptych.report.page.tables import latex_table
 from triptych.runs import Result, Run
 
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
@@ -214,7 +217,116 @@ def test_one_number_of_another_protocol_does_not_stop_the_others(tmp_path):
     rows = {row.name: row for row in compare(first.path, second.path).rows}
     assert rows["test/log_likelihood"].difference == ""
     assert rows["test/knn_top1"].refusal == ""
-    assert rows["test/knn_top1"].difference == "0 ± 14 %"
+    assert rows["test/knn_top1"].difference == "0 ± 14 points"
+
+
+def study_of(folder, protocol):
+    summary = {"n": 1, "mean": -0.7, "stderr": None, "values": {"0": -0.7}}
+    found = {
+        **{"study": "s", "control": "a", "seeds": [0], "curves": []},
+        "arms": {"a": {"runs": {"0": {"state": "done"}}, "verdicts": {}}},
+        "metrics": {
+            "train/loss": {
+                **{"protocol": protocol, "arms": {"a": summary}},
+                **{"differences": {}, "findings": []},
+            }
+        },
+    }
+    folder.mkdir()
+    (folder / "study.json").write_text(json.dumps(found))
+    return folder
+
+
+def test_logged_numbers_of_two_studies_are_not_subtracted(tmp_path):
+    logged = [study_of(tmp_path / name, {"source": "the last line"}) for name in "ab"]
+    with pytest.raises(TriptychError, match="do not say on which data"):
+        compare(*logged)
+    measured = [study_of(tmp_path / name, {"data": "x"}) for name in "cd"]
+    assert compare(*measured).rows[0].difference == "0"
+
+
+@pytest.mark.parametrize("epochs", [2, 40])
+def test_a_likelihood_after_another_training_is_not_compared(tmp_path, epochs):
+    run = planted(tmp_path / "r", reference_config(), likelihood(-99.0), epochs=epochs)
+    found = {f.title: f for f in findings(run)}["Log-likelihood"]
+    assert (found.standing, found.why) == (
+        "not comparable",
+        "the protocol differs in train.duration",
+    )
+
+
+def test_what_is_not_finite_is_held_against_nothing(tmp_path):
+    assert measured_against(float("nan"), 0.1, (0.0, 1.0)) == ""
+    run = planted(tmp_path / "r", reference_config(), epochs=19)
+    run.log({"step": 200, "epoch": 20.0, "valid/elbo": float("nan")})
+    (found,) = findings(run)
+    assert "nan" not in found.sentence
+    assert found.standing == "not comparable"
+
+
+def neighbours(path, epochs=200.0, k=200, temperature=0.1, lr=0.12, done=True):
+    from triptych import experiment
+
+    config = experiment.default_config("simsiam", "reference").tables()
+    config["method"]["optimizer"]["lr"] = lr
+    run = Run.create(path, config)
+    run.log({"step": 1, "epoch": epochs, "seconds": 1.0})
+    protocol = {"k": k, "temperature": temperature}
+    run.record({"test/knn_top1": Result(0.5, 0.005, 10_000, protocol)})
+    if done:
+        run.finish("DONE", "trained")
+    return {f.title: f for f in findings(run)}["kNN accuracy (Figure 8)"]
+
+
+def test_neighbours_by_the_references_protocol_have_a_standing(tmp_path):
+    assert neighbours(tmp_path / "r").standing == "worse"
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"k": 5}, "k"),
+        ({"temperature": 0.07}, "temperature"),
+        ({"lr": 3.0}, "method.optimizer.lr"),
+        ({"epochs": 7.0}, "train.duration"),
+        ({"done": False}, "train.duration"),
+    ],
+)
+def test_neighbours_by_another_protocol_have_none(tmp_path, changed, field):
+    found = neighbours(tmp_path / "r", **changed)
+    assert (found.standing, found.why) == ("not comparable", f"the protocol differs in {field}")
+
+
+def repeated(path, protocol, name="test/x"):
+    run = planted(path, results={name: Result(1.0, None, 1, protocol)})
+    return run_section(run, "p").commands[1]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "options"),
+    [
+        ({"split": "test", "checkpoint": "best"}, "test/x", ""),
+        ({"split": "test", "checkpoint": "last"}, "test/x", " --checkpoint last"),
+        ({"split": "valid", "checkpoint": "best"}, "valid/x", " --split valid"),
+    ],
+)
+def test_how_to_repeat_it_has_the_options_of_the_results(tmp_path, protocol, name, options):
+    assert repeated(tmp_path / "r", protocol, name) == f"triptych evaluate r{options}"
+
+
+@pytest.mark.parametrize(
+    ("shown", "options"),
+    [([7, 2, 5], ""), ([6, 25, 58], " --coordinates 6 25 58"), ([7, 2], " --coordinates 7 2")],
+)
+def test_how_to_repeat_it_has_the_coordinates_that_were_asked_for(tmp_path, shown, options):
+    table = {"order": [7, 2, 5, 1]}
+    run = planted(tmp_path / "r", results={"latent/coordinates": Result(table, None, 1, {})})
+    run.save_arrays("coordinates", coordinates=np.array(shown))
+    assert run_section(run, "p").commands[1] == f"triptych evaluate r{options}"
+
+
+def test_signs_of_order_are_maths_to_latex():
+    assert r"$<$ 0.001 & $>$ 1 \\" in latex_table(["a", "b"], [["< 0.001", "> 1"]])
 
 
 def images(*shape):

@@ -1,6 +1,7 @@
 """What the page says of a study, on planted results in both directions, and of a study that somebody else made."""
 
 import json
+import shutil
 
 import pytest
 
@@ -27,6 +28,7 @@ LOSS = {
     "fixed-predictor": -0.31,
 }
 UNTRAINED = 0.3
+VOTES = {"k": 200, "temperature": 0.1}
 SEEDS = (0, 1)
 
 
@@ -40,12 +42,12 @@ def plant(folder, knn=KNN, loss=LOSS, preset="reference", states=None):
                 {**tables, "seed": seed, "method": {**tables["method"], **switches}},
             )
             run.log({"step": 0, "epoch": 0.0, "seconds": 0.0, "test/knn_top1": UNTRAINED})
-            for epoch in (1.0, 2.0):
+            for epoch in (100.0, 200.0):
                 line = {"step": int(epoch), "epoch": epoch, "seconds": epoch}
                 run.log(line | {"test/knn_top1": knn[arm] + 0.002 * seed, "train/loss": loss[arm]})
             run.finish("DONE", "trained")
     values = {
-        "test/knn_top1": {a: {s: Number(knn[a] + 0.002 * s, {}) for s in SEEDS} for a in ARMS},
+        "test/knn_top1": {a: {s: Number(knn[a] + 0.002 * s, VOTES) for s in SEEDS} for a in ARMS},
         "train/loss": {a: {s: Number(loss[a] + 0.001 * s, {}) for s in SEEDS} for a in ARMS},
     }
     found = {
@@ -122,13 +124,89 @@ def test_another_protocol_compares_the_order_and_no_numbers(tmp_path):
 
 
 def test_a_study_without_its_runs_says_that_the_floor_is_missing(tmp_path):
-    import shutil
-
     plant(tmp_path)
     for arm in ARMS:
         shutil.rmtree(tmp_path / arm)
     page = write_page([tmp_path], tmp_path / "out.html").read_text()
     assert "what the untrained encoder scores is not in the folder" in page
+
+
+def forget(folder, *runs):
+    for run in runs:
+        shutil.rmtree(folder.path / run)
+
+
+def test_arms_whose_floor_is_unknown_are_not_said_to_fail(tmp_path):
+    study = plant(tmp_path)
+    forget(study, "no-predictor", "fixed-predictor")
+    (tmp_path / "study.toml").write_text(
+        '[study]\nmethod = "simsiam"\n'
+        '[arms.no-predictor.method]\nstop_gradient = true\npredictor = "none"\n'
+        '[arms.fixed-predictor.method]\nstop_gradient = true\npredictor = "fixed-random"\n'
+    )
+    found = by_title(study)["Which arms learn (Figure 8b)"]
+    assert found.sentence.startswith("default (69.1 ± 0.1 %) rises")
+    assert "in every seed of which that is known; no-stop-gradient (10.1 ± 0.1 %) does not." in (
+        found.sentence
+    )
+    assert found.sentence.endswith(
+        "Of no-predictor (11.1 ± 0.1 %) and fixed-predictor (16.1 ± 0.1 %) the floor is not in the folder."
+    )
+    assert found.agreement == ""
+    assert "not in the folder" in found.because
+
+
+def test_the_learning_arm_without_a_floor_leaves_no_agreement(tmp_path):
+    study = plant(tmp_path)
+    forget(study, "default")
+    found = by_title(study)
+    assert not [f for f in found.values() if "learn" in f.title and f.agreement == "agrees"]
+    assert "Only" not in found["kNN accuracy of the arms"].sentence
+    assert "No arm of which that is known rises" in found["kNN accuracy of the arms"].sentence
+
+
+def test_one_seed_without_a_floor_is_not_in_every_seed(tmp_path):
+    study = plant(tmp_path)
+    assert "in every seed;" in by_title(study)["Which arms learn (Figure 8b)"].sentence
+    forget(study, "default/seed-1")
+    found = by_title(study)["Which arms learn (Figure 8b)"]
+    assert "in every seed of which that is known;" in found.sentence
+    assert found.agreement == ""
+
+
+def with_probe(folder, values):
+    study = plant(folder)
+    numbers = {a: {s: Number(v + d * s, {}) for s in SEEDS} for a, (v, d) in values.items()}
+    study.found["metrics"]["test/linear_top1"] = compare_metric(
+        "test/linear_top1", numbers, "default"
+    )
+    return by_title(study)["Linear probe"]
+
+
+PROBES = dict.fromkeys(ARMS, (0.1, 0.002)) | {"default": (0.662, 0.002)}
+
+
+@pytest.mark.parametrize(
+    ("other", "said", "agreement"),
+    [
+        ((0.12, 0.002), "is right most often in default (66.3 ± 0.1 %), before", "agrees"),
+        ((0.661, 0.004), "cannot be told apart by their errors; less often", ""),
+        ((0.662, 0.002), "cannot be told apart by their errors; less often", ""),
+        ((0.8, 0.002), "is right most often in no-predictor (80.1 ± 0.1 %), before", "disagrees"),
+    ],
+)
+def test_probes_are_ranked_as_far_as_their_errors_tell(tmp_path, other, said, agreement):
+    found = with_probe(tmp_path, PROBES | {"no-predictor": other})
+    assert said in found.sentence
+    assert found.agreement == agreement
+
+
+@pytest.mark.parametrize(("field", "value"), [("k", 5), ("temperature", 0.07)])
+def test_neighbours_that_vote_otherwise_have_no_standing(tmp_path, field, value):
+    study = plant(tmp_path)
+    study.found["metrics"]["test/knn_top1"]["protocol"][field] = value
+    found = by_title(study)["Which arms learn (Figure 8b)"]
+    assert (found.standing, found.why) == ("not comparable", f"the protocol differs in {field}")
 
 
 def test_curves_are_means_with_the_seeds_beside_them_in_per_cent(tmp_path):

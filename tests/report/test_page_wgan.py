@@ -107,3 +107,12 @@ def test_the_overview_has_every_figure_and_says_which_are_missing(tmp_path):
     assert list(entries) == ["1", "2", "3–5", "6", "7", "8"]
     assert {number for number, mentions in entries.items() if mentions} == {"6", "7"}
     assert len(entries["6"]) == 2
+
+
+def test_a_run_that_was_cut_short_is_not_of_the_references_length(tmp_path):
+    run = plant(tmp_path / "r", samples__class_histogram=histogram("52", "179"))
+    whole = by_title(run)["Classes of the samples (Figure 2)"]
+    assert whole.because == "5 and 2 are over-represented, 1, 7 and 9 under-represented"
+    (run.path / "DONE").unlink()
+    short = by_title(run)["Classes of the samples (Figure 2)"]
+    assert short.because == f"{whole.because}; the protocol differs in train.duration"

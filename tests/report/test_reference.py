@@ -2,7 +2,7 @@
 
 import pytest
 
-from triptych.report import reference
+from triptych.report import reference, reference_simsiam, reference_wgan
 
 
 def test_the_facts():
@@ -44,3 +44,52 @@ def test_the_field_that_differs_is_named(config, table, name, value):
 
 def test_a_run_without_such_fields_is_not_of_the_protocol():
     assert "method.likelihood" in reference.differences({"method": {"name": "wgan"}})
+
+
+NO_PROTOCOL = {
+    *(
+        "seed",
+        "method.name",
+        "method.stop_gradient",
+        "method.predictor",
+        "method.mean",
+        "method.std",
+    ),
+    *("train.device", "train.compile", "train.threads", "train.log_every"),
+    *("train.validate_every", "train.checkpoint_every"),
+}
+"""Fields that change no number but by the seed or an arm; means and deviations are those of the data."""
+
+
+def fields(config, prefix=""):
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from fields(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+@pytest.mark.parametrize(
+    ("method", "known"), [("simsiam", reference_simsiam), ("wgan", reference_wgan)]
+)
+def test_presets_follow_their_protocol_and_every_field_of_theirs_counts(method, known):
+    from triptych.experiment import default_config
+
+    tables = default_config(method, "reference").tables()
+    assert known.differences(tables) == []
+    free = {*NO_PROTOCOL, *(f for f in fields(tables) if "optimizer" in f and _unused(tables, f))}
+    for field in set(fields(tables)) - free:
+        changed = default_config(method, "reference").tables()
+        *path, name = field.split(".")
+        table = changed
+        for key in path:
+            table = table[key]
+        table[name] = "other"
+        assert known.differences(changed) == [field]
+
+
+def _unused(tables, field):
+    """Momentum is SGD's, betas are Adam's."""
+    _, optimizer, name = field.split(".")
+    unused = {"sgd": "betas", "adam": "momentum"}
+    return unused[tables["method"][optimizer]["name"]] == name

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from triptych.report.protocol import differing
+
 __all__ = ["CAVEAT", "ELBO_CURVE", "FINAL_ELBO", "LOG_LIKELIHOOD", "SAMPLES", "differences"]
 
 ELBO_CURVE = (
@@ -63,11 +65,4 @@ def differences(config: Mapping[str, Any]) -> list[str]:
         >>> differences({"method": {"latent": 2}})[:2]
         ['data.name', 'data.binarize']
     """
-    return [field for field, allowed in PROTOCOL.items() if _look_up(config, field) not in allowed]
-
-
-def _look_up(config: Mapping[str, Any], field: str) -> Any:
-    value: Any = config
-    for key in field.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+    return differing(PROTOCOL, config)

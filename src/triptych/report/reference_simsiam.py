@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from triptych.report.protocol import differing
+from triptych.runs import Run
+
 __all__ = [
     "COLLAPSED",
     "CURVES",
@@ -17,8 +20,10 @@ __all__ = [
     "LINEAR",
     "READ_OFF",
     "arm",
+    "cut_short",
     "differences",
     "final",
+    "measured_otherwise",
     "same_data",
 ]
 
@@ -65,17 +70,47 @@ READ_OFF = 0.01
 LEARNED, COLLAPSED = ("default",), ("no stop-gradient", "no predictor")
 """Its arms that learn, and those whose loss nears −1."""
 
-PROTOCOL: Mapping[str, Any] = {
-    "data.name": "cifar10",
-    "method.depth": 18,
-    "method.stem": "imagenet",
-    "method.width": 64,
-    "method.projector": [512, 512, 2048],
-    "method.predictor_width": 512,
-    "train.batch_size": 1024,
-    "train.duration": "200 epochs",
+_SGD: Mapping[str, tuple[Any, ...]] = {
+    "name": ("sgd",),
+    "lr": (0.12,),
+    "momentum": (0.9,),
+    "weight_decay": (5e-4,),
+    "warmup": (0.0,),
 }
-"""The fields of a run's config that make the reference's protocol beyond its arms."""
+"""The rate is 0.03 for every 256 images of a batch."""
+
+PROTOCOL: Mapping[str, tuple[Any, ...]] = {
+    "data.name": ("cifar10",),
+    "data.image_size": (None, 32),
+    "data.colour": ("auto", "colour"),
+    "data.binarize": ("none",),
+    "data.holdout": (None,),
+    "method.depth": (18,),
+    "method.stem": ("imagenet",),
+    "method.width": (64,),
+    "method.projector": ([512, 512, 2048],),
+    "method.predictor_width": (512,),
+    "method.views.crop_scale": ([0.08, 1.0],),
+    "method.views.crop_ratio": ([3 / 4, 4 / 3],),
+    "method.views.jitter": (0.8,),
+    "method.views.brightness": (0.4,),
+    "method.views.contrast": (0.4,),
+    "method.views.saturation": (0.4,),
+    "method.views.hue": (0.1,),
+    "method.views.grey": (0.2,),
+    **{f"method.optimizer.{name}": allowed for name, allowed in _SGD.items()},
+    "method.optimizer.schedule": ("cosine",),
+    **{f"method.predictor_optimizer.{name}": allowed for name, allowed in _SGD.items()},
+    "method.predictor_optimizer.schedule": ("constant",),
+    "train.batch_size": (1024,),
+    "train.duration": ("200 epochs",),
+    # Other precision is other arithmetic, not another protocol; figures name it.
+    "train.dtype": ("fp32", "bf16"),
+}
+"""The fields of a run's config that make the reference's protocol beyond its arms, and the values they may have."""
+
+NEIGHBOURS: Mapping[str, Any] = {"k": 200, "temperature": 0.1}
+"""How the neighbours vote."""
 
 
 def final(metric: str, arm: str) -> float:
@@ -120,12 +155,24 @@ def differences(config: Mapping[str, Any]) -> list[str]:
     """The fields in which a run's config leaves the reference's protocol.
 
     Example:
-        >>> differences({"method": {"depth": 18, "stem": "half", "width": 64}})[:2]
-        ['data.name', 'method.stem']
+        >>> differences({"method": {"depth": 18, "stem": "half", "width": 64}})[:3]
+        ['data.name', 'data.colour', 'data.binarize']
     """
-    return [field for field, value in PROTOCOL.items() if _look_up(config, field) != value]
+    return differing(PROTOCOL, config)
 
 
-def _look_up(config: Mapping[str, Any], field: str) -> Any:
-    table, name = field.split(".")
-    return config.get(table, {}).get(name)
+def measured_otherwise(protocol: Mapping[str, Any]) -> list[str]:
+    """The fields in which a kNN accuracy was measured otherwise than the reference's.
+
+    Example:
+        >>> measured_otherwise({"k": 5, "temperature": 0.1})
+        ['k']
+    """
+    return [field for field, value in NEIGHBOURS.items() if protocol.get(field) != value]
+
+
+def cut_short(run: Run) -> list[str]:
+    """The field of the length, where a run has not ended or not at the reference's last epoch."""
+    epochs = [line["epoch"] for line in run.metrics() if "epoch" in line]
+    whole = run.status() == "done" and bool(epochs) and epochs[-1] == EPOCHS
+    return [] if whole else ["train.duration"]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from triptych.report.protocol import differing
+
 __all__ = ["CONVERGED", "FREQUENT", "RARE", "differences", "same_data"]
 
 FREQUENT, RARE = ("5", "2"), ("1", "7", "9")
@@ -17,15 +19,33 @@ FREQUENT, RARE = ("5", "2"), ("1", "7", "9")
 CONVERGED = ((6, "5"), (25, "8"), (58, "2"))
 """Coordinates of its Figures 3 to 5, and the digit to which all samples converge at a large shift."""
 
+_ADAM: Mapping[str, tuple[Any, ...]] = {
+    "name": ("adam",),
+    "lr": (1e-4,),
+    "betas": ([0.5, 0.9],),
+    "weight_decay": (0.0,),
+    "schedule": ("constant",),
+    "warmup": (0.0,),
+}
+
 PROTOCOL: Mapping[str, tuple[Any, ...]] = {
     "data.name": ("svhn",),
+    "data.image_size": (None, 32),
+    "data.colour": ("auto", "colour"),
+    "data.binarize": ("none",),
+    "data.holdout": (None,),
     "method.latent": (100,),
     "method.width": (64,),
     "method.critic_steps": (5,),
     "method.penalty": ("one-sided",),
     "method.penalty_weight": (10.0,),
+    "method.ema": (0.0,),
+    **{f"method.critic_optimizer.{name}": allowed for name, allowed in _ADAM.items()},
+    **{f"method.generator_optimizer.{name}": allowed for name, allowed in _ADAM.items()},
     "train.batch_size": (64,),
     "train.duration": ("50000 steps",),
+    # Other precision is other arithmetic, not another protocol; figures name it.
+    "train.dtype": ("fp32", "bf16"),
 }
 """The fields of a run's config that make the reference's protocol, and the values they may have."""
 
@@ -37,20 +57,14 @@ def same_data(config: Mapping[str, Any]) -> bool:
         >>> same_data({"data": {"name": "mnist-5k"}})
         False
     """
-    return bool(_look_up(config, "data.name") == "svhn")
+    return not differing({"data.name": PROTOCOL["data.name"]}, config)
 
 
 def differences(config: Mapping[str, Any]) -> list[str]:
     """The fields in which a run's config leaves the reference's protocol.
 
     Example:
-        >>> differences({"data": {"name": "svhn"}, "method": {"latent": 32}})[:2]
+        >>> differences({"data": {"name": "svhn"}, "method": {"latent": 32}})[2:4]
         ['method.latent', 'method.width']
     """
-    return [field for field, allowed in PROTOCOL.items() if _look_up(config, field) not in allowed]
-
-
-def _look_up(config: Mapping[str, Any], field: str) -> Any:
-    table, name = field.split(".")
-    found = config.get(table)
-    return found.get(name) if isinstance(found, Mapping) else None
+    return differing(PROTOCOL, config)

@@ -219,9 +219,10 @@ def _about_the_reference(folder: StudyFolder, bands: Mapping[str, Mapping[str, B
             f"; its {reference.EPOCHS:.0f} epochs are squeezed into these {end:g}, so that "
             "the same place is the same share of the training and not the same epoch"
         )
-    others = [
+    # The rate of an optimizer and its schedule are one difference to a reader.
+    others = dict.fromkeys(
         field.split(".")[1].replace("_", " ") for field in differ if field != "train.duration"
-    ]
+    )
     if others:
         said += f". Its protocol differs in {', '.join(others)}: compare the order of the arms, not points"
     return said + "."

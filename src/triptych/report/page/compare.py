@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from triptych.errors import TriptychError
-from triptych.report.page.tables import value_with_error
+from triptych.report.page.tables import scale, value_with_error
 from triptych.report.study_json import read_study
+from triptych.report.words import with_error
 from triptych.runs import Run
 
 __all__ = ["Compared", "Comparison", "compare"]
 
 Results = Mapping[str, Mapping[str, Any]]
+
+
+LOGGED = "numbers that were logged in training do not say on which data they were measured"
+"""Why there is no difference of such numbers: within a study the data are the same, across folders nobody knows."""
 
 
 class Compared(NamedTuple):
@@ -82,6 +87,8 @@ def _results(path: Path) -> Results:
 def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared:
     first, second = (value_with_error(name, r["value"], r["stderr"]) for r in (a, b))
     fields = {*a["protocol"], *b["protocol"]}
+    if "source" in a["protocol"] or "source" in b["protocol"]:
+        return Compared(name, first, second, "", LOGGED)
     differing = sorted(f for f in fields if a["protocol"].get(f) != b["protocol"].get(f))
     if differing:
         said = "; ".join(
@@ -91,4 +98,11 @@ def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared
         return Compared(name, first, second, "", said)
     errors = a["stderr"], b["stderr"]
     error = None if None in errors else math.hypot(*errors)
-    return Compared(name, first, second, value_with_error(name, b["value"] - a["value"], error))
+    return Compared(name, first, second, _difference(name, b["value"] - a["value"], error))
+
+
+def _difference(name: str, value: float, stderr: float | None) -> str:
+    times, unit = scale(name)
+    if not unit:
+        return value_with_error(name, value, stderr)
+    return f"{with_error(times * value, None if stderr is None else times * stderr)}{unit}"

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["ERRORS", "Agreement", "Finding", "Standing", "differs", "measured_against", "percent"]
+__all__ = [
+    "ERRORS",
+    "Agreement",
+    "Finding",
+    "Standing",
+    "both",
+    "differs",
+    "measured_against",
+    "percent",
+]
 
 Standing = Literal["within", "better", "worse", "outside", "not comparable", ""]
 """``outside`` is for numbers of which neither more nor less is better."""
@@ -42,13 +52,15 @@ class Finding(NamedTuple):
 
 def measured_against(
     value: float, stderr: float | None, known: tuple[float, float]
-) -> Literal["within", "better", "worse"]:
-    """How a number, higher being better, stands to a range that the reference gives.
+) -> Literal["within", "better", "worse", ""]:
+    """How a number, higher being better, stands to a range that the reference gives; not at all if it is not finite.
 
     Example:
         >>> measured_against(-95.5, 0.26, (-95.75, -95.75)), measured_against(-99.0, 0.26, (-95.75, -95.75))
         ('within', 'worse')
     """
+    if not math.isfinite(value):
+        return ""
     slack = ERRORS * (stderr or 0.0)
     if value > max(known) + slack:
         return "better"
@@ -65,6 +77,16 @@ def differs(fields: Sequence[str]) -> str:
     shown = ", ".join(fields[:NAMED])
     more = f" and {len(fields) - NAMED} more" if len(fields) > NAMED else ""
     return f"the protocol differs in {shown}{more}"
+
+
+def both(names: Sequence[str]) -> str:
+    """Names as a sentence lists them.
+
+    Example:
+        >>> both(["1", "7", "9"]), both(["5"])
+        ('1, 7 and 9', '5')
+    """
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def percent(result: Mapping[str, Any]) -> str:

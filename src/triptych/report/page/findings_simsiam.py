@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ def the_neighbours(run: Run, results: Results) -> Finding | None:
     """Accuracy of the nearest neighbours against both floors; of SimSiam, Figure 8."""
     found, floor = results.get("test/knn_top1"), results.get("test/knn_top1_untrained")
     pixels = results.get("test/knn_top1_pixels")
-    if found is None:
+    if found is None or not math.isfinite(found["value"]):
         return None
     sentence = f"The neighbours' classes are right for {percent(found)} of the test images"
     if floor is not None:
@@ -53,7 +54,9 @@ def _against(run: Run, found: Mapping[str, Any]) -> tuple[str, Any, str]:
         return "", "", ""
     known = reference.final("test/knn_top1", arm)
     given = f"{100 * known:.1f} % of its arm “{arm}”"
-    changed = reference.differences(run.config)
+    changed = list(reference.differences(run.config))
+    changed += [field for field in reference.cut_short(run) if field not in changed]
+    changed += reference.measured_otherwise(found["protocol"])
     if changed:
         return given, "not comparable", differs(changed)
     read = known - reference.READ_OFF, known + reference.READ_OFF

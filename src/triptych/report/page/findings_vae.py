@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,20 +18,31 @@ Results = Mapping[str, Any]
 
 def the_elbo(run: Run, results: Results) -> Finding | None:
     """The validation ELBO over the training, Figure 1."""
-    epochs, values = run.curve("valid/elbo")
+    epochs, values = _bounds(run)
     if not values:
         return None
     ends = reference.ELBO_CURVE[-1], reference.FINAL_ELBO
     given = f"{signed(reference.FINAL_ELBO)} (its figure ends at {signed(ends[0], 1)})"
-    changed = reference.differences(run.config)
-    if not changed and epochs[-1] != len(reference.ELBO_CURVE):
-        changed = ["train.duration"]
+    changed = _changed(run)
     told = ("ELBO (Figure 1)", _course(epochs, values), given)
     where: Any = {"figures": (1,), "shows": ("elbo", "elbo-curve")}
     if changed:
         return Finding(*told, "not comparable", differs(changed), **where)
     standing = measured_against(values[-1], None, ends)
     return Finding(*told, standing, "within: between the reference's two values", **where)
+
+
+def _bounds(run: Run) -> tuple[list[float], list[float]]:
+    """The validation ELBO where it is a number."""
+    points = [p for p in zip(*run.curve("valid/elbo"), strict=True) if math.isfinite(p[1])]
+    return [p[0] for p in points], [p[1] for p in points]
+
+
+def _changed(run: Run) -> list[str]:
+    """The fields in which a run leaves the reference's protocol, its length among them."""
+    epochs, _ = _bounds(run)
+    whole = bool(epochs) and epochs[-1] == len(reference.ELBO_CURVE)
+    return [*reference.differences(run.config), *([] if whole else ["train.duration"])]
 
 
 def _course(epochs: list[float], values: list[float]) -> str:
@@ -47,14 +59,14 @@ def _course(epochs: list[float], values: list[float]) -> str:
 def the_likelihood(run: Run, results: Results) -> Finding | None:
     """The test log-likelihood by importance sampling."""
     found = results.get("test/log_likelihood")
-    if found is None:
+    if found is None or not math.isfinite(found["value"]):
         return None
     samples = found["protocol"].get("K")
     sentence = (
         f"The log-likelihood of {found['n']:,} test images is {with_error(found['value'], found['stderr'])} nats an image"
         f"{f' with {samples} importance samples' if samples else ''}."
     )
-    changed = reference.differences(run.config)
+    changed = _changed(run)
     if samples != reference.SAMPLES:
         changed = [*changed, "K"]
     told = ("Log-likelihood", sentence, signed(reference.LOG_LIKELIHOOD))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from triptych.report import reference_wgan as reference
-from triptych.report.page.finding import Agreement, Finding, differs
+from triptych.report.page.finding import Agreement, Finding, both, differs
 from triptych.report.words import signed, with_error
 from triptych.runs import Run
 
@@ -30,7 +30,7 @@ def the_classes(run: Run, results: Results) -> Finding | None:
     return Finding(
         "Classes of the samples (Figure 2)",
         f"Against the shares of the training images: {found['value'].get('verdict', '')}.",
-        "at the end 5 and 2 predominate; 1, 7 and 9 are rare",
+        f"at the end {both(reference.FREQUENT)} predominate; {both(reference.RARE)} are rare",
         **_in_words(run, agreement, because),
         figures=(2,),
         shows=("filmstrip-slider", "class-histogram"),
@@ -47,7 +47,8 @@ def _same_classes(run: Run, value: Mapping[str, Any]) -> tuple[Agreement, str]:
     off = [c for c in (*reference.FREQUENT, *reference.RARE) if c not in (*over, *rare)]
     if off:
         return "disagrees", f"not so here: {', '.join(off)}"
-    return "agrees", "5 and 2 are over-represented, 1, 7 and 9 under-represented"
+    said = f"{both(reference.FREQUENT)} are over-represented, {both(reference.RARE)}"
+    return "agrees", f"{said} under-represented"
 
 
 def the_distance(run: Run, results: Results) -> Finding | None:
@@ -67,11 +68,12 @@ def the_shifted_coordinates(run: Run, results: Results) -> Finding | None:
     if found is None:
         return None
     agreement, because = _converges(found["value"])
+    where = ", ".join(f"{c} to the digit {digit}" for c, digit in reference.CONVERGED)
     sentence = _destinations(run, found["value"]) or f"{because[:1].upper()}{because[1:]}."
     return Finding(
         "Shifted coordinates (Figures 3 to 5)",
         sentence,
-        "at large ε all samples converge: coordinate 6 to a 5, 25 to an 8, 58 to a 2",
+        f"at large ε all samples converge: coordinate {where}",
         **_in_words(run, agreement, because),
         figures=(3, 4, 5),
         shows=("shift-slider", "coordinate-grids"),
@@ -195,6 +197,8 @@ def _interval(row: Mapping[str, Any]) -> str:
 def _in_words(run: Run, agreement: Agreement, because: str) -> dict[str, Any]:
     """How a statement stands to the reference's, which has words and no numbers."""
     changed = reference.differences(run.config)
+    if run.status() != "done" and "train.duration" not in changed:
+        changed = [*changed, "train.duration"]
     if agreement:
         other = f"; {differs(changed)}" if changed else ""
         return {"agreement": agreement, "because": because + other}

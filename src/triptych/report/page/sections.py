@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from triptych.errors import TriptychError
 from triptych.report.page import pictures
@@ -29,6 +30,9 @@ METHODS = {
     "simsiam": ("An agreement", "SimSiam"),
 }
 """What the three panels are called; a method of somebody else's has its own name."""
+
+SHOWN = 3
+"""Coordinates that an evaluation shows unless others are asked for."""
 
 SLIDERS = (pictures.filmstrip, pictures.shifts, pictures.interpolation)
 
@@ -81,7 +85,7 @@ def run_section(run: Run, anchor: str) -> Section:
         rows=attempt("table of results", lambda: rows(run.results())) or [],
         alarms=attempt("alarms", run.alarms) or [],
         hero=attempt("headline", lambda: run_hero(run, lines)),
-        commands=_commands(run, method),
+        commands=attempt("how to repeat it", lambda: _commands(run, method)) or [],
         environment=attempt("environment", lambda: _environment(run)) or [],
         config=(run.path / "config.toml").read_text(encoding="utf-8"),
         playable=_playable(run),
@@ -104,12 +108,38 @@ def _playable(run: Run) -> str:
 
 
 def _commands(run: Run, method: str) -> list[str]:
-    """What repeats the run: its config has every choice in it."""
+    """What repeats the run and its numbers: the config has every choice of the training in it."""
     name = run.path.resolve().name
     return [
         shlex.join(["triptych", "train", method, "--preset", "config.toml", "--out", name]),
-        shlex.join(["triptych", "evaluate", name]),
+        shlex.join(["triptych", "evaluate", name, *_evaluated(run)]),
     ]
+
+
+def _evaluated(run: Run) -> list[str]:
+    """The options with which the results were measured, where they are not the defaults."""
+    results = run.results()
+    # The verdict is on the last weights whatever the others were measured with.
+    protocols = {name: r["protocol"] for name, r in results.items() if name != "verdict"}
+    weights = {p["checkpoint"] for p in protocols.values() if "checkpoint" in p}
+    # A likelihood is measured on the validation split too.
+    splits = {p["split"] for name, p in protocols.items() if name.startswith(f"{p.get('split')}/")}
+    options = ["--checkpoint", "last"] if weights == {"last"} else []
+    split = next(iter(splits - {"valid"} or splits), "test")
+    if "test" not in splits and split != "test":
+        options += ["--split", split]
+    return options + _shown(run, results)
+
+
+def _shown(run: Run, results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The coordinates that were asked for; those that move the image most are shown anyway."""
+    arrays, found = run.arrays("coordinates"), results.get("latent/coordinates")
+    if arrays is None or found is None:
+        return []
+    shown = arrays["coordinates"].tolist()
+    if shown == found["value"].get("order", [])[: len(shown)] and len(shown) == SHOWN:
+        return []
+    return ["--coordinates", *map(str, shown)]
 
 
 def _environment(run: Run) -> list[tuple[str, str]]:

@@ -10,10 +10,10 @@ from typing import Any
 from triptych.config import read_toml
 from triptych.errors import TriptychError
 from triptych.report import reference_simsiam as reference
-from triptych.report.page.finding import ERRORS, Agreement
+from triptych.report.page.finding import ERRORS, Agreement, both
 from triptych.report.study_folder import StudyFolder
 
-__all__ = ["KNN", "config_of", "listed", "means_of", "order", "rises", "untrained"]
+__all__ = ["KNN", "config_of", "listed", "means_of", "order", "rises", "surely_above", "untrained"]
 
 KNN = "test/knn_top1"
 
@@ -49,11 +49,11 @@ def untrained(folder: StudyFolder, arm: str) -> dict[str, tuple[float, float]]:
             found[seed] = (float(result["value"]), float(result["stderr"] or 0.0))
         elif start:
             found[seed] = (float(start[0]), 0.0)
-    return found
+    return {seed: floor for seed, floor in found.items() if all(map(math.isfinite, floor))}
 
 
-def rises(folder: StudyFolder, arm: str, floors: Mapping[str, tuple[float, float]]) -> bool:
-    """Whether every seed ends above its untrained encoder by more than its errors."""
+def rises(folder: StudyFolder, arm: str, floors: Mapping[str, tuple[float, float]]) -> bool | None:
+    """Whether every seed ends above its untrained encoder by more than its errors; none where no floor is known."""
     values = folder.found["metrics"][KNN]["arms"][arm]["values"]
     results = {run.path.name: run.results().get(KNN, {}) for run in folder.runs(arm)}
     paired = [seed for seed in values if seed in floors]
@@ -62,7 +62,7 @@ def rises(folder: StudyFolder, arm: str, floors: Mapping[str, tuple[float, float
         floor, error = floors[seed]
         own = results.get(f"seed-{seed}", {}).get("stderr") or 0.0
         margins.append(values[seed] - floor - ERRORS * math.hypot(error, own))
-    return bool(margins) and min(margins) > 0
+    return min(margins) > 0 if margins else None
 
 
 def listed(arms: Sequence[str], shown: Mapping[str, str]) -> str:
@@ -72,8 +72,7 @@ def listed(arms: Sequence[str], shown: Mapping[str, str]) -> str:
         >>> listed(["a", "b"], {"a": "1 %", "b": "2 %"})
         'a (1 %) and b (2 %)'
     """
-    parts = [f"{arm} ({shown[arm]})" for arm in arms]
-    return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
+    return both([f"{arm} ({shown[arm]})" for arm in arms])
 
 
 def order(
@@ -84,14 +83,14 @@ def order(
     turned = [
         f"{below} stands above {above}"
         for above, below in permutations(known, 2)
-        if known[above] > known[below] and _surely_above(means[below], means[above])
+        if known[above] > known[below] and surely_above(means[below], means[above])
     ]
     if turned:
         return "disagrees", f"another order of the arms: {'; '.join(turned)}"
     return "agrees", "the order of the arms is the same, as far as their errors tell"
 
 
-def _surely_above(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> bool:
+def surely_above(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> bool:
     """By more than the errors of the means, and with every seed: two seeds have no good error."""
     slack = ERRORS * math.hypot(upper["stderr"] or 0.0, lower["stderr"] or 0.0)
     apart = min(upper["values"].values()) > max(lower["values"].values())

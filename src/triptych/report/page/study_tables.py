@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from triptych.report.page.tables import latex_table, value_with_error, written
+from triptych.report.page.tables import latex_table, scale, value_with_error, written
 from triptych.report.words import signed
 
 __all__ = ["Table", "study_csv", "study_latex", "study_tables"]
@@ -70,12 +70,12 @@ def _verdicts(study: Study, arm: str) -> str:
 def _difference(metric: str, found: Mapping[str, Any]) -> list[str]:
     if found["mean"] is None:
         return ["none", "", "", str(found["n"])]
-    scale, unit = (100, " points") if "_top1" in metric else (1, "")
+    times, unit = scale(metric)
     digits = 1 if unit else 3
-    mean = f"{signed(scale * found['mean'], digits)}{unit}"
+    mean = f"{signed(times * found['mean'], digits)}{unit}"
     if found["low"] is None or found["high"] is None:
         return [mean, "one seed: none", "", str(found["n"])]
-    low, high = (signed(scale * found[end], digits) for end in ("low", "high"))
+    low, high = (signed(times * found[end], digits) for end in ("low", "high"))
     p = found["holm"]
     said = "" if p is None else "< 0.001" if p < 0.001 else f"{p:.2g}"
     return [mean, f"{low} to {high}", said, str(found["n"])]

@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 
 from triptych.report.words import with_error
 
-__all__ = ["Row", "as_csv", "as_latex", "latex_table", "rows", "value_with_error", "written"]
+__all__ = [
+    "Row",
+    "as_csv",
+    "as_latex",
+    "latex_table",
+    "rows",
+    "scale",
+    "value_with_error",
+    "written",
+]
 
 
 class Row(NamedTuple):
@@ -50,6 +59,16 @@ def value_with_error(name: str, value: float, stderr: float | None) -> str:
         return with_error(value, stderr)
     said = f"{value:.4g}" if stderr is None else f"{value:.4f} ± {stderr:.4f}"
     return said.replace("-", "−")
+
+
+def scale(name: str) -> tuple[float, str]:
+    """By what a difference is multiplied to be read, and its unit: accuracies differ by points, not by per cent.
+
+    Example:
+        >>> scale("test/knn_top1"), scale("train/loss")
+        ((100.0, ' points'), (1.0, ''))
+    """
+    return (100.0, " points") if "_top1" in name else (1.0, "")
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -100,6 +119,8 @@ _ESCAPES = str.maketrans(
         "−": "$-$",
         "±": r"$\pm$",
         "×": r"$\times$",
+        "<": "$<$",
+        ">": "$>$",
     }
 )
 
