@@ -61,7 +61,7 @@ def of_arms(chosen: Plan, folder: Path) -> Recorded:
     """As many runs of the study at once as there will be."""
     jobs = default_jobs(chosen.study)
     arms = dict(list(chosen.study.arms.items())[:jobs])
-    pace = warm_side_by_side(arms, jobs, chosen.data_dir)[chosen.study.config.control]
+    pace = warm_side_by_side(arms, len(arms), chosen.data_dir)[chosen.study.config.control]
     config = dataclasses.replace(chosen.study.config, seeds=(0,))
     study = Study(config, {name: short(arm) for name, arm in arms.items()})
     open_folder(folder, study)

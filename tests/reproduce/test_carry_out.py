@@ -147,7 +147,8 @@ def test_the_command_ends_with_the_page_and_with_a_failures_exit_code(
 ):
     monkeypatch.setattr("triptych.reproduce.plan.plan", lambda *_, **__: plan_of(place))
     assert main(["demo", "--out", str(whole.folder)]) == 0
-    said = capsys.readouterr().out
+    said, aside = capsys.readouterr()
+    assert "timing" not in aside
     assert "everything was done already" in said
     assert said.endswith(f"report    {whole.page}    open it in a browser\n")
     folder = tmp_path / "failed"
@@ -155,6 +156,23 @@ def test_the_command_ends_with_the_page_and_with_a_failures_exit_code(
     Run(folder / "wgan").finish("FAILED", "the term 'penalty' was not finite")
     assert main(["demo", "--out", str(folder)]) == 1
     assert "wgan has failed: " in capsys.readouterr().err
+
+
+def test_a_page_that_was_deleted_is_written_again_and_nothing_else_done(
+    whole: Outcome, place, plan_of, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("triptych.reproduce.plan.plan", lambda *_, **__: plan_of(place))
+    folder = tmp_path / "all"
+    shutil.copytree(whole.folder, folder)
+    (folder / "report.html").unlink()
+    before = {p: p.stat().st_mtime_ns for name in RUNS for p in (folder / name).rglob("*")}
+    assert main(["demo", "--out", str(folder)]) == 0
+    said, aside = capsys.readouterr()
+    assert "done already" not in said
+    assert "timing" not in aside
+    assert (folder / "report.html").read_bytes() == whole.page.read_bytes()
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert list(json.loads((folder / RECORD).read_text())["calls"][-1]["parts"]) == ["report"]
 
 
 @pytest.mark.parametrize("state", ["waiting", "training"])

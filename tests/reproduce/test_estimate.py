@@ -101,6 +101,36 @@ def test_what_is_done_is_not_counted(tmp_path, monkeypatch):
     assert found[STUDY] == pytest.approx(whole[STUDY])
 
 
+def test_what_cannot_be_timed_is_slower_as_all_that_was_timed_is(tmp_path, monkeypatch):
+    demo, recorded = plan("demo"), RECORDED["demo"]
+    planted(monkeypatch, {name: 2 * r.step for name, r in recorded.items()})
+    for name in demo.runs:
+        run = Run.create(tmp_path / name, {})
+        for mark in ("DONE", "MEASURED"):
+            run.write(mark, "")
+    found = predict.predict(demo, tmp_path).parts
+    assert found["vae/draw"] == pytest.approx(2 * recorded["vae"].draw)
+    assert found["wgan/draw"] == pytest.approx(2 * recorded["wgan"].draw)
+    assert found["report"] == pytest.approx(2 * REPORT["demo"])
+
+
+@pytest.mark.parametrize(("room", "begun"), [(12, 3), (2, 2)])
+def test_as_many_runs_are_timed_at_once_as_will_train(tmp_path, monkeypatch, room, begun):
+    demo = plan("demo")
+    planted(monkeypatch, {name: r.step for name, r in RECORDED["demo"].items()})
+    seen = []
+
+    def timed(arms, jobs, data_dir):
+        seen.append(jobs)
+        return dict.fromkeys(arms, Pace(1.0, Looks(0.0, 0.0, 0.0), 1.0))
+
+    monkeypatch.setattr(predict, "warm_side_by_side", timed)
+    monkeypatch.setattr(predict, "default_jobs", lambda study: room)
+    Run.create(Cell("default", 0).path(tmp_path / STUDY), {}).finish("FAILED", "not finite")
+    predict.predict(demo, tmp_path)
+    assert seen == [begun]
+
+
 def test_a_warm_up_trains_as_the_run_will(place, plan_of):
     given = plan_of(place)
     trained = warm_up(given.runs["wgan"], seconds=0.05)

@@ -64,9 +64,8 @@ def carry_out(plan: Plan, folder: Path, command: Sequence[str]) -> int:
     from triptych.cli.panels import panels_display
     from triptych.reproduce.carry_out import reproduce
 
-    print("timing this machine …", file=sys.stderr, flush=True)
     with panels_display() as show:
-        outcome = reproduce(plan, folder, show=show, say=_estimate)
+        outcome = reproduce(plan, folder, show=show, timing=_timing, say=_estimate)
     if outcome.stopped:
         again = shlex.join(["triptych", *command])
         print(f"\n{folder}: stopped, everything is saved; go on with: {again}", file=sys.stderr)
@@ -75,6 +74,10 @@ def carry_out(plan: Plan, folder: Path, command: Sequence[str]) -> int:
     for name, why in outcome.failures.items():
         print(f"triptych: {name} has failed: {why}", file=sys.stderr)
     return 1 if outcome.failures else 0
+
+
+def _timing() -> None:
+    print("timing this machine …", file=sys.stderr, flush=True)
 
 
 def _estimate(seconds: float) -> None:

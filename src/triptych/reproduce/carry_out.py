@@ -15,6 +15,7 @@ from triptych.evaluate.suite import EvaluateConfig
 from triptych.explore.export import write_playable
 from triptych.report.figures import draw
 from triptych.report.page.page import compose, write_figures, write_tables
+from triptych.reproduce import recorded
 from triptych.reproduce.board import Board, Show
 from triptych.reproduce.plan import STUDY, Plan, refuse_another
 from triptych.reproduce.predict import REPORT_PART, left_of, predict, with_data
@@ -56,26 +57,33 @@ def reproduce(
     folder: Path,
     *,
     show: Show = lambda board: None,
+    timing: Callable[[], None] = lambda: None,
     say: Callable[[float], None] = lambda seconds: None,
 ) -> Outcome:
     """Carry out what of the plan is not done yet in ``folder``.
 
-    ``show`` is called at every change, ``say`` with the estimate before anything is begun. Ctrl-C and SIGTERM
-    save and return; the next call goes on, as it does after any other death, to the same results.
+    ``show`` is called at every change, ``timing`` before the machine is timed for the estimate, ``say`` with it
+    before anything is begun. Ctrl-C and SIGTERM save and return; the next call goes on, as it does after any other
+    death, to the same results. Of a reproduction that is done only a page that is missing is made again.
 
     Raises `TriptychError` for a folder with another reproduction in it, and for wrong input.
     """
     refuse_another(plan, folder)
     record = Record(plan, folder)
-    if record.done:
+    if record.done and (folder / REPORT).is_file():
         return Outcome(folder, False, True, _failures(plan, folder), {})
-    _check(plan, folder)
+    if not record.done:
+        _check(plan, folder)
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder), stoppable():
         work = Work(plan, folder, record, Board(record, show))
         try:
-            work.estimate(say)
-            work.do()
+            if record.done:
+                work.write_again()
+            else:
+                timing()
+                work.estimate(say)
+                work.do()
         except KeyboardInterrupt:
             return work.outcome(stopped=True)
     return work.outcome(stopped=False)
@@ -128,6 +136,11 @@ class Work:
         self._report()
         if not self.problems:
             self.record.finish()
+
+    def write_again(self) -> None:
+        """Only the report, of what has all been done."""
+        self.record.begin({REPORT_PART: recorded.REPORT[self.plan.scale]})
+        self._report()
 
     def _run(self, name: str) -> None:
         path, board = self.folder / name, self.board

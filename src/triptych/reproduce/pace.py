@@ -24,7 +24,7 @@ from triptych.types import Moment
 __all__ = ["Looks", "Pace", "warm_up"]
 
 SECONDS = 4.0
-"""How long the steps of a warm-up take, about; the second half of them is timed."""
+"""How long the steps of a warm-up take, about; timed from the first line of its log, half-way at the latest."""
 
 
 class Looks(NamedTuple):

@@ -97,10 +97,15 @@ def refuse_another(plan: Plan, folder: Path) -> None:
             )
         return
     try:
-        before = json.loads((folder / RECORD).read_text(encoding="utf-8"))["plan"]
-    except (ValueError, KeyError):
-        raise TriptychError(f"'{folder / RECORD}' is damaged; choose another --out") from None
-    differs = studies.difference(before, plan.tables())
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    kinds = {"plan": dict, "done": bool, "calls": list}
+    if not isinstance(found, dict) or not all(
+        isinstance(found.get(key), kind) for key, kind in kinds.items()
+    ):
+        raise TriptychError(f"'{folder / RECORD}' is damaged; choose another --out")
+    differs = studies.difference(found["plan"], plan.tables())
     if differs:
         raise TriptychError(
             f"'{folder}' holds a reproduction in which {differs}; choose another --out, or delete it"

@@ -70,20 +70,26 @@ def left_of(path: Path) -> Left:
 
 def predict(plan: Plan, folder: Path) -> Estimate:
     """Warm up what is left; its parts are ``vae/train``, …, the study's, ``report``."""
-    recorded = RECORDED[plan.scale]
-    parts: dict[str, float] = {}
-    paces: dict[str, Pace] = {}
-    for name, config in plan.runs.items():
-        left = left_of(folder / name)
-        if left.trains or left.measures:
-            paces[name] = warm_up(with_data(config, plan.data_dir))
-            parts |= _run(name, config, left, paces[name], recorded[name])
-        elif left.draws:
-            parts[f"{name}/draw"] = recorded[name].draw
+    recorded = dict(RECORDED[plan.scale])
+    left = {name: left_of(folder / name) for name in plan.runs}
+    paces = {
+        name: warm_up(with_data(config, plan.data_dir))
+        for name, config in plan.runs.items()
+        if left[name].trains or left[name].measures
+    }
     arms = _arms(plan, folder)
+    timed = paces | arms
+    # Of what has no steps left to time.
+    mean = mean_speed(timed, recorded | dict.fromkeys(arms, recorded[ARM]))
+    parts: dict[str, float] = {}
+    for name, config in plan.runs.items():
+        if name in paces:
+            parts |= _run(name, config, left[name], paces[name], recorded[name])
+        elif left[name].draws:
+            parts[f"{name}/draw"] = mean * recorded[name].draw
     parts |= _study(plan, folder, arms, recorded[ARM])
-    parts[REPORT_PART] = mean_speed(paces, recorded) * REPORT[plan.scale]
-    return Estimate(parts, {name: pace.step for name, pace in (paces | arms).items()})
+    parts[REPORT_PART] = mean * REPORT[plan.scale]
+    return Estimate(parts, {name: pace.step for name, pace in timed.items()})
 
 
 def _run(
@@ -99,9 +105,10 @@ def _run(
 
 def _arms(plan: Plan, folder: Path) -> dict[str, Pace]:
     """The pace of every arm that has a run to do."""
-    names = dict.fromkeys(cell.arm for cell in unfinished(plan.study, folder / STUDY))
-    configs = {name: plan.study.arms[name] for name in names}
-    return warm_side_by_side(configs, default_jobs(plan.study), plan.data_dir) if configs else {}
+    cells = unfinished(plan.study, folder / STUDY)
+    configs = {cell.arm: plan.study.arms[cell.arm] for cell in cells}
+    jobs = min(default_jobs(plan.study), len(cells))
+    return warm_side_by_side(configs, jobs, plan.data_dir) if configs else {}
 
 
 def _study(

@@ -10,8 +10,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from statistics import fmean
 from typing import Any
 
 from triptych.errors import TriptychError
@@ -26,15 +27,17 @@ __all__ = ["warm_side_by_side"]
 def warm_side_by_side(
     arms: Mapping[str, ExperimentConfig], jobs: int, data_dir: str | None = None
 ) -> dict[str, Pace]:
-    """The pace of every arm while ``jobs`` of them train at once.
+    """The pace of every arm while ``jobs`` runs train at once; where these are more, arms are repeated.
 
     Raises `TriptychError` with the last words of a process that gave none.
     """
-    shares = [list(arms)[first::jobs] for first in range(min(jobs, len(arms)))]
-    found: dict[str, Pace] = {}
+    found: dict[str, list[Pace]] = {name: [] for name in arms}
     with ExitStack() as stack:
         # All are started before any is waited for.
-        begun = [(names, _start([arms[n] for n in names], data_dir, stack)) for names in shares]
+        begun = [
+            (names, _start([arms[n] for n in names], data_dir, stack))
+            for names in shares(list(arms), jobs)
+        ]
         for names, process in begun:
             said, complaint = process.communicate()
             if process.returncode == 130:
@@ -44,8 +47,30 @@ def warm_side_by_side(
                 raise TriptychError(
                     f"the warm-up of {', '.join(names)} ended without times: {last}"
                 )
-            found |= zip(names, map(_pace, json.loads(said)), strict=True)
-    return {name: found[name] for name in arms}
+            for name, values in zip(names, json.loads(said), strict=True):
+                found[name].append(_pace(values))
+    return {name: mean(paces) for name, paces in found.items()}
+
+
+def shares(names: Sequence[str], jobs: int) -> list[list[str]]:
+    """What each of ``jobs`` processes times: every arm by one at least.
+
+    Example:
+        >>> shares(["a", "b", "c"], 2), shares(["a", "b"], 5)
+        ([['a', 'c'], ['b']], [['a'], ['b'], ['a'], ['b'], ['a']])
+    """
+    return [list(names[number % len(names) :: jobs]) for number in range(jobs)]
+
+
+def mean(paces: Sequence[Pace]) -> Pace:
+    """Of one arm that several processes timed.
+
+    Example:
+        >>> mean([Pace(1.0, Looks(0.0, 2.0, 4.0), 9.0), Pace(3.0, Looks(0.0, 4.0, 4.0), 9.0)])
+        Pace(step=2.0, looks=Looks(first=0.0, due=3.0, landmark=4.0), per_epoch=9.0)
+    """
+    looks = Looks(*(fmean(column) for column in zip(*(p.looks for p in paces), strict=True)))
+    return Pace(fmean(p.step for p in paces), looks, paces[0].per_epoch)
 
 
 def _start(
