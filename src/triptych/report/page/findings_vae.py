@@ -29,7 +29,7 @@ def the_elbo(run: Run, results: Results) -> Finding | None:
     if changed:
         return Finding(*told, "not comparable", differs(changed), **where)
     standing = measured_against(values[-1], None, ends)
-    return Finding(*told, standing, "within: between the reference's two values", **where)
+    return Finding(*told, standing, "within is between the reference's two values", **where)
 
 
 def _bounds(run: Run) -> tuple[list[float], list[float]]:
@@ -74,7 +74,7 @@ def the_likelihood(run: Run, results: Results) -> Finding | None:
         return Finding(*told, "not comparable", differs(changed), shows=("k-curve",))
     known = reference.LOG_LIKELIHOOD, reference.LOG_LIKELIHOOD
     standing = measured_against(found["value"], found["stderr"], known)
-    rule = f"within: less than {ERRORS:g} standard errors apart"
+    rule = f"within is less than {ERRORS:g} standard errors apart"
     return Finding(*told, standing, rule, shows=("k-curve",))
 
 
