@@ -77,7 +77,7 @@ def nearest(bank: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
     score, index, sure = _search(rows, terms, k, _in_half(rows, k) if fast else full)
     if fast and not sure.all():
         score[~sure], index[~sure], _ = _search(rows, terms[~sure], k, full)
-    return score + (units @ centre)[:, None], index
+    return score + (units * centre).sum(-1, keepdim=True), index
 
 
 def _inverse_norms(x: Tensor) -> Tensor:
@@ -96,12 +96,12 @@ def _centred(bank: Tensor) -> tuple[Tensor, Tensor]:
 
     Their products with (q − m, 1) are q·b − q·m: the order of the cosines.
     """
-    scale = _inverse_norms(bank)
-    centre = scale @ bank.float() / len(bank)
     rows = torch.empty(len(bank), bank.shape[1] + 1, device=bank.device)
-    torch.mul(bank, scale[:, None], out=rows[:, :-1])
+    torch.mul(bank, _inverse_norms(bank)[:, None], out=rows[:, :-1])
+    # Not matrix products: on some processors the order of their sums depends on the number of threads.
+    centre = rows[:, :-1].mean(0)
     rows[:, :-1] -= centre
-    rows[:, -1] = rows[:, :-1] @ centre
+    rows[:, -1] = (rows[:, :-1] * centre).sum(-1)
     return rows, centre
 
 
