@@ -91,7 +91,9 @@ class Run:
     def open(cls, path: Path) -> Run:
         """An existing run's folder; a `TriptychError` for anything else."""
         if not (path / "config.toml").is_file():
-            raise TriptychError(f"'{path}' is not a run folder: it has no config.toml")
+            inside = sorted(str(p.parent.relative_to(path)) for p in path.glob("*/config.toml"))
+            held = f"; it holds {', '.join(inside[:4])}: name one of them" if inside else ""
+            raise TriptychError(f"'{path}' is not a run folder: it has no config.toml{held}")
         return cls(path)
 
     @property

@@ -77,7 +77,7 @@ def carry_out(plan: Plan, folder: Path, command: Sequence[str]) -> int:
 
 
 def _timing() -> None:
-    print("timing this machine …", file=sys.stderr, flush=True)
+    print("timing this machine, about half a minute …", file=sys.stderr, flush=True)
 
 
 def _estimate(seconds: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from triptych.runs import Run
 
-__all__ = ["joined", "look", "setting", "signed", "with_error"]
+__all__ = ["called", "joined", "look", "setting", "signed", "with_error"]
 
 _BINARIZED = {"dynamic": "dynamically binarized", "threshold": "binarized at one half"}
 _LIKELIHOODS = {
@@ -18,6 +18,19 @@ _LIKELIHOODS = {
 }
 _TOGETHER = "\u00a0"
 """A space at which no line is broken."""
+
+
+def called(folder: Path) -> str:
+    """What a folder is called on a page: by its name, and a study's run by its arm as well.
+
+    Example:
+        >>> (tmp_path / "study.toml").touch()
+        >>> called(tmp_path / "default" / "seed-0"), called(tmp_path / "runs" / "mine" / "vae")
+        ('default, seed-0', 'vae')
+    """
+    path = folder.resolve()
+    in_study = (path.parent.parent / "study.toml").is_file()
+    return f"{path.parent.name}, {path.name}" if in_study else path.name
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -94,14 +94,33 @@ class Board:
         return (share - self.start) / (1 - self.start) if self.start < 1 else 1.0
 
     def left(self) -> float:
-        """Seconds to the end of everything."""
-        parts = self.record.parts.items()
-        later = [
-            p["predicted"] for name, p in parts if p["actual"] is None and name != self.current
-        ]
-        now = self.record.parts.get(self.current, {"predicted": 0.0})["predicted"] or 0.0
+        """Seconds to the end of everything: the estimate, put right by the parts that have been done."""
+        parts = self.record.parts
+        off = correction(parts)
+        later = sum(
+            (p["predicted"] or 0.0) * (1.0 if name == STUDY else off)
+            for name, p in parts.items()
+            if p["actual"] is None and name != self.current
+        )
+        now = parts.get(self.current, {"predicted": 0.0})["predicted"] or 0.0
         gone = time.monotonic() - self.began
-        return sum(filter(None, later)) + remaining(now, gone, self.share)
+        return later + remaining(now if self.current == STUDY else now * off, gone, self.share)
+
+
+def correction(parts: Mapping[str, Mapping[str, float | None]]) -> float:
+    """How many times longer than predicted the parts took that are done.
+
+    The study is no measure of the others, nor they of it: its runs have one thread each.
+
+    Example:
+        >>> correction({"vae/train": {"predicted": 40.0, "actual": 50.0}, "report": {"predicted": 9.0, "actual": None}})
+        1.25
+    """
+    done = [
+        (p["actual"], p["predicted"]) for name, p in parts.items() if p["actual"] and name != STUDY
+    ]
+    predicted = sum(p or 0.0 for _, p in done)
+    return sum(a or 0.0 for a, _ in done) / predicted if predicted > 0 else 1.0
 
 
 def _of_all(row: Row) -> float:

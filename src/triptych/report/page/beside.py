@@ -13,6 +13,7 @@ from triptych.report.page.study_tables import study_csv, study_latex
 from triptych.report.page.tables import as_csv, as_latex, rows
 from triptych.report.study_folder import StudyFolder
 from triptych.report.style import styled
+from triptych.report.words import called
 from triptych.runs import Run
 
 __all__ = ["write_figures", "write_tables"]
@@ -28,7 +29,7 @@ def write_tables(paths: Sequence[Path], out: Path) -> list[Path]:
     written = []
     for number, path in enumerate(paths, 1):
         for kind, text in _tables(path).items():
-            table = out.with_name(f"{out.stem}-{number}-{_plain(path.resolve().name)}.{kind}")
+            table = out.with_name(f"{out.stem}-{number}-{_plain(called(path))}.{kind}")
             # A surrogate, which no file can hold, may come from a stranger's JSON.
             table.write_text(text, encoding="utf-8", errors="replace")
             written.append(table)

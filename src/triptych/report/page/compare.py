@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from triptych.errors import TriptychError
 from triptych.report.page.tables import scale, value_with_error
 from triptych.report.study_json import read_study
-from triptych.report.words import with_error
+from triptych.report.words import called, with_error
 from triptych.runs import Run
 
 __all__ = ["Compared", "Comparison", "compare"]
@@ -52,14 +52,15 @@ def compare(first: Path, second: Path) -> Comparison:
     rows = [_compared(name, ours[name], theirs[name]) for name in ours if name in theirs]
     if not rows:
         raise TriptychError(
-            f"'{first}' and '{second}' have no number in common; evaluate both first"
+            f"'{first}' and '{second}' have no number in common: they are of different "
+            "methods, or one was not evaluated yet"
         )
     if all(row.refusal for row in rows):
         raise TriptychError(
             f"'{first}' and '{second}' were measured by different protocols: "
             f"{rows[0].name}: {rows[0].refusal}"
         )
-    return Comparison(first.resolve().name, second.resolve().name, rows)
+    return Comparison(called(first), called(second), rows)
 
 
 def _results(path: Path) -> Results:

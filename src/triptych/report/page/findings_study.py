@@ -28,6 +28,7 @@ from triptych.report.page.study_arms import (
 )
 from triptych.report.page.tables import value_with_error
 from triptych.report.study_folder import StudyFolder
+from triptych.report.words import signed
 
 __all__ = ["study_findings"]
 
@@ -194,12 +195,12 @@ def _nearing(near: Sequence[str], means: Mapping[str, Mapping[str, Any]]) -> str
     shown = {arm: value_with_error(LOSS, s["mean"], s["stderr"]) for arm, s in means.items()}
     others = [arm for arm in means if arm not in near]
     if not near:
-        return f"No arm's loss nears −1: {listed(others, shown)}."
-    said = (
-        f"The loss of {listed(near, shown)} nears −1, at which two views agree whatever the image"
-    )
+        return (
+            f"No arm's loss nears −1, which is to be below {signed(NEAR)}: {listed(others, shown)}."
+        )
+    said = f"The loss of {listed(near, shown)} nears −1, at which two views agree whatever the image: it is below {signed(NEAR)}"
     if others:
-        said += f"; {listed(others, shown)} {'stays' if len(others) == 1 else 'stay'} away from it"
+        said += f"; {listed(others, shown)} {'stays' if len(others) == 1 else 'stay'} above that"
     return f"{said}."
 
 

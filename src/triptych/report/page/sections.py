@@ -19,7 +19,7 @@ from triptych.report.page.safe import Attempts, check
 from triptych.report.page.section import Section
 from triptych.report.page.study_section import study_section
 from triptych.report.page.tables import rows
-from triptych.report.words import setting
+from triptych.report.words import called, setting
 from triptych.runs import Run
 
 __all__ = ["Section", "run_section", "sections"]
@@ -73,7 +73,7 @@ def run_section(run: Run, anchor: str) -> Section:
     frames = [attempt(f"the slider of {m.__name__}", lambda m=m: m(run)) for m in SLIDERS]  # type: ignore[misc]
     return Section(
         anchor=anchor,
-        name=run.path.resolve().name,
+        name=called(run.path),
         title=f"{heading}: {what}" if heading != what else what,
         setting=attempt("setting", lambda: setting(run, seed=True)) or "",
         status=run.status(),
