@@ -350,7 +350,7 @@ def test_figures_without_a_run_are_said_to_be_missing(tmp_path):
     run = planted(tmp_path / "r", reference_config())
     page = write_page([run.path], tmp_path / "out.html").read_text()
     assert page.count("Not in this report.") == 5
-    assert 'class="chip within" title="within: between the reference&#39;s two values"' in page
+    assert 'class="chip within" title="within is between the reference&#39;s two values"' in page
 
 
 def test_only_a_run_by_the_references_protocol_has_its_curve_beside(tmp_path):
