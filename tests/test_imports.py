@@ -19,7 +19,8 @@ LEAVES = {
     "seeds": set(),
     "config": {"errors"},
     "runs": {"config", "errors"},
-    "types": {"config"},
+    "capability": set(),
+    "types": {"capability", "config"},
     "checkpoint": {"errors"},
     "methods": {"nets", "objectives", "types", "config", "errors"},
 }

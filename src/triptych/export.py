@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from triptych import checkpoint as checkpoints
 from triptych import data as data_plane
 from triptych import experiment
+from triptych.capability import Capability
 from triptych.errors import TriptychError, unknown
 from triptych.evaluate.knn import knn_predict
 from triptych.evaluate.subject import BLOCK, Network, Subject
@@ -43,7 +44,7 @@ QUERIES, BANK = 500, 2000
 
 
 @runtime_checkable
-class HasBackbone(Protocol):
+class HasBackbone(Protocol, metaclass=Capability):
     """Learns a network that is of use by itself, on images that are normalised first."""
 
     backbone: nn.Module

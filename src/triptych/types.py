@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkab
 import torch
 from torch import Tensor, nn
 
+from triptych.capability import Capability
 from triptych.config import OptimizerConfig, ViewsConfig
 
 __all__ = [
@@ -203,7 +204,7 @@ class DiagonalGaussian(NamedTuple):
 
 
 @runtime_checkable
-class Decodes(Protocol):
+class Decodes(Protocol, metaclass=Capability):
     """Turns latent vectors from N(0, I) into images: a decoder or a generator."""
 
     latent: int
@@ -214,7 +215,7 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
-class Samples(Protocol):
+class Samples(Protocol, metaclass=Capability):
     """Draws images: statistics of what a model makes rest on these."""
 
     latent: int
@@ -225,7 +226,7 @@ class Samples(Protocol):
 
 
 @runtime_checkable
-class HasCritic(Protocol):
+class HasCritic(Protocol, metaclass=Capability):
     """Scores images with a function that was trained to be 1-Lipschitz."""
 
     critic: nn.Module
@@ -237,7 +238,7 @@ class HasCritic(Protocol):
 
 
 @runtime_checkable
-class Encodes(Protocol):
+class Encodes(Protocol, metaclass=Capability):
     """Turns images into the features that are to be judged."""
 
     def encode(self, x: Tensor) -> Tensor:
@@ -246,7 +247,7 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
-class Projects(Protocol):
+class Projects(Protocol, metaclass=Capability):
     """Learns by comparing views of an image, in a space beyond the features that are to be judged."""
 
     views: ViewsConfig | None
@@ -261,7 +262,7 @@ class Projects(Protocol):
 
 
 @runtime_checkable
-class Reconstructs(Protocol):
+class Reconstructs(Protocol, metaclass=Capability):
     """Turns images into latents and back."""
 
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -270,7 +271,7 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
-class HasLikelihood(Protocol):
+class HasLikelihood(Protocol, metaclass=Capability):
     """A latent-variable model with a proposal for its posterior."""
 
     latent: int
