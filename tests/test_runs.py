@@ -259,3 +259,22 @@ def test_alarms_are_read_from_the_metrics_and_go_with_them(tmp_path):
     assert run.alarms() == [(20, "it broke")]
     run.rewind(10)
     assert run.alarms() == []
+
+
+def test_what_was_left_out_stands_in_the_results_with_its_reason(tmp_path: Path):
+    run = Run.create(tmp_path / "a", {})
+    why = "the validation split has no labels"
+    run.record({"a": Result(1.0, None, 3, {}, "x"), "b": Result.left_out(why, {"split": "valid"})})
+    assert list(run.results()) == ["a"]
+    assert run.left_out() == {"b": why}
+    stored = json.loads((run.path / "results.json").read_text())["b"]
+    assert stored == {
+        "value": None,
+        "stderr": None,
+        "n": 0,
+        "protocol": {"split": "valid"},
+        "note": why,
+    }
+    run.record({"b": Result(2.0, None, 4, {})})
+    assert run.left_out() == {}
+    assert run.results()["b"]["value"] == 2.0

@@ -39,6 +39,16 @@ class Result:
     protocol: Mapping[str, str | int | float]
     note: str = ""
 
+    @classmethod
+    def left_out(cls, why: str, protocol: Mapping[str, str | int | float]) -> Result:
+        """What was not measured, and the reason: it stands in results.json without a value.
+
+        Example:
+            >>> Result.left_out("the validation split has no labels", {"split": "valid"}).value is None
+            True
+        """
+        return cls(None, None, 0, protocol, why)
+
 
 class Run:
     """One run's folder.
@@ -179,7 +189,14 @@ class Run:
         self.write("metrics.jsonl", "".join(json.dumps(e) + "\n" for e in kept))
 
     def results(self) -> dict[str, dict[str, Any]]:
-        """All of results.json: name → {value, stderr, n, protocol}."""
+        """What was measured, from results.json: name → {value, stderr, n, protocol, note}."""
+        return {k: v for k, v in self._recorded().items() if v["value"] is not None}
+
+    def left_out(self) -> dict[str, str]:
+        """What results.json names without a value: name → the reason."""
+        return {k: v["note"] for k, v in self._recorded().items() if v["value"] is None}
+
+    def _recorded(self) -> dict[str, dict[str, Any]]:
         path = self.path / "results.json"
         if not path.exists():
             return {}
@@ -191,7 +208,7 @@ class Run:
 
     def record(self, results: Mapping[str, Result]) -> None:
         """Add results to results.json, replacing those of the same name."""
-        merged = self.results() | {k: asdict(v) for k, v in results.items()}
+        merged = self._recorded() | {k: asdict(v) for k, v in results.items()}
         self.write(
             "results.json",
             json.dumps(dict(sorted(merged.items())), indent=1, allow_nan=False) + "\n",

@@ -47,11 +47,13 @@ def run(words: list[str]) -> int:
 def show(path: Path) -> None:
     """Print the headline numbers of a run and the figures that were drawn."""
     from triptych.report.figures import draw
-    from triptych.report.table import result_lines
+    from triptych.report.table import grouped, result_lines
     from triptych.runs import Run
 
     opened = Run.open(path)
     print("\n".join(result_lines(opened.results())))
+    for why, names in grouped(opened.left_out()):
+        print(f"left out  {', '.join(names)}: {why}")
     drawn = [p for p in draw(opened) if p.suffix == ".png"]
     print(f"numbers   {path / 'results.json'}")
     for figure in drawn:

@@ -19,6 +19,7 @@ from triptych.report.page.safe import Attempts, check
 from triptych.report.page.section import Section
 from triptych.report.page.study_section import study_section
 from triptych.report.page.tables import rows
+from triptych.report.table import grouped
 from triptych.report.words import called, setting
 from triptych.runs import Run
 
@@ -90,6 +91,7 @@ def run_section(run: Run, anchor: str) -> Section:
         config=(run.path / "config.toml").read_text(encoding="utf-8"),
         playable=_playable(run),
         atlas=placed,
+        left_out=attempt("what was left out", lambda: grouped(run.left_out())) or [],
         lost=attempt.lost,
     )
 
