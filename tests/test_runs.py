@@ -1,5 +1,6 @@
 """Run folders: numbering, locks and metrics, with real processes where two of them meet."""
 
+import json
 import signal
 import subprocess
 import sys

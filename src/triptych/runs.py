@@ -190,11 +190,11 @@ class Run:
 
     def results(self) -> dict[str, dict[str, Any]]:
         """What was measured, from results.json: name → {value, stderr, n, protocol, note}."""
-        return {k: v for k, v in self._recorded().items() if v["value"] is not None}
+        return {k: v for k, v in self._recorded().items() if not _left_out(v)}
 
     def left_out(self) -> dict[str, str]:
         """What results.json names without a value: name → the reason."""
-        return {k: v["note"] for k, v in self._recorded().items() if v["value"] is None}
+        return {k: v["note"] for k, v in self._recorded().items() if _left_out(v)}
 
     def _recorded(self) -> dict[str, dict[str, Any]]:
         path = self.path / "results.json"
@@ -274,6 +274,10 @@ class Moments(Mapping[int, npt.NDArray[np.uint8]]):
 
     def __len__(self) -> int:
         return len(self.paths)
+
+
+def _left_out(result: Mapping[str, Any]) -> bool:
+    return isinstance(result, Mapping) and result.get("value", 0) is None
 
 
 def _slug(title: str) -> str:
