@@ -67,6 +67,8 @@ def run(words: list[str]) -> int:
     )
     with bars() as progress:
         dataset = load(config.data, progress=progress)
+    for note in dataset.notes:
+        print(f"{dataset.name}: {note}", file=sys.stderr)
     with training_display(method.gauge) as display:
         trained = experiment.train(
             config, options.out, root=options.root, dataset=dataset, display=display

@@ -34,7 +34,7 @@ from triptych.progress import Progress
 
 __all__ = ["READER_VERSION", "Stored", "decoded"]
 
-READER_VERSION = 1
+READER_VERSION = 2
 """To be raised whenever the same files would decode to other pixels, labels or order."""
 
 STALE_SECONDS = 24 * 3600.0
@@ -43,13 +43,17 @@ CHUNK = 4096
 
 @dataclass(frozen=True)
 class Stored:
-    """The splits as files hold them; `jpegs` counts the images that came in JPEG files."""
+    """The splits as files hold them; `jpegs` counts the images that came in JPEG files.
+
+    `notes` are those of the source and of every reader: what was taken, and what was left.
+    """
 
     splits: Mapping[str, Images]
     classes: tuple[str, ...] | None
     values: Values
     fingerprint: str
     jpegs: int
+    notes: tuple[str, ...] = ()
 
 
 def decoded(source: Source, fit: Fit, shuffle: Collection[str], progress: Progress) -> Stored:
@@ -114,7 +118,9 @@ def _open(place: Path) -> Stored | None:
         return None
     splits = {split: _open_split(place, split) for split in meta["splits"]}
     classes = tuple(meta["classes"]) if meta["classes"] else None
-    return Stored(splits, classes, meta["values"], meta["fingerprint"], meta["jpegs"])
+    return Stored(
+        splits, classes, meta["values"], meta["fingerprint"], meta["jpegs"], tuple(meta["notes"])
+    )
 
 
 def _open_split(place: Path, split: str) -> Images:
@@ -131,12 +137,14 @@ def _write(
     """Decode every split into the folder, then describe them in meta.json."""
     decoder = Decoder(fit)
     classes: tuple[str, ...] | None = None
+    notes = dict.fromkeys(source.notes)
     for split, files in source.files.items():
         part = source.read(split, files, decoder)
         if not part.count:
             raise TriptychError(f"the split '{split}' of {source.root} has no image; add some")
         _write_split(folder, split, part, split in shuffle, progress)
         classes = classes or part.classes
+        notes |= dict.fromkeys(part.notes)
     decoder.finish(str(source.root))
     splits = {split: _open_split(folder, split) for split in source.files}
     meta: dict[str, Any] = {
@@ -145,6 +153,7 @@ def _write(
         "values": _values(splits),
         "fingerprint": _fingerprint(splits),
         "jpegs": decoder.jpegs,
+        "notes": list(notes),
         "source": str(source.root),
         "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},
     }

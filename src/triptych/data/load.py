@@ -137,4 +137,4 @@ def _dataset(
 ) -> Dataset:
     sizes = [f"{split} {len(images)}" for split, images in splits.items()]
     fingerprint = digest([stored.fingerprint, *sizes])[:16]
-    return Dataset(name, title, splits, classes, stored.values, fingerprint)
+    return Dataset(name, title, splits, classes, stored.values, fingerprint, notes=stored.notes)

@@ -19,13 +19,15 @@ __all__ = ["Source", "source_at", "tabular_source"]
 class Source:
     """The files of every split, in order, and how to read them; nothing has been decoded yet.
 
-    ``root`` is the path that errors name; ``ignored`` counts files that are not part of the data.
+    ``root`` is the path that errors name; ``ignored`` counts files that are not part of the data;
+    ``notes`` say, a sentence each, what was taken where there was a choice, and what was left.
     """
 
     root: Path
     files: Mapping[str, tuple[Path, ...]]
     read: Read
     ignored: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

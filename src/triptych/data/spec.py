@@ -52,7 +52,8 @@ class Dataset:
     ``title`` is the name to print beside a figure; ``values`` says whether all
     pixels are 0 or 255 (binary), or there is one channel (grey) or three
     (colour); ``fingerprint`` identifies the decoded content of all splits;
-    ``mirrors`` is false where a mirror image is none of its kind, as of a digit.
+    ``mirrors`` is false where a mirror image is none of its kind, as of a digit;
+    ``notes`` say, a sentence each, what the readers took where there was a choice, and what they left.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Dataset:
     values: Values
     fingerprint: str
     mirrors: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -17,14 +17,12 @@ from triptych.errors import TriptychError
 __all__ = ["SPLITS", "Part", "Read", "check_labels", "damaged"]
 
 SPLITS = {
-    "train": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-    "test": "test",
-    "t10k": "test",
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("valid", "val", "validation", "dev", "development"), "valid"),
+    **dict.fromkeys(("eval", "evaluation"), "valid"),
+    **dict.fromkeys(("test", "testing", "tst", "t10k"), "test"),
 }
-"""The names that files and folders give to a split, and ours."""
+"""The names that files and folders give to a split (in lower case), and ours."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,14 @@ class Part:
     """One split as its files hold it: `count` images in `blocks` of k×C×H×W, read when asked for.
 
     Labels are int64, one for each image, counted from 0; `classes` names them where the files do.
+    `notes` say, a sentence each, what the reader took where there was a choice, and what it left.
     """
 
     count: int
     blocks: Iterator[Pixels]
     labels: npt.NDArray[np.int64] | None = None
     classes: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 Read: TypeAlias = Callable[[str, tuple[Path, ...], Decoder], Part]
