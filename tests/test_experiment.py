@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from triptych import checkpoint, experiment
 from triptych.config import merge
+from triptych.data.places import cache_root
 from triptych.errors import TriptychError
 from triptych.evaluate.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
@@ -144,6 +146,11 @@ def small(tmp_path: Path, **changes) -> Run:
     return experiment.train(merge(config(**tables), changes), tmp_path / "run")
 
 
+def forget(run: Run) -> None:
+    """Remove what the cache has of the run's data."""
+    shutil.rmtree(cache_root() / "decoded" / run.environment()["data"]["decoded"])
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path):
     run = small(tmp_path)
     for which in ("last", "best"):
@@ -157,11 +164,11 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path):
     assert "damaged" in run.reason() or run.status() == "interrupted"
 
 
-def test_a_config_that_was_edited_is_refused_and_the_tensor_named(tmp_path: Path):
+def test_a_config_that_was_edited_is_refused_and_the_field_named(tmp_path: Path):
     run = small(tmp_path)
     path = run.path / "config.toml"
     path.write_text(path.read_text().replace("latent = 3", "latent = 5"))
-    with pytest.raises(TriptychError, match=r"another config: '(de|en)coder\.\S+' is"):
+    with pytest.raises(TriptychError, match=r"method\.latent is 5 in config\.toml and was 3"):
         experiment.evaluate(run.path)
 
 
@@ -169,16 +176,67 @@ def test_a_run_resumed_with_other_data_is_refused(tmp_path: Path):
     run = small(tmp_path)
     (run.path / "DONE").unlink()
     own_images(tmp_path, 60, seed=1)
-    with pytest.raises(TriptychError, match="other data"):
+    forget(run)
+    with pytest.raises(TriptychError, match=r"other (data|images)"):
         experiment.resume(run.path)
 
 
-def test_a_run_measured_on_other_data_is_refused(tmp_path: Path):
-    """The validation split would be another, and no longer one that training has not seen."""
+@pytest.mark.parametrize(
+    ("count", "said"), [(60, "of other content"), (80, "48 train images then and 64")]
+)
+def test_a_run_measured_on_other_data_says_so(tmp_path: Path, count: int, said: str):
+    """The test split is another, and no longer one that training has not seen."""
     run = small(tmp_path)
-    own_images(tmp_path, 60, seed=1)
-    with pytest.raises(TriptychError, match="other data"):
+    trained_on = run.about("best")["data"]
+    own_images(tmp_path, count, seed=1)
+    forget(run)
+    with pytest.warns(UserWarning, match=said):
+        found = experiment.evaluate(run.path, EvaluateConfig(samples=5))
+    assert found["test/elbo"].n == count // 10
+    for result in found.values():
+        assert result.protocol["trained_on"] == trained_on != result.protocol["fingerprint"]
+
+
+@pytest.mark.parametrize("change", ["moved", "grown"])
+def test_a_run_finds_its_data_by_content(tmp_path: Path, change: str):
+    """In the cache, where the folder is gone or holds more; the numbers are those of before to the bit."""
+    run = small(tmp_path)
+    before = experiment.evaluate(run.path, EvaluateConfig(samples=5))
+    if change == "moved":
+        (tmp_path / "mine.npy").rename(tmp_path / "moved.npy")
+    else:
+        own_images(tmp_path, 80, seed=1)
+    said = "there is no file or folder" if change == "moved" else "48 train images then and 64"
+    with pytest.warns(UserWarning, match=said):
+        assert experiment.evaluate(run.path, EvaluateConfig(samples=5)) == before
+    whole = checkpoint.load(run.checkpoint("last"))[0]
+    for name in ("checkpoints", "DONE"):
+        path = run.path / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (run.path / "checkpoints").mkdir()
+    with pytest.warns(UserWarning, match="from the cache"):
+        again = experiment.resume(run.path)
+    found = checkpoint.load(again.checkpoint("last"))[0]
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
+
+
+def test_moved_data_are_named_and_nothing_else_is_said(tmp_path: Path):
+    run = small(tmp_path)
+    (tmp_path / "mine.npy").rename(tmp_path / "moved.npy")
+    forget(run)
+    with pytest.raises(TriptychError, match="--data PATH"):
         experiment.evaluate(run.path)
+    found = experiment.evaluate(
+        run.path, EvaluateConfig(samples=5), data=str(tmp_path / "moved.npy")
+    )
+    assert "trained_on" not in found["test/elbo"].protocol
+
+
+def test_a_method_is_loaded_without_its_data(tmp_path: Path):
+    run = small(tmp_path)
+    (tmp_path / "mine.npy").unlink()
+    forget(run)
+    assert experiment.load_method(run.path).latent == 3
 
 
 @pytest.mark.parametrize("count", [15, 60])

@@ -37,6 +37,8 @@ _HOMES = {
     "triptych.types": ("Batch", "DataSpec", "Losses", "Method", "Noise", "Phase"),
 }
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Batch",
     "DataConfig",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from triptych.errors import TriptychError
 
-__all__ = ["WEIGHTS", "load", "load_weights", "save"]
+__all__ = ["WEIGHTS", "load", "load_weights", "save", "weights_digest"]
 
 WEIGHTS = "weights."
 """What the names of a model's own tensors begin with, beside those of the optimizers."""
@@ -23,13 +23,14 @@ WEIGHTS = "weights."
 def save(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write tensors and a JSON description; a reader sees the old file or the new one, never a half.
 
+    The description gets `weights_digest` as ``weights``: `triptych.runs.Run.weights` reads it without the tensors.
     The data is on disk before the name points to it, so a power cut cannot lose both.
     """
     from safetensors.torch import save as serialize
 
     # Copies: the parameters of a group are views of one vector, which the format refuses.
     ready = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-    text = json.dumps(dict(about))
+    text = json.dumps({**about, "weights": weights_digest(ready)})
     metadata = {"about": text, "sha256": _digest(ready, text)}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -83,6 +84,20 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) ->
             f"{_shape(found.get(name))} there and {_shape(wanted.get(name))} here"
         )
     model.load_state_dict(weights)
+
+
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Twelve digits that say which weights these are: of names, types, shapes and values of the ``weights.``.
+
+    Example:
+        >>> one, other = ({"weights.a": torch.tensor([x]), "optimizer.a": torch.rand(1)} for x in (1.0, 2.0))
+        >>> weights_digest(one) == weights_digest(other), weights_digest(one) == weights_digest({**one})
+        (False, True)
+    """
+    weights = {
+        k: v.detach().cpu().contiguous() for k, v in tensors.items() if k.startswith(WEIGHTS)
+    }
+    return _digest(weights, "")[:12]
 
 
 def _shape(shape: torch.Size | None) -> str:

@@ -7,12 +7,12 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from triptych import __version__
 from triptych.data.spec import Dataset
 from triptych.errors import TriptychError
 
@@ -23,7 +23,7 @@ def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
     """Versions, machine, commit, data and command, as environment.json holds them."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
-        "triptych": version("triptych"),
+        "triptych": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -33,6 +33,7 @@ def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
         "data": {
             "title": dataset.title,
             "fingerprint": dataset.fingerprint,
+            "decoded": dataset.decoded,
             "images": {name: len(images) for name, images in dataset.splits.items()},
         },
         "command": sys.argv,
@@ -79,10 +80,28 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree that this package runs from, if it is one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    """The commit of the source tree that this package runs from, if it is one.
+
+    A repository around an installed package is somebody else's: this file must be one of those
+    it keeps. Where the sources differ from the commit, it says so.
+    """
+    here = Path(__file__)
+    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+        return None
+    changed = _git(here.parent, "status", "--porcelain", "--untracked-files=no", ".")
+    commit = _git(here.parent, "rev-parse", "HEAD")
+    return f"{commit} with changes" if commit and changed else commit
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git says in a folder; none where it fails or is not there."""
+    # Variables such as GIT_DIR, set within a hook, would lead to another repository.
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "-C", str(folder), *words]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=5, check=True, env=plain
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     return done.stdout.strip()

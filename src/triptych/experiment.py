@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -26,16 +27,19 @@ from triptych.evaluate.suite import EvaluateConfig
 from triptych.evaluate.suite import evaluate as measure
 from triptych.nets.initialise import initialise
 from triptych.progress import Progress, silent
-from triptych.runs import Result, Run
+from triptych.runs import UNTRAINED, Result, Run, Weights
 from triptych.train.loop import Display, fit, images_per_step
 from triptych.train.settings import TrainConfig
 from triptych.types import DataSpec, Encodes, Method
 
 __all__ = [
     "ExperimentConfig",
+    "Trained",
     "default_config",
     "evaluate",
+    "extractor",
     "load_method",
+    "open_trained",
     "prepare",
     "resume",
     "train",
@@ -139,9 +143,9 @@ def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) or 1.0 for s in std)
 
 
-def _build(config: ExperimentConfig, dataset: Dataset, device: torch.device) -> Method:
+def _build(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> Method:
     """The method with its initial weights, on its device."""
-    method = methods.find(config.method_name)(config.method, _spec(dataset, config.data))
+    method = methods.find(config.method_name)(config.method, spec)
     initialise(method, config.seed)
     method.after_initialise()
     return method.to(device)
@@ -153,9 +157,13 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
     Also sets the number of threads that the config asks for.
     """
     device = device_for(config.train.device)
-    config = _resolve(config, _spec(dataset, config.data), device)
+    spec = _spec(dataset, config.data)
+    config = _resolve(config, spec, device)
     torch.set_num_threads(config.train.threads)
-    method = _build(config, dataset, device)
+    # Without it cuDNN chooses sums whose order changes from run to run for the gradients of
+    # convolutions: a WGAN ended in other bits each time, at the same speed.
+    torch.backends.cudnn.deterministic = True
+    method = _build(config, spec, device)
     stream = Stream(
         dataset.splits["train"],
         config.train.batch_size,
@@ -203,14 +211,54 @@ def train(
     return run
 
 
-def resume(path: Path, *, data_dir: str | None = None, display: Display | None = None) -> Run:
-    """Go on with a run that was interrupted, to the same bits as if it never had been."""
-    run, config, dataset = _reopen(path, data_dir)
+def resume(
+    path: Path,
+    *,
+    data_dir: str | None = None,
+    data: str | None = None,
+    device: DeviceName | None = None,
+    display: Display | None = None,
+) -> Run:
+    """Go on with a run that was interrupted, to the same bits as if it never had been.
+
+    ``data`` says where images of one's own lie now, and ``device`` where to go on: on another
+    device than before the bits differ, which is warned of.
+
+    Raises `TriptychError` where the data are not those that the run began with, and where its
+    config.toml was edited since.
+    """
+    run, config = _opened(path, data_dir, data)
     if run.status() == "done":
         raise TriptychError(f"'{path}' is done already: {run.reason()}")
+    dataset = _images(run, config, exact=True)
+    before = config.train.device
+    if device is not None:
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, device=device))
     config, method, stream = prepare(config, dataset)
+    if stream.device.type != before:
+        warnings.warn(
+            f"'{path}' goes on on {stream.device.type} and began on {before}: "
+            "it does not end in the same bits",
+            stacklevel=2,
+        )
+    _note_environment(run, dataset, stream.device)
     _fit(config, run, method, dataset, stream, display, resume=run.checkpoint("last").exists())
     return run
+
+
+def _note_environment(run: Run, dataset: Dataset, device: torch.device) -> None:
+    """Write environment.json where a kill came before it, and where another machine or device goes on add that."""
+    path, now = run.path / "environment.json", environment(dataset, device)
+    found = run.environment()
+    if not found:
+        run.write(path.name, json.dumps(now, indent=1) + "\n")
+        return
+    kept = ("triptych", "torch", "python", "platform", "device", "threads", "commit")
+    differs = {key: now[key] for key in kept if found.get(key) != now[key]}
+    if differs:
+        step = run.about("last").get("step", 0)
+        found.setdefault("resumed", []).append({"step": step, **differs})
+        run.write(path.name, json.dumps(found, indent=1) + "\n")
 
 
 def _fit(
@@ -248,14 +296,146 @@ def _fit(
             run.finish("DONE", f"trained for {config.train.duration}")
 
 
-def _reopen(
-    path: Path, data_dir: str | None, progress: Progress = silent
-) -> tuple[Run, ExperimentConfig, Dataset]:
+class Trained(NamedTuple):
+    """A trained run, opened once: its folder, its config, and its method with weights and data."""
+
+    run: Run
+    config: ExperimentConfig
+    subject: Subject
+
+    def last(self) -> Subject:
+        """The same with the weights of the end of the training."""
+        return self.with_checkpoint("last")
+
+    def untrained(self) -> Subject:
+        """The same with the weights before any training: what they score is a baseline."""
+        subject = self.subject
+        method = _build(self.config, subject.method.spec, subject.device).eval()
+        digest = checkpoint.weights_digest(
+            {f"{checkpoint.WEIGHTS}{k}": v for k, v in method.state_dict().items()}
+        )
+        return subject.with_weights(method, Weights(UNTRAINED, 0, digest))
+
+    def with_checkpoint(self, which: str) -> Subject:
+        """The same with the weights of another checkpoint of the run."""
+        subject = self.subject
+        return subject.with_weights(*_weighted(self.run, self.config, subject.device, which))
+
+
+def open_trained(
+    path: Path,
+    which: str = "best",
+    *,
+    data_dir: str | None = None,
+    data: str | None = None,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> Trained:
+    """A run with the weights of a checkpoint, the last ones where nothing was validated, and its images.
+
+    The images are those that the run was trained on, wherever their content is now: where the
+    config says, at ``data``, or in the cache. Where they are other images, this is warned of and
+    stands in every protocol as ``trained_on``.
+
+    Raises `TriptychError` where there is no run, no data or no checkpoint, and where config.toml was
+    edited after the training.
+    """
+    run, config = _opened(path, data_dir, data)
+    where = device_for(device)
+    method, weights = _weighted(run, config, where, which)
+    dataset = _images(run, config, progress)
+    if dataset.shape != method.spec.shape:
+        raise TriptychError(
+            f"'{path}' was trained on images of {_by(method.spec.shape)} and {dataset.title} has "
+            f"images of {_by(dataset.shape)}; name the data of the training with --data"
+        )
+    trained_on = run.about(weights.checkpoint)["data"]
+    subject = Subject(
+        method,
+        dataset,
+        config.data.binarize,
+        where,
+        weights.checkpoint,
+        progress,
+        weights.step,
+        weights.digest,
+        "" if trained_on == dataset.fingerprint else trained_on,
+    )
+    return Trained(run, config, subject)
+
+
+def _opened(path: Path, data_dir: str | None, data: str | None) -> tuple[Run, ExperimentConfig]:
+    """A run and its config, if that is what it was trained with; `TriptychError` names what is not."""
     run = Run.open(path)
+    if edited := run.edited():
+        raise TriptychError(
+            f"'{path}' was trained with another config: {'; '.join(edited)}; put it back, or train "
+            f"a new run with --preset {run.path / 'config.toml'}"
+        )
     config = ExperimentConfig.from_tables(run.config)
     if data_dir is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=data_dir))
-    return run, config, data_plane.load(config.data, progress=progress)
+    if data is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=data))
+    return run, _anchored(config) if data is not None else config
+
+
+def _images(
+    run: Run, config: ExperimentConfig, progress: Progress = silent, *, exact: bool = False
+) -> Dataset:
+    """The images of a run, known by their content; what is not as it was is warned of.
+
+    With ``exact`` other images are a `TriptychError`.
+    """
+    told = run.environment().get("data", {})
+    wanted = next(
+        (data for which in ("last", "best") if (data := run.about(which).get("data"))),
+        told.get("fingerprint"),
+    )
+    try:
+        dataset, why = data_plane.load(config.data, progress=progress), ""
+    except TriptychError as error:
+        dataset, why = None, str(error)
+    if dataset is not None and wanted in (None, dataset.fingerprint):
+        return dataset
+    if dataset is not None:
+        why = f"{config.data.name} holds other images than the run was trained on: {_differ(told, dataset)}"
+    kept = data_plane.kept(config.data, str(told.get("decoded", "")))
+    if kept is not None and kept.fingerprint == wanted:
+        warnings.warn(f"{why}; those of the training are read from the cache", stacklevel=2)
+        return kept
+    if dataset is None:
+        raise TriptychError(
+            f"{why}; where the images of '{run.path}' lie now is said by --data PATH"
+        )
+    if exact:
+        raise TriptychError(
+            f"'{run.path}' cannot go on with other data: {why}; name the images it began with by "
+            "--data PATH, or another mirror by --data-dir"
+        )
+    warnings.warn(
+        f"{why}; what is measured is of the images that are there now, of which some may have been trained on",
+        stacklevel=2,
+    )
+    return dataset
+
+
+def _differ(told: Mapping[str, Any], dataset: Dataset) -> str:
+    """In what the images of a data set are not those that environment.json tells of."""
+    then = told.get("images", {})
+    now = {name: len(images) for name, images in dataset.splits.items()}
+    if then == now or not isinstance(then, Mapping):
+        return "as many, of other content"
+    counts = [
+        f"{then.get(name, 0):,} {name} images then and {now.get(name, 0):,} now"
+        for name in {**then, **now}
+        if then.get(name) != now.get(name)
+    ]
+    return ", ".join(counts)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
 
 
 def evaluate(
@@ -263,71 +443,84 @@ def evaluate(
     config: EvaluateConfig | None = None,
     *,
     data_dir: str | None = None,
+    data: str | None = None,
     progress: Progress = silent,
 ) -> dict[str, Result]:
     """Measure a run, write results.json and what pictures are drawn from; returns the results."""
     config = config or EvaluateConfig()
-    run, trained, dataset = _reopen(path, data_dir, progress)
-    if config.split not in dataset.splits:
-        raise unknown("split", config.split, dataset.splits)
+    trained = open_trained(
+        path,
+        config.checkpoint,
+        data_dir=data_dir,
+        data=data,
+        device=config.device,
+        progress=progress,
+    )
+    subject = trained.subject
+    if config.split not in subject.dataset.splits:
+        raise unknown("split", config.split, subject.dataset.splits)
     torch.set_num_threads(cores())
-    device = device_for(config.device)
-    method, which = _weighted(run, trained, dataset, device, config.checkpoint)
-    subject = Subject(method, dataset, trained.data.binarize, device, which, progress)
-    features = _extractor(config.features, dataset, device) if config.features else None
+    features = (
+        extractor(config.features, subject.dataset, subject.device) if config.features else None
+    )
     return measure(
         subject,
-        run,
+        Run(path, made_with=subject.made_with),
         config,
         features,
-        untrained=lambda: _build(trained, dataset, device).eval(),
-        last=lambda: _weighted(run, trained, dataset, device, "last")[0],
+        untrained=trained.untrained,
+        last=trained.last,
     )
 
 
-def _extractor(path: Path, dataset: Dataset, device: torch.device) -> Extractor:
+def extractor(path: Path, dataset: Dataset, device: torch.device) -> Extractor:
     """The features of a trained encoder, where ``path`` is its run, or of a TorchScript file."""
     if not path.is_dir():
         return from_torchscript(path, device)
-    run, trained, own = _reopen(path, None)
-    method, which = _weighted(run, trained, own, device, "best")
+    run, config = _opened(path, None, None)
+    method, weights = _weighted(run, config, device, "best")
     if not isinstance(method, Encodes):
-        raise TriptychError(f"'{path}' has no encoder: {trained.method_name} gives no features")
-    if own.shape != dataset.shape:
+        raise TriptychError(f"'{path}' has no encoder: {config.method_name} gives no features")
+    if method.spec.shape != dataset.shape:
         raise TriptychError(
-            f"'{path}' was trained on images of {'×'.join(map(str, own.shape))} "
-            f"and these are of {'×'.join(map(str, dataset.shape))}"
+            f"'{path}' was trained on images of {_by(method.spec.shape)} "
+            f"and these are of {_by(dataset.shape)}"
         )
-    return from_encoder(method, f"{trained.method_name} trained on {own.title}, {which} weights")
+    title = run.environment().get("data", {}).get("title", config.data.name)
+    return from_encoder(method, f"{config.method_name} trained on {title}, {weights}")
 
 
 def load_method(
     path: Path,
     which: Literal["best", "last"] = "best",
     *,
-    data_dir: str | None = None,
     device: str = "auto",
 ) -> Method:
     """A run's trained method in ``eval()`` mode: `encode`, `decode` and what else it can do.
 
-    The best weights are the last ones where nothing was validated.
+    The best weights are the last ones where nothing was validated. The images of the
+    training are not needed.
     """
-    run, trained, dataset = _reopen(path, data_dir)
-    return _weighted(run, trained, dataset, device_for(device), which)[0]
+    run, config = _opened(path, None, None)
+    return _weighted(run, config, device_for(device), which)[0]
 
 
 def _weighted(
-    run: Run, config: ExperimentConfig, dataset: Dataset, device: torch.device, which: str
-) -> tuple[Method, str]:
-    """The method with the weights of a checkpoint, and which checkpoint that was."""
+    run: Run, config: ExperimentConfig, device: torch.device, which: str
+) -> tuple[Method, Weights]:
+    """The method with the weights of a checkpoint, and which weights these are."""
     if not run.checkpoint(which).exists():
         which = "last"
-    method = _build(config, dataset, device)
-    tensors, about = checkpoint.load(run.checkpoint(which))
-    checkpoint.load_weights(method, tensors, run.checkpoint(which))
-    if about["data"] != dataset.fingerprint:
+    path = run.checkpoint(which)
+    tensors, about = checkpoint.load(path)
+    try:
+        spec = merge(DataSpec((1, 1, 1), "grey"), about["spec"])
+        weights = Weights(which, int(about["step"]), str(about["weights"]))
+    except (KeyError, TypeError, ValueError):
         raise TriptychError(
-            f"'{run.path}' was trained on other data than is read now from {config.data.name}; "
-            "its config.toml says where it looked, and --data-dir names another mirror"
-        )
-    return method.eval(), which
+            f"the checkpoint '{path}' does not say what it was trained on: it was made by an "
+            "older version; train again"
+        ) from None
+    method = _build(config, spec, device)
+    checkpoint.load_weights(method, tensors, path)
+    return method.eval(), weights

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import importlib.util
 import json
 import logging
@@ -17,15 +16,14 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from triptych import checkpoint as checkpoints
-from triptych import data as data_plane
 from triptych import experiment
 from triptych.capability import Capability
 from triptych.errors import TriptychError, unknown
 from triptych.evaluate.knn import knn_predict
 from triptych.evaluate.subject import BLOCK, Network, Subject
+from triptych.experiment import Trained
 from triptych.progress import Progress, silent
-from triptych.runs import Run
+from triptych.runs import Weights
 
 __all__ = ["Check", "Exported", "Format", "HasBackbone", "export"]
 
@@ -81,6 +79,8 @@ class Exported(NamedTuple):
 
     path: Path
     check: Check
+    weights: Weights
+    """Which weights of the run it holds."""
 
 
 def export(
@@ -90,6 +90,7 @@ def export(
     *,
     checkpoint: Literal["best", "last"] = "best",
     data_dir: str | None = None,
+    data: str | None = None,
     progress: Progress = silent,
 ) -> Exported:
     """Write the backbone of a run to ``out``, or to ``backbone.<format>`` in the run's folder.
@@ -108,7 +109,10 @@ def export(
     write, read, packages = WRITERS[to]
     if any(importlib.util.find_spec(package) is None for package in packages):
         raise TriptychError("ONNX needs more packages: pip install 'triptych[onnx]'")
-    subject, about = _load(path, checkpoint, data_dir, progress)
+    trained = experiment.open_trained(
+        path, checkpoint, data_dir=data_dir, data=data, device="cpu", progress=progress
+    )
+    subject, about = trained.subject, _about(trained)
     method = subject.method
     assert isinstance(method, HasBackbone)
     out = out or path / f"backbone.{to}"
@@ -127,41 +131,35 @@ def export(
         raise TriptychError(f"cannot write '{out}': {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
-    return Exported(out, check)
+    return Exported(out, check, subject.made_with)
 
 
-def _load(
-    path: Path, checkpoint: Literal["best", "last"], data_dir: str | None, progress: Progress
-) -> tuple[Subject, dict[str, str]]:
-    """The trained method with its data, and what a reader of the file is to know."""
-    run = Run.open(path)
-    if not run.checkpoint(checkpoint).exists():
-        checkpoint = "last"
-    config = experiment.ExperimentConfig.from_tables(run.config)
-    if data_dir is not None:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=data_dir))
-    dataset = data_plane.load(config.data, progress=progress)
-    method = experiment.load_method(path, checkpoint, data_dir=data_dir, device="cpu")
+def _about(trained: Trained) -> dict[str, str]:
+    """What a reader of the file is to know."""
+    method, dataset, weights = (
+        trained.subject.method,
+        trained.subject.dataset,
+        trained.subject.made_with,
+    )
     if not isinstance(method, HasBackbone):
         raise TriptychError(
-            f"'{path}' is a run of {config.method_name}, which has no backbone to export; "
-            "runs of simsiam have one"
+            f"'{trained.run.path}' is a run of {trained.config.method_name}, which has no backbone "
+            "to export; runs of simsiam have one"
         )
-    _, state = checkpoints.load(run.checkpoint(checkpoint))
-    table = run.config["method"]
-    about = {
-        "method": config.method_name,
+    table = trained.run.config["method"]
+    return {
+        "method": trained.config.method_name,
         "data": dataset.title,
-        "fingerprint": dataset.fingerprint,
-        "checkpoint": checkpoint,
-        "step": str(state["step"]),
+        "fingerprint": trained.subject.trained_on or dataset.fingerprint,
+        "checkpoint": weights.checkpoint,
+        "step": str(weights.step),
+        "weights": weights.digest,
         "images": "x".join(map(str, dataset.shape)),
         "normalisation": NORMALISATION,
         "mean": json.dumps(method.mean.flatten().tolist()),
         "std": json.dumps(method.std.flatten().tolist()),
         **{key: str(table[key]) for key in ("depth", "stem", "width") if key in table},
     }
-    return Subject(method, dataset, config.data.binarize, torch.device("cpu"), checkpoint), about
 
 
 def _compare(subject: Subject, method: HasBackbone, other: Network) -> Check:

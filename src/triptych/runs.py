@@ -6,11 +6,13 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,7 @@ import numpy.typing as npt
 from triptych.config import dump, read_toml
 from triptych.errors import TriptychError
 
-__all__ = ["Result", "Run", "Status", "list_runs"]
+__all__ = ["OF_WEIGHTS", "UNTRAINED", "Result", "Run", "Status", "Weights", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
 
@@ -50,6 +52,41 @@ class Result:
         return cls(None, None, 0, protocol, why)
 
 
+class Weights(NamedTuple):
+    """Which weights something was made with.
+
+    ``checkpoint`` is the name they have in the run (``best``, ``last``, or ``untrained`` for the
+    initial ones, which no file holds), ``step`` how long they were trained, ``digest`` what they are.
+    """
+
+    checkpoint: str
+    step: int
+    digest: str
+
+    def protocol(self) -> dict[str, str | int]:
+        """The fields of a protocol that say with which weights something was made."""
+        return {"checkpoint": self.checkpoint, "step": self.step, "weights": self.digest}
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint} weights, step {self.step:,} ({self.digest})"
+
+
+UNTRAINED = "untrained"
+"""The checkpoint that a protocol names for the network with its initial weights."""
+
+MADE_WITH = "made_with"
+"""The array that says which weights the others of a file were made with."""
+
+ELSEWHERE = ("data.name", "data.dir")
+"""Fields of a config that say where things are, and decide nothing."""
+
+OF_WEIGHTS = ("step", "weights")
+"""Fields of a protocol that say which weights were measured: they are what is compared, and not how."""
+
+HEADER = 50_000_000
+"""Bytes of a checkpoint's description that are read at most."""
+
+
 class Run:
     """One run's folder.
 
@@ -62,8 +99,10 @@ class Run:
         'interrupted'
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, made_with: Weights | None = None) -> None:
         self.path = path
+        self.made_with = made_with
+        """The weights of the evaluation that writes into the folder: what it keeps carries their digest."""
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> Run:
@@ -111,9 +150,83 @@ class Run:
         """The tables of config.toml."""
         return read_toml(self.path / "config.toml")
 
+    def environment(self) -> dict[str, Any]:
+        """What environment.json holds; empty where it is not there."""
+        path = self.path / "environment.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (ValueError, RecursionError) as error:
+            raise TriptychError(f"'{path}' is damaged: {error}; delete it first") from None
+        return found if isinstance(found, dict) else {}
+
     def checkpoint(self, which: str) -> Path:
         """Where the checkpoint ``last`` or ``best`` lies."""
         return self.path / "checkpoints" / f"{which}.safetensors"
+
+    def about(self, which: str) -> dict[str, Any]:
+        """What the checkpoint ``last`` or ``best`` says of itself, its tensors unread; empty where there is none.
+
+        A damaged file says nothing here: whoever loads it says what is wrong.
+        """
+        try:
+            with self.checkpoint(which).open("rb") as file:
+                size = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(size)) if size <= HEADER else {}
+            found = json.loads(header["__metadata__"]["about"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def weights(self, which: str) -> Weights | None:
+        """Step and digest of the checkpoint ``last`` or ``best`` as it is now; none where it does not say."""
+        about = self.about(which)
+        step, digest = about.get("step"), about.get("weights")
+        if not isinstance(step, int) or not isinstance(digest, str):
+            return None
+        return Weights(which, step, digest)
+
+    def edited(self) -> list[str]:
+        """What config.toml says otherwise than the config that the weights were trained with, a clause each.
+
+        Example:
+            >>> run = Run.create(tmp_path / "edited", {"train": {"batch_size": 64}})
+            >>> run.edited()
+            []
+        """
+        trained = self.about("last").get("config") or self.about("best").get("config")
+        if not isinstance(trained, Mapping):
+            return []
+        then, now = _flat(trained), _flat(self.config)
+        return [
+            f"{name} is {now.get(name, 'not there')} in config.toml and was {then.get(name, 'not there')}"
+            for name in sorted(then | now)
+            if then.get(name) != now.get(name) and name not in ELSEWHERE
+        ]
+
+    def doubt(self) -> str:
+        """Why the best weights are a bad choice, in a sentence; empty where nothing speaks against them."""
+        about, best = self.about("best"), self.weights("best")
+        chosen = about.get("chosen")
+        if best is None or not isinstance(chosen, Mapping):
+            return ""
+        raised = [since for since, _ in self.alarms() if since <= best.step]
+        if raised:
+            return (
+                f"The best weights, of step {best.step:,}, are from after the alarm of step "
+                f"{min(raised):,}: evaluate them with that in mind, or train again"
+            )
+        value, untrained = chosen.get("value"), chosen.get("untrained")
+        if not isinstance(value, (int, float)) or not isinstance(untrained, (int, float)):
+            return ""
+        worse = value <= untrained if chosen.get("better") == "higher" else value >= untrained
+        if not worse:
+            return ""
+        return (
+            f"The best weights, of step {best.step:,}, are no better than the untrained network by "
+            f"{chosen.get('metric')}: {value:.4g} against {untrained:.4g}"
+        )
 
     def write(self, name: str, text: str) -> None:
         """Replace a text file of the folder in one step, never half-written."""
@@ -189,12 +302,57 @@ class Run:
         self.write("metrics.jsonl", "".join(json.dumps(e) + "\n" for e in kept))
 
     def results(self) -> dict[str, dict[str, Any]]:
-        """What was measured, from results.json: name → {value, stderr, n, protocol, note}."""
-        return {k: v for k, v in self._recorded().items() if not _left_out(v)}
+        """What was measured, from results.json: name → {value, stderr, n, protocol, note}.
+
+        Numbers of weights that the run does not have any more are stale and not among
+        them: a training went on, or began again, after they were measured.
+        """
+        stale = self._stale()
+        return {
+            name: result
+            for name, result in self._recorded().items()
+            if not _left_out(result) and not stale(_protocol_of(result))
+        }
 
     def left_out(self) -> dict[str, str]:
-        """What results.json names without a value: name → the reason."""
-        return {k: v["note"] for k, v in self._recorded().items() if _left_out(v)}
+        """What results.json names without a value, and what is stale: name → the reason."""
+        stale, found = self._stale(), {}
+        for name, result in self._recorded().items():
+            if _left_out(result):
+                found[name] = str(result.get("note", ""))
+            elif why := stale(_protocol_of(result)):
+                found[name] = why
+        for path in sorted((self.path / "samples").glob("*.npz")):
+            if why := stale(_made_with(path)):
+                found[f"pictures: {path.stem}"] = why
+        return found
+
+    def stale(self, made_with: Mapping[str, Any]) -> str:
+        """Why what was made with these weights does not belong to the run now; empty where it does.
+
+        Args:
+            made_with: has ``checkpoint``, ``step`` and ``weights``, the digest, as every protocol does.
+                What does not say its weights, or is of the untrained network, is not stale.
+        """
+        return self._stale()(made_with)
+
+    def _stale(self) -> Callable[[Mapping[str, Any]], str]:
+        """`stale`, for many questions: the checkpoints are looked at once."""
+        there = [w for which in ("best", "last") if (w := self.weights(which)) is not None]
+        digests = {weights.digest for weights in there}
+        steps = " and ".join(dict.fromkeys(f"{weights.step:,}" for weights in there))
+
+        def why(made_with: Mapping[str, Any]) -> str:
+            digest = made_with.get("weights")
+            known = digest is None or digest in digests or not digests
+            if known or made_with.get("checkpoint") == UNTRAINED:
+                return ""
+            return (
+                f"stale: made with weights of step {made_with.get('step')}, and the run has those "
+                f"of step {steps} now; run triptych evaluate again"
+            )
+
+        return why
 
     def _recorded(self) -> dict[str, dict[str, Any]]:
         path = self.path / "results.json"
@@ -215,19 +373,23 @@ class Run:
         )
 
     def save_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
-        """Keep what a picture is drawn from as samples/name.npz."""
+        """Keep what a picture is drawn from as samples/name.npz, with the weights it was made with."""
+        if self.made_with is not None:
+            arrays |= {MADE_WITH: np.array(json.dumps(self.made_with.protocol()))}
         temporary = self.path / "samples" / f".{name}.{os.getpid()}.npz"
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
         temporary.replace(self.path / "samples" / f"{name}.npz")
 
     def arrays(self, name: str) -> dict[str, npt.NDArray[Any]] | None:
-        """What `save_arrays` kept, or none."""
+        """What `save_arrays` kept, or none; none too where it is stale, as `results` says."""
         path = self.path / "samples" / f"{name}.npz"
         if not path.exists():
             return None
         # Opened here, since NumPy leaves open what turns out to be no archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
+            found = dict(arrays)
+        made_with = found.pop(MADE_WITH, None)
+        return None if self.stale(_unpacked(made_with)) else found
 
     def save_moment(self, step: int, images: npt.NDArray[np.uint8]) -> None:
         """Keep a square number of images N×C×H×W, side by side, as samples/moments/<step>.png."""
@@ -274,6 +436,38 @@ class Moments(Mapping[int, npt.NDArray[np.uint8]]):
 
     def __len__(self) -> int:
         return len(self.paths)
+
+
+def _unpacked(made_with: npt.NDArray[Any] | None) -> dict[str, Any]:
+    """The weights that arrays say they were made with; empty where they say nothing that is known."""
+    try:
+        found = {} if made_with is None else json.loads(str(made_with))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _made_with(path: Path) -> dict[str, Any]:
+    """The same of a file; whoever reads a damaged one says what is wrong with it."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return _unpacked(arrays.get(MADE_WITH))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return {}
+
+
+def _protocol_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = result.get("protocol") if isinstance(result, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _flat(tables: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested tables as one, with names such as ``train.batch_size``."""
+    found: dict[str, Any] = {}
+    for name, value in tables.items():
+        inner = isinstance(value, Mapping)
+        found |= _flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
+    return found
 
 
 def _left_out(result: Mapping[str, Any]) -> bool:

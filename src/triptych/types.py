@@ -115,8 +115,12 @@ class Selection(NamedTuple):
     better: Literal["higher", "lower"]
 
     def improves(self, value: float, best: float | None) -> bool:
-        """Whether ``value`` beats ``best`` (anything beats none)."""
-        return best is None or (value > best if self.better == "higher" else value < best)
+        """Whether later weights with ``value`` are to replace those with ``best`` (any replace none).
+
+        Of equals the later ones win: they are trained for longer, and where the metric has
+        nothing to tell apart, as with classes that even an untrained network separates, they alone are.
+        """
+        return best is None or (value >= best if self.better == "higher" else value <= best)
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,16 @@ def run(words: list[str]) -> int:
     mirror = tyro.conf.arg(
         metavar="DIR", help="A local mirror, where it is not the one of the training."
     )
+    moved = tyro.conf.arg(
+        metavar="PATH",
+        help="Where images of your own lie now, if they were moved since the training.",
+    )
     options = dataclasses.make_dataclass(
         "Options",
         [
             ("evaluate", Annotated[EvaluateConfig, Flat], EvaluateConfig()),
             ("data_dir", Annotated[str | None, mirror], None),
+            ("data", Annotated[str | None, moved], None),
         ],
         frozen=True,
     )()
@@ -39,7 +44,9 @@ def run(words: list[str]) -> int:
     chosen = parse(options, rest, USAGE, "Measure a run, write results.json and draw its figures.")
     path = Path(words[0])
     with bars() as progress:
-        experiment.evaluate(path, chosen.evaluate, data_dir=chosen.data_dir, progress=progress)
+        experiment.evaluate(
+            path, chosen.evaluate, data_dir=chosen.data_dir, data=chosen.data, progress=progress
+        )
     show(path)
     return 0
 
@@ -52,6 +59,8 @@ def show(path: Path) -> None:
 
     opened = Run.open(path)
     print("\n".join(result_lines(opened.results())))
+    if doubt := opened.doubt():
+        print(f"caution   {doubt}.")
     for why, names in grouped(opened.left_out()):
         print(f"left out  {', '.join(names)}: {why}")
     drawn = [p for p in draw(opened) if p.suffix == ".png"]

@@ -29,6 +29,8 @@ class Options:
     """Where the page goes; the default is explore.html in the run's folder."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """A local mirror, where it is not the one of the training."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
+    """Where images of your own lie now, if they were moved since the training."""
     open: bool = True
     """Whether to open the page in a browser, where there is a screen."""
 
@@ -47,7 +49,7 @@ def run(words: list[str]) -> int:
     # Before anything of it is read, or written into it.
     check(path)
     _refuse_study(path)
-    write_playable(path, options.data_dir)
+    write_playable(path, options.data_dir, options.data)
     out = options.out or path / "explore.html"
     page = write_page([path], out, f"Explore {path.resolve().name}", explore=True)
     print(f"page      {page} ({page.stat().st_size / 1e6:.1f} MB)")

@@ -11,6 +11,7 @@ import tyro
 from triptych.cli.options import parse
 from triptych.errors import TriptychError
 from triptych.progress import bars
+from triptych.runs import Run
 
 USAGE = "triptych export RUN"
 ABOUT = "Write a run's backbone as a file for other programs, read it again and compare."
@@ -28,6 +29,8 @@ class Options:
     """The weights: the best by validation, or the last."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """A local mirror, where it is not the one of the training."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
+    """Where images of your own lie now, if they were moved since the training."""
 
 
 def run(words: list[str]) -> int:
@@ -45,9 +48,13 @@ def run(words: list[str]) -> int:
             chosen.out,
             checkpoint=chosen.checkpoint,
             data_dir=chosen.data_dir,
+            data=chosen.data,
             progress=progress,
         )
     print(f"wrote     {done.path} ({done.path.stat().st_size / 1e6:.1f} MB)")
+    print(f"weights   {done.weights}")
+    if doubt := Run(Path(words[0])).doubt():
+        print(f"          {doubt}.")
     check = done.check
     print(f"checked   {check.images} images: features differ by {check.difference:.1e} at most")
     if check.knn_top1 is not None:

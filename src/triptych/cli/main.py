@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from triptych import __version__
 from triptych.errors import TriptychError, unknown
 
 __all__ = ["main"]
@@ -68,9 +69,7 @@ def _dispatch(words: list[str]) -> int:
         print(USAGE.format(verbs="\n".join(f"  {v:<{width}}  {a}" for v, a in VERBS.items())))
         return 0
     if words[0] == "--version":
-        from importlib.metadata import version
-
-        print(f"triptych {version('triptych')}")
+        print(f"triptych {__version__}")
         return 0
     if words[0] not in VERBS:
         raise unknown("verb", words[0], VERBS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from triptych.cli.options import parse
 from triptych.errors import TriptychError
-from triptych.runs import list_runs
+from triptych.runs import Run, list_runs
 
 
 def run(words: list[str]) -> int:
@@ -16,8 +16,6 @@ def run(words: list[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from triptych.report.table import headline
-
     @dataclass(frozen=True)
     class Options:
         root: Path = Path("runs")
@@ -25,7 +23,15 @@ def run(words: list[str]) -> int:
 
     root = parse(Options(), words, "triptych runs", "List runs and how they ended.").root
     table = Table(
-        "run", "method", "data", "ended", "step", "headline", box=None, header_style="bold"
+        "run",
+        "method",
+        "data",
+        "ended",
+        "step",
+        "weights",
+        "headline",
+        box=None,
+        header_style="bold",
     )
     found = list_runs([root])
     for each in found:
@@ -37,9 +43,23 @@ def run(words: list[str]) -> int:
                 Path(str(config.get("data", {}).get("name", ""))).name,
                 ", ".join([each.status(), *(f"alarm at step {step}" for step, _ in each.alarms())]),
                 str(metrics[-1]["step"]) if metrics else "0",
-                headline(each),
+                _weights(each),
+                _headline(each),
             )
         except TriptychError as error:
-            table.add_row(each.path.name, "", "", "damaged", "", str(error))
+            table.add_row(each.path.name, "", "", "damaged", "", "", str(error))
     Console().print(table if found else f"there are no runs in '{root}'; see triptych train --help")
     return 0
+
+
+def _weights(run: Run) -> str:
+    """Which weights an evaluation or an export takes if nobody says otherwise: their step and digest."""
+    found = run.weights("best") or run.weights("last")
+    return f"{found.checkpoint} {found.step:,} {found.digest[:8]}" if found else ""
+
+
+def _headline(run: Run) -> str:
+    from triptych.report.table import headline
+
+    doubt = run.doubt()
+    return f"{headline(run)} ({doubt})" if doubt else headline(run)

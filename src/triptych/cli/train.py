@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import tyro
 
 from triptych import methods, presets
 from triptych.cli.options import Flat, parse, take
+from triptych.config import DeviceName
 from triptych.data import DataConfig, load
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, unknown
 from triptych.progress import bars
 from triptych.runs import Run
 from triptych.train.settings import TrainConfig
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 SHORTHANDS = ("--epochs", "--steps")
 
 USAGE = """usage: triptych train METHOD [--preset NAME] [OPTIONS]
-       triptych train --resume RUN [--data-dir DIR]
+       triptych train --resume RUN [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps]
 
 Train a method into a new run folder, or go on with one that was interrupted.
 
@@ -85,24 +86,35 @@ def _resume_or_help(words: list[str]) -> int:
         return 0 if words else 2
     rest = list(words)
     path, folder = take(rest, "--resume"), take(rest, "--data-dir")
+    data, device = take(rest, "--data"), take(rest, "--device")
     if path is None or rest:
         wrong = rest[0] if path is not None else words[0]
         raise TriptychError(
             f"'{wrong}' is not understood here; write 'triptych train METHOD ...' or "
-            "'triptych train --resume RUN [--data-dir DIR]'"
+            "'triptych train --resume RUN [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps]'"
         )
+    if device not in (None, *get_args(DeviceName)):
+        raise unknown("device", str(device), get_args(DeviceName))
     from triptych import experiment
     from triptych.cli.display import training_display
 
     name = str(Run.open(Path(path)).config.get("method", {}).get("name", ""))
     with training_display(methods.find(name).gauge) as display:
-        resumed = experiment.resume(Path(path), data_dir=folder, display=display)
+        resumed = experiment.resume(
+            Path(path),
+            data_dir=folder,
+            data=data,
+            device=cast("DeviceName | None", device),
+            display=display,
+        )
     return _say_how_it_ended(resumed)
 
 
 def _say_how_it_ended(trained: Run) -> int:
     if trained.status() == "done":
         print(f"{trained.path}: {trained.reason()}; next: triptych evaluate {trained.path}")
+        if doubt := trained.doubt():
+            print(f"{trained.path}: {doubt}.")
         return 0
     print(
         f"\n{trained.path}: interrupted, everything is saved; "

@@ -5,7 +5,7 @@
 
 from triptych.data.catalog import Entry, catalog
 from triptych.data.find import entry_for, find, get, whereabouts
-from triptych.data.load import load
+from triptych.data.load import kept, load
 from triptych.data.sources import Source
 from triptych.data.spec import DataConfig, Dataset, Images, Values
 
@@ -20,6 +20,7 @@ __all__ = [
     "entry_for",
     "find",
     "get",
+    "kept",
     "load",
     "whereabouts",
 ]

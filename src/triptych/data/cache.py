@@ -32,7 +32,7 @@ from triptych.data.spec import Images, Values
 from triptych.errors import TriptychError
 from triptych.progress import Progress
 
-__all__ = ["READER_VERSION", "Stored", "decoded"]
+__all__ = ["READER_VERSION", "Stored", "decoded", "kept"]
 
 READER_VERSION = 2
 """To be raised whenever the same files would decode to other pixels, labels or order."""
@@ -54,6 +54,13 @@ class Stored:
     fingerprint: str
     jpegs: int
     notes: tuple[str, ...] = ()
+    key: str = ""
+    """Its name in the cache."""
+
+
+def kept(key: str) -> Stored | None:
+    """A set that was decoded before, by its name in the cache; none where it is not there any more."""
+    return _open(cache_root() / "decoded" / key) if key.isalnum() else None
 
 
 def decoded(source: Source, fit: Fit, shuffle: Collection[str], progress: Progress) -> Stored:
@@ -119,7 +126,13 @@ def _open(place: Path) -> Stored | None:
     splits = {split: _open_split(place, split) for split in meta["splits"]}
     classes = tuple(meta["classes"]) if meta["classes"] else None
     return Stored(
-        splits, classes, meta["values"], meta["fingerprint"], meta["jpegs"], tuple(meta["notes"])
+        splits,
+        classes,
+        meta["values"],
+        meta["fingerprint"],
+        meta["jpegs"],
+        tuple(meta["notes"]),
+        place.name,
     )
 
 

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from triptych.data import cache
 from triptych.data.cache import Stored, decoded
-from triptych.data.catalog import Entry
+from triptych.data.catalog import CATALOG, Entry
 from triptych.data.find import entry_for, find
 from triptych.data.hashing import digest
 from triptych.data.picture import Fit
@@ -16,7 +17,7 @@ from triptych.data.spec import DataConfig, Dataset, Images
 from triptych.errors import TriptychError
 from triptych.progress import Progress, silent
 
-__all__ = ["load"]
+__all__ = ["kept", "load"]
 
 
 def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
@@ -49,9 +50,21 @@ def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
             "--holdout makes a validation split and this data has one; leave it out"
         )
     if entry is not None:
-        _check_counts(entry, source, stored)
+        _check_counts(entry, source.root, stored)
         return _named(entry, config, stored)
-    return _own(source, config, stored)
+    return _own(config, stored)
+
+
+def kept(config: DataConfig, key: str) -> Dataset | None:
+    """The data set that `load` gave as ``decoded`` = ``key``, from the cache alone; none where it is not there.
+
+    Its files may have moved or grown since: what was decoded of them has not.
+    """
+    stored = cache.kept(key)
+    if stored is None:
+        return None
+    entry = CATALOG.get(config.name)
+    return _own(config, stored) if entry is None else _named(entry, config, stored)
 
 
 def _check_options(config: DataConfig) -> None:
@@ -66,12 +79,12 @@ def _carves(source: Source, config: DataConfig) -> bool:
     return no_valid or "test" not in source.files
 
 
-def _check_counts(entry: Entry, source: Source, stored: Stored) -> None:
+def _check_counts(entry: Entry, root: Path, stored: Stored) -> None:
     for split, due in entry.counts.items():
         found = len(stored.splits[split])
         if found != due:
             raise TriptychError(
-                f"{source.root} has {found:,} {split} images where {entry.title} has {due:,}; "
+                f"{root} has {found:,} {split} images where {entry.title} has {due:,}; "
                 "to use it as data of your own give its path as --data"
             )
 
@@ -87,7 +100,7 @@ def _named(entry: Entry, config: DataConfig, stored: Stored) -> Dataset:
     return dataclasses.replace(dataset, mirrors=entry.mirrors)
 
 
-def _own(source: Source, config: DataConfig, stored: Stored) -> Dataset:
+def _own(config: DataConfig, stored: Stored) -> Dataset:
     """A tenth for each split that is missing; a test set drawn at random shows in the title."""
     whole = len(stored.splits["train"])
     tenth = max(1, whole // 10)
@@ -137,4 +150,13 @@ def _dataset(
 ) -> Dataset:
     sizes = [f"{split} {len(images)}" for split, images in splits.items()]
     fingerprint = digest([stored.fingerprint, *sizes])[:16]
-    return Dataset(name, title, splits, classes, stored.values, fingerprint, notes=stored.notes)
+    return Dataset(
+        name,
+        title,
+        splits,
+        classes,
+        stored.values,
+        fingerprint,
+        notes=stored.notes,
+        decoded=stored.key,
+    )

@@ -64,6 +64,8 @@ class Dataset:
     fingerprint: str
     mirrors: bool = True
     notes: tuple[str, ...] = ()
+    decoded: str = ""
+    """Its name in the cache, by which `triptych.data.kept` finds it where its files are gone."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -8,7 +8,6 @@ from triptych.evaluate import atlas, knn, probe
 from triptych.evaluate.features_monitor import FeaturesMonitor
 from triptych.evaluate.subject import Subject
 from triptych.runs import Result, Run
-from triptych.types import Method
 
 __all__ = ["agreement"]
 
@@ -16,7 +15,7 @@ NOT_INDEPENDENT = "one value of a set of images: its error over images is not es
 
 
 def agreement(
-    subject: Subject, run: Run, split: str, untrained: Method, last: Method | None
+    subject: Subject, run: Run, split: str, untrained: Subject, last: Subject | None
 ) -> dict[str, Result]:
     """Neighbours, linear probes, spread and verdict; what pictures are drawn from goes to the run.
 
@@ -42,8 +41,7 @@ def agreement(
         # What the weights were chosen by: no more than a look behind the scenes.
         found |= knn.encoder_top1(subject, "valid")
     if last is not None:
-        at_the_end = replace(subject, method=last, checkpoint="last")
-        end = knn.encoder_top1(at_the_end, split) | probe.probe(at_the_end, split)
+        end = knn.encoder_top1(last, split) | probe.probe(last, split)
         for name in ("knn_top1", "linear_top1", "logistic_top1"):
             found[f"{split}/{name}_last"] = end[f"{split}/{name}"]
     return found
@@ -58,8 +56,13 @@ def _spread(subject: Subject, run: Run) -> dict[str, Result]:
         for name, value in monitor.measures().items()
     }
     lines = run.metrics()
-    if any("features/std" in line for line in lines):
+    looks = [line["step"] for line in lines if "features/std" in line]
+    if looks:
         name, sentence = monitor.verdict(lines)
-        protocol = replace(subject, checkpoint="last").protocol(held_out, rule="verdict.judge")
+        # The log knows the step of its last look; the weights are kept where a checkpoint is of that step.
+        kept = run.weights("last")
+        digest = kept.digest if kept is not None and kept.step == looks[-1] else ""
+        judged = replace(subject, checkpoint="last", step=looks[-1], weights=digest)
+        protocol = judged.protocol(held_out, rule="verdict.judge", step=looks[-1])
         found["verdict"] = Result(name, None, monitor.images, protocol, sentence)
     return found

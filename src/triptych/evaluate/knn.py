@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ from triptych.errors import TriptychError
 from triptych.evaluate.cosine_neighbours import nearest
 from triptych.evaluate.subject import Subject
 from triptych.runs import Result
-from triptych.types import Encodes, Method
+from triptych.types import Encodes
 
 __all__ = [
     "accuracy",
@@ -124,7 +123,7 @@ def knn(
     split: str,
     k: int = 200,
     temperature: float = 0.1,
-    untrained: Method | None = None,
+    untrained: Subject | None = None,
 ) -> dict[str, Result]:
     """`encoder_top1`, and the floors below which it says little.
 
@@ -137,11 +136,10 @@ def knn(
         f"{split}/knn_top1_pixels": _measured(subject, split, *raw, "raw pixels", k, temperature),
     }
     if untrained is not None:
-        floor = replace(subject, method=untrained)
-        vectors = features(floor, "train"), features(floor, split)
+        vectors = features(untrained, "train"), features(untrained, split)
         what = "output of the untrained encoder"
         name = f"{split}/knn_top1_untrained"
-        found[name] = _measured(floor, split, *vectors, what, k, temperature)
+        found[name] = _measured(untrained, split, *vectors, what, k, temperature)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from triptych.data.spec import Binarize, Dataset
 from triptych.data.stream import as_floats
 from triptych.errors import unknown
 from triptych.progress import Progress, silent
+from triptych.runs import Weights
 from triptych.seeds import derive
 from triptych.types import Method
 
@@ -65,6 +66,12 @@ class Subject:
     device: torch.device
     checkpoint: str = "last"
     progress: Progress = silent
+    step: int = 0
+    """How long its weights were trained."""
+    weights: str = ""
+    """Their digest, as `triptych.checkpoint.weights_digest` gives it; none during a training."""
+    trained_on: str = ""
+    """The fingerprint of the images that they were trained on, where ``dataset`` has others."""
 
     def block_count(self, split: str) -> int:
         """How many blocks a split has; the last may be smaller."""
@@ -132,5 +139,16 @@ class Subject:
             "images": "x".join(map(str, self.dataset.shape)),
             "binarization": binarization if self.binarize == "none" else self.binarize,
             "checkpoint": self.checkpoint,
+            **(self.made_with.protocol() if self.weights else {}),
+            **({"trained_on": self.trained_on} if self.trained_on else {}),
             **fields,
         }
+
+    @property
+    def made_with(self) -> Weights:
+        """Which weights its method has."""
+        return Weights(self.checkpoint, self.step, self.weights)
+
+    def with_weights(self, method: Method, weights: Weights) -> Subject:
+        """The same data with other weights of the method."""
+        return replace(self, method=method, **weights.protocol())  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from triptych.evaluate.features import Extractor
 from triptych.evaluate.generation import generation
 from triptych.evaluate.subject import Subject, as_arrays, as_levels
 from triptych.runs import Result, Run
-from triptych.types import Decodes, Encodes, HasLikelihood, Method, Projects, Reconstructs, Samples
+from triptych.types import Decodes, Encodes, HasLikelihood, Projects, Reconstructs, Samples
 
 __all__ = ["EvaluateConfig", "evaluate"]
 
@@ -53,13 +53,13 @@ def evaluate(
     config: EvaluateConfig,
     features: Extractor | None = None,
     *,
-    untrained: Callable[[], Method],
-    last: Callable[[], Method],
+    untrained: Callable[[], Subject],
+    last: Callable[[], Subject],
 ) -> dict[str, Result]:
     """Measure what can be measured, record it in results.json and keep what pictures are drawn from.
 
     ``features`` are those over which samples are compared with images, where not the default ones;
-    ``untrained`` and ``last`` give the same method with its initial and its final weights.
+    ``untrained`` and ``last`` give the same subject with the method's initial and its final weights.
 
     Raises:
         TriptychError: an option that this method has no use for, or a coordinate that it lacks.

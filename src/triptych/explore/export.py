@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -12,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from triptych import data as data_plane
 from triptych import experiment
 from triptych.errors import TriptychError
 from triptych.evaluate.latent import prior_latents
@@ -42,21 +40,23 @@ DIRECTIONS = 6
 """Principal directions that are kept."""
 
 
-def write_playable(run_path: Path, data_dir: str | None = None) -> Path | None:
+def write_playable(
+    run_path: Path, data_dir: str | None = None, data: str | None = None
+) -> Path | None:
     """Write ``playable.json`` into a run's folder; none for a method that makes no images.
 
     Raises `TriptychError` where there is no run or no data, and for a network that
     the browser's runner does not know.
     """
-    subject = _subject(run_path, data_dir)
-    if not isinstance(subject.method, (Decodes, Samples)):
+    trained = experiment.open_trained(run_path, data_dir=data_dir, data=data, device="cpu")
+    if not isinstance(trained.subject.method, (Decodes, Samples)):
         return None
-    run = Run.open(run_path)
-    run.write("playable.json", json.dumps(_bundle(run, subject), separators=(",", ":")) + "\n")
+    found = _bundle(trained.run, trained.subject)
+    trained.run.write("playable.json", json.dumps(found, separators=(",", ":")) + "\n")
     return run_path / "playable.json"
 
 
-def bundle(run_path: Path, data_dir: str | None = None) -> dict[str, Any]:
+def bundle(run_path: Path, data_dir: str | None = None, data: str | None = None) -> dict[str, Any]:
     """Everything that `model.js` and `playground.js` want to know of a run, as JSON has it.
 
     ``kind`` (``vae`` with an encoder, else ``generator``), ``shape`` C×H×W, ``latent``, whether the
@@ -64,25 +64,15 @@ def bundle(run_path: Path, data_dir: str | None = None) -> dict[str, Any]:
     ``decode`` and ``encode``, lists of layers (batch normalisation folded in) with weights
     of as few bits as keep every pixel within 1/255, also with one slider at its end; ``movement``, how far a step along each coordinate
     moves the picture, and the same of the first principal ``directions``; ``starts``, latents of
-    a dozen samples, for a VAE posterior means of held-out images that come with them.
+    a dozen samples, for a VAE posterior means of held-out images that come with them; ``made_with``,
+    which weights of the run all this is of.
 
     Raises `TriptychError` as `write_playable`, and for a method that makes no images.
     """
-    subject = _subject(run_path, data_dir)
-    if not isinstance(subject.method, (Decodes, Samples)):
+    trained = experiment.open_trained(run_path, data_dir=data_dir, data=data, device="cpu")
+    if not isinstance(trained.subject.method, (Decodes, Samples)):
         raise TriptychError(f"'{run_path}' is a run of a method that makes no images to play with")
-    return _bundle(Run.open(run_path), subject)
-
-
-def _subject(path: Path, data_dir: str | None) -> Subject:
-    """The trained method with its data, on the CPU."""
-    run = Run.open(path)
-    config = experiment.ExperimentConfig.from_tables(run.config)
-    if data_dir is not None:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=data_dir))
-    method = experiment.load_method(path, data_dir=data_dir, device="cpu")
-    dataset = data_plane.load(config.data)
-    return Subject(method, dataset, config.data.binarize, torch.device("cpu"))
+    return _bundle(trained.run, trained.subject)
 
 
 def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
@@ -96,6 +86,7 @@ def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
         latents = torch.cat([latents, far(latents, rows[:DIRECTIONS])])
         found: dict[str, Any] = {
             "format": FORMAT,
+            "made_with": subject.made_with.protocol(),
             "kind": "generator",
             "shape": list(subject.dataset.shape),
             "latent": method.latent,
@@ -158,7 +149,8 @@ def _compact(
 def _principal(run: Run, subject: Subject, function: Network) -> tuple[Tensor, Tensor]:
     """Eigenvalues and eigenvectors, one a row, of the mean pullback metric; an evaluation's where there was one."""
     kept, spectrum = run.arrays("principal"), run.results().get("latent/principal_spectrum")
-    if kept is not None and spectrum is not None:
+    measured = spectrum is not None and spectrum["protocol"].get("weights") == subject.weights
+    if kept is not None and spectrum is not None and measured:
         return torch.tensor(spectrum["value"]["eigenvalues"]), Tensor(kept["directions"])
     metrics = pullback_metrics(function, prior_latents(subject, CALIBRATION))
     values, rows = principal_directions(metrics.mean(0))

@@ -53,7 +53,7 @@ FIGURES: tuple[Callable[[Run], Figure | None], ...] = (
 
 
 def draw(run: Run) -> list[Path]:
-    """Draw every figure that the run folder holds the data of; returns the files written.
+    """Draw every figure that the run folder holds the data of, and remove those of before that it does not; returns the files written.
 
     Example:
         >>> run = Run.create(tmp_path / "drawn", {"data": {"name": "mnist-5k"}})
@@ -64,12 +64,14 @@ def draw(run: Run) -> list[Path]:
     written = []
     with styled():
         for make in FIGURES:
-            figure = make(run)
-            if figure is not None:
-                name = make.__name__.replace("_", "-")
-                written += [
-                    save(figure, run.path / "figures" / f"{name}.{kind}") for kind in ("png", "pdf")
-                ]
+            figure, name = make(run), make.__name__.replace("_", "-")
+            for kind in ("png", "pdf"):
+                path = run.path / "figures" / f"{name}.{kind}"
+                if figure is not None:
+                    written.append(save(figure, path))
+                else:
+                    # One of before would show what is not so any more.
+                    path.unlink(missing_ok=True)
     return written
 
 

@@ -70,10 +70,16 @@ def setting(run: Run, split: str = "", weights: str = "", seed: bool = False) ->
         _BINARIZED.get(data.get("binarize", "none"), ""),
         f"{split} split" if split else "",
         _LIKELIHOODS.get(likelihood, likelihood),
-        f"{weights} weights" if weights else "",
+        _weights(run, weights),
         f"seed {config.get('seed', 'unknown')}" if seed else "",
     )
     return joined(_title(run, data), *(part.replace(" ", _TOGETHER) for part in parts))
+
+
+def _weights(run: Run, which: str) -> str:
+    """The checkpoint, and the step that it has now: what is shown is never of another."""
+    there = run.weights(which) if which else None
+    return f"{which} weights, step {there.step:,}" if there else f"{which} weights" if which else ""
 
 
 def _title(run: Run, data: Mapping[str, Any]) -> str:

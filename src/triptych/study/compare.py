@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from triptych.errors import TriptychError
 from triptych.evaluate.paired import Paired, holm, paired_t
-from triptych.runs import Run
+from triptych.runs import OF_WEIGHTS, Run
 from triptych.study.findings import finding, lone_finding
 from triptych.study.plan import Cell, Study
 
@@ -126,13 +126,14 @@ def one_protocol(values: Values) -> dict[str, Any]:
         return {}
     first, shared = every[0]
     for cell, protocol in every[1:]:
-        for field in dict.fromkeys((*shared, *protocol)):
+        # Every run of a study has weights of its own.
+        for field in (f for f in dict.fromkeys((*shared, *protocol)) if f not in OF_WEIGHTS):
             if shared.get(field) != protocol.get(field):
                 raise TriptychError(
                     f"'{field}' is {shared.get(field)} for {first}, "
                     f"but {protocol.get(field)} for {cell}"
                 )
-    return dict(shared)
+    return {field: value for field, value in shared.items() if field not in OF_WEIGHTS}
 
 
 def compare_metric(metric: str, values: Values, control: str) -> dict[str, Any]:

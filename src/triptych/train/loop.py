@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -83,13 +84,14 @@ def fit(
     Every random number follows from (seed, step), so a run that was killed and
     resumed ends in the same bits. Ctrl-C ends the step, saves and returns ``interrupted``.
     ``observe`` is called with the method in ``eval()`` at every `Moment`, before the
-    first step too; what it gives is logged, and decides which weights are the best.
+    first step too; what it gives is logged, and decides which weights are the best: those
+    before any training are what the others are held against, and no candidate.
 
     Raises `TriptychError` when a loss is not finite; the last checkpoint is then the last good one.
     """
     with _interruptible() as interrupted, _flags_kept(method):
         device = stream.device
-        state = TrainState(method, stream, config.log_every)
+        state = TrainState(method, stream, config.log_every, run.config)
         if resume:
             state.load(run)
         phases = method.phases()
@@ -188,9 +190,12 @@ def fit(
 class TrainState:
     """Everything that a checkpoint holds: weights, optimizers, counters, and what is not yet logged."""
 
-    def __init__(self, method: Method, stream: Stream, log_every: int) -> None:
+    def __init__(
+        self, method: Method, stream: Stream, log_every: int, config: Mapping[str, Any]
+    ) -> None:
         self.method = method
         self.stream = stream
+        self.config = config
         skip = torch.zeros((), device=stream.device)
         phases = method.phases()
         self.optimizers = {p.name: PhaseOptimizer(method, p, skip) for p in phases}
@@ -198,6 +203,7 @@ class TrainState:
         self.step = 0
         self.seconds = 0.0
         self.best: float | None = None
+        self.untrained: float | None = None
 
     def read(self) -> dict[str, float]:
         """The mean of every term since the last log point, as ``train/<term>``."""
@@ -232,13 +238,14 @@ class TrainState:
         if selection is None or selection.metric not in metrics:
             return
         value = float(metrics[selection.metric])
-        if math.isfinite(value) and selection.improves(value, self.best):
+        if not math.isfinite(value):
+            return
+        if self.step == 0:
+            self.untrained = value
+        elif selection.improves(value, self.best):
             self.best = value
-            about = {
-                "step": self.step,
-                "data": self.stream.fingerprint,
-                selection.metric: value,
-            }
+            chosen = {**selection._asdict(), "value": value, "untrained": self.untrained}
+            about = {**self._origin(), "chosen": chosen}
             checkpoint.save(run.checkpoint("best"), self._weights(), about)
 
     def save(self, run: Run) -> None:
@@ -249,10 +256,10 @@ class TrainState:
         for watch in self.watches.values():
             tensors |= watch.state()
         about = {
-            "step": self.step,
+            **self._origin(),
             "seconds": self.seconds,
             "best": self.best,
-            "data": self.stream.fingerprint,
+            "untrained": self.untrained,
             "terms": {name: watch.names for name, watch in self.watches.items()},
         }
         checkpoint.save(run.checkpoint("last"), tensors, about)
@@ -271,8 +278,18 @@ class TrainState:
             optimizer.load(tensors, path)
         for name, watch in self.watches.items():
             watch.load(tensors, about["terms"][name])
-        self.step, self.seconds, self.best = about["step"], about["seconds"], about["best"]
+        self.step, self.seconds = about["step"], about["seconds"]
+        self.best, self.untrained = about["best"], about["untrained"]
         run.rewind(self.step)
+
+    def _origin(self) -> dict[str, Any]:
+        """Where weights come from: how far, on what data, and what builds and repeats them."""
+        return {
+            "step": self.step,
+            "data": self.stream.fingerprint,
+            "spec": dataclasses.asdict(self.method.spec),
+            "config": self.config,
+        }
 
     def _weights(self) -> dict[str, Tensor]:
         return {f"{checkpoint.WEIGHTS}{k}": v for k, v in self.method.state_dict().items()}

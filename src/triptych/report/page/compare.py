@@ -11,7 +11,7 @@ from triptych.errors import TriptychError
 from triptych.report.page.tables import scale, value_with_error
 from triptych.report.study_json import read_study
 from triptych.report.words import called, with_error
-from triptych.runs import Run
+from triptych.runs import OF_WEIGHTS, Run
 
 __all__ = ["Compared", "Comparison", "compare"]
 
@@ -87,7 +87,7 @@ def _results(path: Path) -> Results:
 
 def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared:
     first, second = (value_with_error(name, r["value"], r["stderr"]) for r in (a, b))
-    fields = {*a["protocol"], *b["protocol"]}
+    fields = {*a["protocol"], *b["protocol"]} - {*OF_WEIGHTS}
     if "source" in a["protocol"] or "source" in b["protocol"]:
         return Compared(name, first, second, "", LOGGED)
     differing = sorted(f for f in fields if a["protocol"].get(f) != b["protocol"].get(f))

@@ -61,6 +61,8 @@ class Section:
     """Every paired difference of a study, in words."""
     evidence: list[tuple[str, str]] = field(default_factory=list)
     """What the verdict of every run of a study rests on."""
+    cautions: list[str] = field(default_factory=list)
+    """What speaks against taking the weights, or the config, for what they seem to be."""
     left_out: list[tuple[str, list[str]]] = field(default_factory=list)
     """What was not measured: each reason with the names of the results."""
     lost: list[str] = field(default_factory=list)

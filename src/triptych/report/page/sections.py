@@ -91,6 +91,7 @@ def run_section(run: Run, anchor: str) -> Section:
         config=(run.path / "config.toml").read_text(encoding="utf-8"),
         playable=_playable(run),
         atlas=placed,
+        cautions=attempt("what speaks against it", lambda: _cautions(run)) or [],
         left_out=attempt("what was left out", lambda: grouped(run.left_out())) or [],
         lost=attempt.lost,
     )
@@ -98,15 +99,40 @@ def run_section(run: Run, anchor: str) -> Section:
 
 def _playable(run: Run) -> str:
     """The trained model for the reader's browser, where it was written."""
+    text, made_with = _written(run)
+    return "" if run.stale(made_with) else text
+
+
+def _written(run: Run) -> tuple[str, Mapping[str, Any]]:
+    """The text of playable.json, and the weights that it says it was made with; empty where there is none."""
     path = run.path / "playable.json"
     if not path.is_file():
-        return ""
+        return "", {}
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        json.loads(text)
+        found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise TriptychError(f"'{path}' is damaged: {error}; delete it first") from None
-    return text
+    made_with = found.get("made_with") if isinstance(found, dict) else None
+    return text, made_with if isinstance(made_with, dict) else {}
+
+
+def _cautions(run: Run) -> list[str]:
+    """What a reader must know before believing the rest."""
+    said = [f"config.toml was edited after the training: {'; '.join(run.edited())}."] * bool(
+        run.edited()
+    )
+    if run.status() in ("running", "interrupted"):
+        reached = run.weights("last")
+        so_far = f" so far, to step {reached.step:,}" if reached else ""
+        said.append(f"The training is not at its end: all this is of what was trained{so_far}.")
+    if why := run.stale(_written(run)[1]):
+        said.append(
+            f"The model to play with is left out, as it is {why.replace('evaluate', 'explore')}."
+        )
+    if doubt := run.doubt():
+        said.append(f"{doubt}.")
+    return said
 
 
 def _commands(run: Run, method: str) -> list[str]:
@@ -146,7 +172,15 @@ def _shown(run: Run, results: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _environment(run: Run) -> list[tuple[str, str]]:
     """What ran it, without the paths of the machine."""
-    path = run.path / "environment.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found = run.environment()
     kept = ("triptych", "torch", "python", "platform", "device", "threads", "commit")
-    return [(key, str(found[key])) for key in kept if found.get(key) is not None]
+    there = [(w.checkpoint, w) for which in ("best", "last") if (w := run.weights(which))]
+    weights = [(f"{name} weights", f"step {w.step:,}, {w.digest}") for name, w in there]
+    told = [(key, str(found[key])) for key in kept if found.get(key) is not None]
+    resumed = found.get("resumed", [])
+    told += [
+        ("went on", ", ".join(f"{key} {value}" for key, value in each.items()))
+        for each in (resumed if isinstance(resumed, list) else [])
+        if isinstance(each, Mapping)
+    ]
+    return weights + told

@@ -1,0 +1,94 @@
+"""What environment.json says of the sources is of this package's own, and not of whatever lies around it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import triptych
+from triptych import environment
+
+SOURCE = Path(next(iter(triptych.__path__)))
+
+ASK = "from triptych import environment; print(environment._commit())"
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(
+        ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def strangers(tmp_path: Path) -> Path:
+    """A person's own repository with one commit."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "paper.tex").write_text("theirs")
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "theirs")
+    return folder
+
+
+def ask(package: Path, words: str = ASK, **variables: str) -> str:
+    """What a process says that imports the package from a folder, uninstalled."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    done = subprocess.run(
+        [sys.executable, "-c", words],
+        env={**kept, "PYTHONPATH": str(package), **variables},
+        cwd="/",
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_the_repository_around_an_installed_package_is_not_its_own(
+    strangers: Path, ignored: bool
+) -> None:
+    site = strangers / ".venv" / "lib" / "site-packages"
+    shutil.copytree(SOURCE, site / "triptych", ignore=shutil.ignore_patterns("__pycache__"))
+    if ignored:
+        (strangers / ".gitignore").write_text("/.venv/\n")
+    assert ask(site) == "None"
+
+
+def test_a_checkout_knows_its_commit_and_whether_it_was_changed(strangers: Path) -> None:
+    site = strangers / "src"
+    shutil.copytree(SOURCE, site / "triptych", ignore=shutil.ignore_patterns("__pycache__"))
+    git(strangers, "add", "-A")
+    git(strangers, "commit", "-q", "-m", "vendored")
+    commit = git(strangers, "rev-parse", "HEAD")
+    assert ask(site) == commit
+    assert ask(site, GIT_DIR="/nowhere/.git") == commit
+    (site / "triptych" / "seeds.py").open("a").write("\n")
+    assert ask(site) == f"{commit} with changes"
+
+
+def test_a_source_tree_runs_without_being_installed(tmp_path: Path) -> None:
+    """As from an archive of the sources: nothing on the machine knows of a package of this name."""
+    shutil.copytree(SOURCE, tmp_path / "triptych", ignore=shutil.ignore_patterns("__pycache__"))
+    words = f"""
+import importlib.metadata as metadata
+def version(name, found=metadata.version):
+    if name == "triptych":
+        raise metadata.PackageNotFoundError(name)
+    return found(name)
+metadata.version = version
+from triptych.cli.main import main
+assert main(["--version"]) == 0
+tiny = ["--method.hidden", "4", "--method.latent", "2", "--device", "cpu", "--threads", "1"]
+assert main(["train", "vae", "--steps", "2", "--out", {str(tmp_path / "run")!r}, *tiny]) == 0
+"""
+    said = ask(tmp_path, words)
+    assert said.startswith(f"triptych {triptych.__version__}")
+    assert (tmp_path / "run" / "DONE").is_file()
+    assert environment.__file__ != str(tmp_path / "triptych" / "environment.py")
