@@ -69,7 +69,7 @@ def test_a_checkout_knows_its_commit_and_whether_it_was_changed(strangers: Path)
     commit = git(strangers, "rev-parse", "HEAD")
     assert ask(site) == commit
     assert ask(site, GIT_DIR="/nowhere/.git") == commit
-    (site / "triptych" / "seeds.py").open("a").write("\n")
+    (site / "triptych" / "seeds.py").write_text("changed")
     assert ask(site) == f"{commit} with changes"
 
 

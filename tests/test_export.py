@@ -99,8 +99,9 @@ def test_onnx_gives_the_same_features_for_any_number_of_images(run, images, tmp_
     assert about["fingerprint"] == load(DataConfig()).fingerprint
     assert about["step"] == str(step_of(run))
     said = capsys.readouterr()
-    wrote, checked, neighbours = said.out.splitlines()
+    wrote, weights, checked, neighbours = said.out.splitlines()
     assert wrote == f"wrote     {path} ({path.stat().st_size / 1e6:.1f} MB)"
+    assert weights == f"weights   {Run(run).weights('best')}"
     assert checked.startswith("checked   500 images: features differ by ")
     assert 0 < float(checked.split()[-3]) < 1e-5
     assert neighbours.startswith("          kNN top-1 ")

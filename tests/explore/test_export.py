@@ -106,13 +106,13 @@ def test_directions_are_those_of_the_pullback_metric(gan):
 
 
 def test_what_an_evaluation_found_is_not_computed_again(gan):
-    run = experiment.Run.open(gan)
+    best = experiment.Run.open(gan).weights("best")
+    run = experiment.Run(gan, best)
     rows = np.eye(8, dtype=np.float32)[::-1]
     run.save_arrays("principal", directions=rows)
     values = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
-    run.record(
-        {"latent/principal_spectrum": experiment.Result({"eigenvalues": values}, None, 1, {})}
-    )
+    result = experiment.Result({"eigenvalues": values}, None, 1, best.protocol())
+    run.record({"latent/principal_spectrum": result})
     found = bundle(gan)
     (gan / "samples" / "principal.npz").unlink()
     np.testing.assert_array_equal(numbers(found["directions"], 8), rows[:6])

@@ -43,8 +43,11 @@ def test_without_a_compiler_the_training_goes_on_and_says_so_once(tmp_path: Path
     assert elbos(tmp_path / "broken") == elbos(tmp_path / "eager")
 
 
+@pytest.mark.skipif(
+    not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))),
+    reason="no C++ compiler: that compiled losses are those of the plain ones was not tested here",
+)
 def test_compiled_losses_are_those_of_the_plain_ones(tmp_path: Path):
-    assert shutil.which("g++") or shutil.which("clang++"), "this test needs a C++ compiler"
     said = train(tmp_path / "compiled", "on").stderr
     assert "not compiled" not in said
     train(tmp_path / "eager", "off")

@@ -14,7 +14,7 @@ def run(words: list[str]) -> int:
     from dataclasses import dataclass
 
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     @dataclass(frozen=True)
     class Options:
@@ -23,12 +23,8 @@ def run(words: list[str]) -> int:
 
     root = parse(Options(), words, "triptych runs", "List runs and how they ended.").root
     table = Table(
-        "run",
-        "method",
-        "data",
-        "ended",
-        "step",
-        "weights",
+        *("run", "method", "data", "ended"),
+        *(Column(name, no_wrap=True) for name in ("step", "weights")),
         "headline",
         box=None,
         header_style="bold",
@@ -55,7 +51,7 @@ def run(words: list[str]) -> int:
 def _weights(run: Run) -> str:
     """Which weights an evaluation or an export takes if nobody says otherwise: their step and digest."""
     found = run.weights("best") or run.weights("last")
-    return f"{found.checkpoint} {found.step:,} {found.digest[:8]}" if found else ""
+    return f"{found.step:,} {found.digest[:8]}" if found else ""
 
 
 def _headline(run: Run) -> str:
