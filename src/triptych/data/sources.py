@@ -115,4 +115,5 @@ def _with_companions(kind: _Format, path: Path) -> tuple[Path, ...]:
 
 def _folder_of_images(root: Path) -> Source:
     tree = folder.look(root)
-    return Source(root, tree.files, partial(folder.read, tree=tree, root=root), tree.ignored)
+    read = partial(folder.read, tree=tree, root=root)
+    return Source(root, tree.files, read, tree.ignored, tree.notes)
