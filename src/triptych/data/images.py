@@ -178,7 +178,10 @@ class Decoder:
 
     def notes(self) -> tuple[str, ...]:
         """What was done to the images that a person may not expect, and what was left out."""
-        said = [f"{count:,} images {remark}" for remark, count in sorted(self._remarks.items())]
+        said = [
+            f"{count:,} of {self.count:,} images {remark}"
+            for remark, count in sorted(self._remarks.items())
+        ]
         for depth, (_, high) in sorted(self._levels.items()):
             white = self.white[depth]
             if white != WHITE[depth]:

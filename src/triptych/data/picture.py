@@ -126,7 +126,7 @@ def _decode(image: Image, fit: Fit, white: White) -> Decoded:
     if plain.mode == "RGB" and image.mode not in ("RGB", "P"):
         remarks.append(f"are in {image.mode} and were converted to RGB without a colour profile")
     low, high = _extremes(plain)
-    if plain.has_transparency_data and plain.convert("RGBA").getextrema()[3][0] < 255:
+    if plain.mode in ("LA", "RGBA") and np.asarray(plain.getchannel("A")).min() < 255:
         remarks.append("are not opaque everywhere and were laid on white")
     flat = _flatten(_eight_bits(plain, white[depth]))
     mode: Mode = "grey" if flat.mode == "L" else "colour"

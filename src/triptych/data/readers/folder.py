@@ -21,7 +21,7 @@ from triptych.data.readers.layout import Picture, arrange
 from triptych.data.readers.part import Part
 from triptych.errors import TriptychError
 
-__all__ = ["Tree", "look", "read"]
+__all__ = ["Tree", "holds_images", "look", "read"]
 
 
 SUFFIXES = {
@@ -82,6 +82,15 @@ def look(root: Path) -> Tree:
         notes.append(f"left out what systems and tools keep for themselves: {few(walk.litter)}")
     ignored = len(walk.others) + len(walk.pictures) - used
     return Tree(files, found.labels, ignored, tuple(notes))
+
+
+def holds_images(root: Path) -> bool:
+    """Whether an image file lies in the folder, or anywhere below it."""
+    return any(
+        os.path.splitext(name)[1].lower() in SUFFIXES
+        for _, _, names in os.walk(root)
+        for name in names
+    )
 
 
 def read(split: str, files: tuple[Path, ...], decoder: Decoder, tree: Tree, root: Path) -> Part:
