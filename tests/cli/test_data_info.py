@@ -95,6 +95,17 @@ def test_names_are_shown_and_not_obeyed(folder: Path, capsys: pytest.CaptureFixt
     assert "a\\x1b[31m\\n[bold]<b>: " in printed
 
 
+def test_a_refusal_is_one_line_whatever_the_folder_is_called(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    (folder / "test" / "a" / "0_0.png").write_bytes(b"")
+    named = folder.rename(folder.with_name("d\n\x1b[31m"))
+    assert main(["data", "info", str(named)]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "d\\n\\x1b[31m do not decode (test/a/0_0.png: empty)" in told
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

@@ -232,12 +232,18 @@ def test_names_that_are_not_utf_8(tree):
     root = tree("train/the", "train/x", "test/the", "test/café")
     os.rename(bytes(root) + b"/train/x", bytes(root) + b"/train/caf\xe9")
     os.rename(bytes(root) + b"/test/the/2_0.png", bytes(root) + b"/test/the/\xff\x1b[31m.png")
-    os.rename(root, bytes(root) + b"\xe9\n")
-    splits, _ = found(Path(os.fsdecode(bytes(root) + b"\xe9\n")))
+    root = root.rename(root.with_name("d\n\x1b[31m"))
+    splits, _ = found(root)
     assert splits == {"train": {"the": {0}, "café": {1}}, "test": {"the": {2}, "café": {3}}}
-    data = load(DataConfig(os.fsdecode(bytes(root) + b"\xe9\n")))
-    assert data.title.startswith("dé\\n")
+    data = load(DataConfig(str(root)))
+    assert data.title == "d\\n\\x1b[31m"
     assert data.classes == ("café", "the")
+
+
+def test_a_path_that_no_run_could_write_down(tree, refusal):
+    named = os.fsdecode(bytes(tree("")) + b"\xe9")
+    os.rename(tree(""), named)
+    assert "dé is not in UTF-8, in which a run writes it down; rename" in refusal(named)
 
 
 def test_two_classes_that_read_the_same(tree, refusal):

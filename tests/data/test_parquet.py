@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from triptych.data import DataConfig, load
+from triptych.data import DataConfig, catalog, load, whereabouts
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 KINDS = [10, 200] * 6
@@ -335,3 +335,12 @@ def test_a_file_is_not_kept_in_memory_whole(tmp_path, encode):
         check=True,
     )
     assert int(done.stdout) < (tmp_path / "d.parquet").stat().st_size // 2**20
+
+
+def test_a_download_that_broke_off_is_not_at_hand(tmp_path, images):
+    """One split of two, or one shard of two: to be downloaded, not an error of whoever lists the data."""
+    write(tmp_path / "ylecun" / "mnist" / "mnist" / "test-00000-of-00001.parquet", image=images())
+    write(tmp_path / "uoft-cs/cifar10/plain_text/train-00000-of-00002.parquet", image=images())
+    for name in ("mnist", "cifar10"):
+        entry = next(entry for entry in catalog() if entry.name == name)
+        assert whereabouts(entry, str(tmp_path)) is None
