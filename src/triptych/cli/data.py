@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from triptych.cli.options import take
 from triptych.config import merge
-from triptych.data import DataConfig, catalog, get, load, whereabouts
+from triptych.data import (
+    DataConfig,
+    Dataset,
+    Source,
+    broken_images,
+    catalog,
+    find,
+    get,
+    load,
+    whereabouts,
+)
+from triptych.data.names import few, printable
 from triptych.errors import TriptychError, unknown
 from triptych.progress import bars
 
 USAGE = """usage: triptych data list [--data-dir DIR]
        triptych data info NAME|PATH [--data-dir DIR] [--image-size N] [--colour grey|rgb]
+                          [--holdout N] [--skip-broken true] [--broken]
        triptych data get NAME [--dir DIR]
 
 list  the named data sets, and which are at hand
-info  decode a data set (or your own images) and describe it
+info  decode a data set (or your own images) and describe it: what was taken for what, and
+      what was left out; with --broken every image that does not decode, and why
 get   download a named data set, into the cache or as a mirror into DIR"""
+
+Fact: TypeAlias = tuple[str, str]
+
+WIDTH = 80
+INDENT = 13
+CHUNK = 4096
+CLASSES = 30
+CLASSES_OF_MANY = 10
+"""Of more classes than the first number only the second are shown."""
 
 
 def run(words: list[str]) -> int:
@@ -60,32 +87,137 @@ def _list(words: list[str]) -> None:
 
 
 def _info(words: list[str]) -> None:
-    folder, size = take(words, "--data-dir"), take(words, "--image-size")
-    if size is not None and not size.isdigit():
-        raise TriptychError(f"--image-size takes a number of pixels, not '{size}'")
+    broken = "--broken" in words
+    words = [word for word in words if word != "--broken"]
+    config = _config(words)
+    with bars() as progress:
+        if broken:
+            count, found = broken_images(config, progress=progress)
+        else:
+            dataset = load(config, progress=progress)
+    if broken:
+        for name, why in found:
+            print(f"{printable(name)}: {why}")
+        print(f"{len(found):,} of {count:,} images do not decode")
+        return
+    source = find(config)
+    for name, fact in (*_facts(dataset, source), *_classes(dataset)):
+        _say(name, fact)
+    _say("fingerprint", dataset.fingerprint)
+    entry = {e.name: e for e in catalog()}.get(config.name)
+    if entry is not None:
+        _say("about", entry.about)
+        _say("licence", entry.licence)
+        _say("source", entry.homepage)
+    for note in dataset.notes:
+        _say("note", note)
+
+
+def _config(words: list[str]) -> DataConfig:
+    folder = take(words, "--data-dir")
+    numbers: dict[str, int | None] = {}
+    for option, name in (("--image-size", "image_size"), ("--holdout", "holdout")):
+        value = take(words, option)
+        if value is not None and not (value.isascii() and value.isdigit()):
+            raise TriptychError(f"{option} takes a number, not '{printable(value)}'")
+        numbers[name] = int(value) if value else None
     colour = take(words, "--colour") or "auto"
     if colour not in ("auto", "grey", "rgb"):
         raise unknown("colour", colour, ("auto", "grey", "rgb"))
-    name = _one(words, "info")
-    given = {"image_size": int(size) if size else None, "colour": colour}
-    config = merge(DataConfig(name, folder), given)
-    with bars() as progress:
-        dataset = load(config, progress=progress)
-    sizes = ", ".join(f"{len(images):,} {name}" for name, images in dataset.splits.items())
-    labelled = dataset.splits["train"].labels is not None
-    facts = {
-        "title": dataset.title,
-        "images": sizes,
-        "shape": "×".join(map(str, dataset.shape)) + " (channels×height×width)",
-        "values": dataset.values,
-        "classes": ", ".join(dataset.classes or ()) if labelled else "no labels",
-        "fingerprint": dataset.fingerprint,
+    skip = take(words, "--skip-broken") or "false"
+    if skip not in ("true", "false"):
+        raise TriptychError(f"--skip-broken takes true or false, not '{printable(skip)}'")
+    given = numbers | {"colour": colour, "skip_broken": skip == "true"}
+    return merge(DataConfig(_one(words, "info"), folder), given)
+
+
+def _say(name: str, fact: str) -> None:
+    """One fact, wrapped; nothing in it is obeyed by a terminal."""
+    for line in textwrap.wrap(
+        printable(fact), WIDTH - INDENT, break_long_words=False, break_on_hyphens=False
+    ) or [""]:
+        print(f"{name:<{INDENT - 1}} {line}")
+        name = ""
+
+
+def _facts(dataset: Dataset, source: Source) -> list[Fact]:
+    sizes = ", ".join(f"{len(images):,} {split}" for split, images in dataset.splits.items())
+    drawn = [split for split in dataset.splits if split not in source.files]
+    counts = _levels(dataset.splits["train"].pixels)
+    return [
+        ("title", dataset.title),
+        ("images", sizes + (f" ({' and '.join(drawn)} taken out of train)" if drawn else "")),
+        ("files", "; ".join(_files(source))),
+        ("shape", "×".join(map(str, dataset.shape)) + " (channels×height×width)"),
+        ("values", f"{dataset.values}; {_range(counts)}"),
+        ("mean ± std", f"{_moments(counts)}, a channel, of 255, in train"),
+    ]
+
+
+def _files(source: Source) -> list[str]:
+    """Where each split is read from."""
+    said = []
+    for split, files in source.files.items():
+        names = few([path.name for path in files], 2)
+        said.append(f"{split} {names}" if len(files) < 3 else f"{split} {len(files):,} files")
+    return said
+
+
+def _levels(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """How often each channel has each level, C×256; everything else about levels follows, exactly."""
+    counts = np.zeros((pixels.shape[1], 256), dtype=np.int64)
+    for start in range(0, len(pixels), CHUNK):
+        for channel, counted in enumerate(counts):
+            counted += np.bincount(pixels[start : start + CHUNK, channel].ravel(), minlength=256)
+    return counts
+
+
+def _range(counts: npt.NDArray[np.int64]) -> str:
+    """The lowest and the highest level, and which share of all pixels have it."""
+    every = counts.sum(0)
+    there = np.flatnonzero(every)
+    share = every / every.sum()
+    low, high = int(there[0]), int(there[-1])
+    return f"levels {low} ({share[low]:.1%}) to {high} ({share[high]:.1%}) in train"
+
+
+def _moments(counts: npt.NDArray[np.int64]) -> str:
+    levels = np.arange(256)
+    total = counts.sum(1)
+    mean = counts @ levels / total
+    deviation = np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(1) / total)
+    return ", ".join(f"{m:.1f} ± {s:.1f}" for m, s in zip(mean, deviation, strict=True))
+
+
+def _classes(dataset: Dataset) -> list[Fact]:
+    """The classes, with how many images of each are in each split that has labels."""
+    labels = {
+        split: images.labels[images.labels >= 0]
+        for split, images in dataset.splits.items()
+        if images.labels is not None
     }
-    entry = {e.name: e for e in catalog()}.get(config.name)
-    if entry is not None:
-        facts |= {"about": entry.about, "licence": entry.licence, "source": entry.homepage}
-    print("\n".join(f"{name:<12} {fact}" for name, fact in facts.items()))
-    print("".join(f"{'note':<12} {note}\n" for note in dataset.notes), end="")
+    if not labels:
+        return [("classes", "no labels")]
+    numbers = np.unique(np.concatenate(list(labels.values())))
+    if dataset.classes is not None:
+        numbers = np.arange(len(dataset.classes))
+    names = dataset.classes or tuple(map(str, numbers))
+    counts = {
+        split: np.bincount(np.searchsorted(numbers, some), minlength=len(numbers))
+        for split, some in labels.items()
+    }
+    without = [split for split in dataset.splits if split not in labels]
+    told = f"{len(names):,}; images in {' / '.join(counts)}"
+    facts = [("classes", told + (f" (no labels in {' and '.join(without)})" if without else ""))]
+    shown = len(names) if len(names) <= CLASSES else CLASSES_OF_MANY
+    for place, name in enumerate(names[:shown]):
+        each = " / ".join(f"{some[place]:,}" for some in counts.values())
+        facts.append(("", f"{name}: {each}"))
+    if shown < len(names):
+        split, some = next(iter(counts.items()))
+        few_or_many = f"{some.min():,} to {some.max():,} images each in {split}"
+        facts.append(("", f"and {len(names) - shown:,} more; {few_or_many}"))
+    return facts
 
 
 def _get(words: list[str]) -> None:

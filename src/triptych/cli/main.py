@@ -50,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TriptychError, OSError) as error:
         if debug:
             raise
-        print(f"triptych: {_sentence(error)}", file=sys.stderr)
+        from triptych.data.names import printable
+
+        # Paths and names in it are other people's: one line, and nothing that a terminal obeys.
+        print(f"triptych: {printable(_sentence(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ntriptych: stopped", file=sys.stderr)

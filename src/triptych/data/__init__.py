@@ -3,6 +3,7 @@
 `load` is the way in; `catalog`, `whereabouts` and `get` are what ``triptych data`` shows.
 """
 
+from triptych.data.broken import broken_images
 from triptych.data.catalog import Entry, catalog
 from triptych.data.find import entry_for, find, get, whereabouts
 from triptych.data.load import kept, load
@@ -16,6 +17,7 @@ __all__ = [
     "Images",
     "Source",
     "Values",
+    "broken_images",
     "catalog",
     "entry_for",
     "find",

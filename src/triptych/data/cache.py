@@ -7,6 +7,7 @@ the slower one uses what the faster one wrote.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -68,21 +69,21 @@ def decoded(source: Source, fit: Fit, shuffle: Collection[str], progress: Progre
     home = cache_root() / "decoded"
     place = home / _key(source, fit, shuffle, progress)
     stored = _open(place)
-    if stored is not None:
-        return stored
-    home.mkdir(parents=True, exist_ok=True)
-    _clean(home)
-    temporary = home / f".tmp-{os.getpid()}-{token_hex(4)}"
-    temporary.mkdir()
-    try:
-        _write(temporary, source, fit, shuffle, progress)
-        _publish(temporary, place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    stored = _open(place)
+    if stored is None:
+        home.mkdir(parents=True, exist_ok=True)
+        _clean(home)
+        temporary = home / f".tmp-{os.getpid()}-{token_hex(4)}"
+        temporary.mkdir()
+        try:
+            _write(temporary, source, fit, shuffle, progress)
+            _publish(temporary, place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        stored = _open(place)
     if stored is None:
         raise TriptychError(f"{place} vanished while it was opened; run the command again")
-    return stored
+    # What lies beside the data may change while they stay the same.
+    return dataclasses.replace(stored, notes=(*source.notes, *stored.notes))
 
 
 def _key(source: Source, fit: Fit, shuffle: Collection[str], progress: Progress) -> str:
@@ -90,7 +91,7 @@ def _key(source: Source, fit: Fit, shuffle: Collection[str], progress: Progress)
     named = [(split, path) for split, files in source.files.items() for path in files]
     hashes = digests([path for _, path in named], progress)
     names = (f"{split} {os.path.relpath(path, source.root)}" for split, path in named)
-    options = (READER_VERSION, fit.size, fit.colour, sorted(shuffle))
+    options = (READER_VERSION, fit.size, fit.colour, fit.skip_broken, sorted(shuffle))
     return digest((*options, *names, *hashes))[:32]
 
 
@@ -147,18 +148,15 @@ def _open_split(place: Path, split: str) -> Images:
 def _write(
     folder: Path, source: Source, fit: Fit, shuffle: Collection[str], progress: Progress
 ) -> None:
-    """Decode every split into the folder, then describe them in meta.json."""
+    """Decode every split into the folder, then describe them in meta.json.
+
+    What level is white may show only when all levels have been seen; then they are read once more.
+    """
     decoder = Decoder(fit)
-    classes: tuple[str, ...] | None = None
-    notes = dict.fromkeys(source.notes)
-    for split, files in source.files.items():
-        part = source.read(split, files, decoder)
-        if not part.count:
-            raise TriptychError(f"the split '{split}' of {source.root} has no image; add some")
-        _write_split(folder, split, part, split in shuffle, progress)
-        classes = classes or part.classes
-        notes |= dict.fromkeys(part.notes)
-    decoder.finish(str(source.root))
+    classes, notes = _write_splits(folder, source, decoder, shuffle, progress)
+    if (white := decoder.scale()) is not None:
+        decoder = Decoder(fit, white)
+        classes, notes = _write_splits(folder, source, decoder, shuffle, progress)
     splits = {split: _open_split(folder, split) for split in source.files}
     meta: dict[str, Any] = {
         "splits": list(splits),
@@ -166,14 +164,37 @@ def _write(
         "values": _values(splits),
         "fingerprint": _fingerprint(splits),
         "jpegs": decoder.jpegs,
-        "notes": list(notes),
+        "notes": notes,
         "source": str(source.root),
         "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=1))
 
 
-def _write_split(folder: Path, split: str, part: Part, shuffled: bool, progress: Progress) -> None:
+def _write_splits(
+    folder: Path,
+    source: Source,
+    decoder: Decoder,
+    shuffle: Collection[str],
+    progress: Progress,
+) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Every split through one decoder; the names of the classes and the notes."""
+    classes: tuple[str, ...] | None = None
+    notes: dict[str, None] = {}
+    for split, files in source.files.items():
+        part = source.read(split, files, decoder)
+        if not part.count:
+            raise TriptychError(f"the split '{split}' of {source.root} has no image; add some")
+        _write_split(folder, split, part, decoder, split in shuffle, progress)
+        classes = classes or part.classes
+        notes |= dict.fromkeys(part.notes)
+    decoder.finish(str(source.root))
+    return classes, [*notes, *decoder.notes()]
+
+
+def _write_split(
+    folder: Path, split: str, part: Part, decoder: Decoder, shuffled: bool, progress: Progress
+) -> None:
     """Blocks to their rows on the disk, so that a set larger than memory can be decoded."""
     order = _rows(part.count) if shuffled else np.arange(part.count)
     out: Pixels | None = None
@@ -187,10 +208,33 @@ def _write_split(folder: Path, split: str, part: Part, shuffled: bool, progress:
         out[order[done : done + len(block)]] = block
         done += len(block)
         progress(f"reading {split} (images)", done, part.count)
+    keep = np.ones(part.count, dtype=bool)
+    if decoder.gaps and decoder.fit.skip_broken:
+        keep[order[decoder.gaps]] = False
+        del out
+        _keep_rows(folder, split, keep)
     if part.labels is not None:
         labels = np.empty_like(part.labels)
         labels[order] = part.labels
-        np.save(folder / f"{split}.labels.npy", labels)
+        np.save(folder / f"{split}.labels.npy", labels[keep])
+
+
+def _keep_rows(folder: Path, split: str, keep: npt.NDArray[np.bool_]) -> None:
+    """Write a split's array again without the rows of the images that were left out."""
+    if not keep.any():
+        raise TriptychError(f"no image of the split '{split}' decodes; give images that do")
+    path = folder / f"{split}.npy"
+    every = np.load(path, mmap_mode="r")
+    fewer = folder / f"{split}.fewer.npy"
+    shape = (int(keep.sum()), *every.shape[1:])
+    out = np.lib.format.open_memmap(fewer, mode="w+", dtype=np.uint8, shape=shape)
+    done = 0
+    for start in range(0, len(every), CHUNK):
+        rows = every[start : start + CHUNK][keep[start : start + CHUNK]]
+        out[done : done + len(rows)] = rows
+        done += len(rows)
+    del out, every
+    fewer.replace(path)
 
 
 def _rows(count: int) -> npt.NDArray[np.int64]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from triptych.data.catalog import CATALOG, Entry
 from triptych.data.download import download
 from triptych.data.hashing import digests
+from triptych.data.names import printable
 from triptych.data.places import SYSTEM, downloads, mirror
 from triptych.data.readers import digits
 from triptych.data.sources import Source, source_at, tabular_source
@@ -23,7 +24,9 @@ def find(config: DataConfig, progress: Progress = silent) -> Source:
     """The files of a data set, downloaded if they are nowhere; nothing is decoded."""
     entry = entry_for(config.name)
     if entry is None:
-        return source_at(Path(config.name).expanduser())
+        path = Path(config.name).expanduser()
+        _refuse_unwritable(path)
+        return source_at(path)
     if entry.embedded:
         return _embedded()
     named = mirror(config.dir)
@@ -94,10 +97,30 @@ def _at_hand(entry: Entry, roots: Sequence[Path]) -> Source | None:
         for folder in entry.folders:
             # The folder of one data set may be named as well as the mirror around it.
             inside = root if root.absolute().as_posix().endswith(f"/{folder}") else root / folder
-            source = tabular_source(inside) if inside.is_dir() else None
+            source = _whole(inside) if inside.is_dir() else None
             if source is not None and entry.counts.keys() <= source.files.keys():
                 return source
     return None
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """A run writes down where its data are, in UTF-8, which not every path is."""
+    whole = str(path.resolve())
+    try:
+        whole.encode()
+    except UnicodeEncodeError as why:
+        raise TriptychError(
+            f"the path {printable(whole)} is not in UTF-8, in which a run writes it down; "
+            "rename the folder or file"
+        ) from why
+
+
+def _whole(folder: Path) -> Source | None:
+    """The data set in a folder; None where files are missing, as after a download that broke off."""
+    try:
+        return tabular_source(folder)
+    except TriptychError:
+        return None
 
 
 def _download(entry: Entry, folder: Path, progress: Progress) -> Source:

@@ -11,6 +11,7 @@ from triptych.data.cache import Stored, decoded
 from triptych.data.catalog import CATALOG, Entry
 from triptych.data.find import entry_for, find
 from triptych.data.hashing import digest
+from triptych.data.names import printable
 from triptych.data.picture import Fit
 from triptych.data.sources import Source
 from triptych.data.spec import DataConfig, Dataset, Images
@@ -37,7 +38,7 @@ def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
     try:
         entry = entry_for(config.name)
         source = find(config, progress)
-        fit = Fit(config.image_size, config.colour)
+        fit = Fit(config.image_size, config.colour, config.skip_broken)
         # The splits of a named set were drawn at random by its makers, or (SVHN) have
         # neighbours that must stay together; a folder is in the order of its names.
         shuffle = () if entry or not _carves(source, config) else ("train",)
@@ -111,7 +112,7 @@ def _own(config: DataConfig, stored: Stored) -> Dataset:
         wanted["valid"] = tenth if config.holdout is None else config.holdout
     splits = _carve(stored.splits, wanted)
     root = Path(config.name).expanduser().resolve()
-    title = root.name if root.is_dir() else root.name.split(".")[0]
+    title = printable(root.name if root.is_dir() else root.name.split(".")[0])
     if "test" in wanted:
         sizes = "/".join(str(len(images)) for images in splits.values())
         title += f" (random split {'/'.join(splits)} {sizes})"

@@ -30,6 +30,8 @@ class DataConfig:
     """Convert every image to one mode; `auto` keeps what the files have."""
     holdout: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
     """How many training images become the validation split where there is none; the default is the data set's own."""
+    skip_broken: bool = False
+    """Leave out images that do not decode, and say so, instead of refusing the whole."""
     binarize: Binarize = "none"
     """Draw every pixel anew at each visit from its grey level (`dynamic`), or cut at one half (`threshold`)."""
 
