@@ -8,6 +8,9 @@ from triptych.cli.options import parse
 from triptych.errors import TriptychError
 from triptych.runs import Run, list_runs
 
+WIDE = 200
+"""Characters of a line that no window holds."""
+
 
 def run(words: list[str]) -> int:
     """The verb."""
@@ -44,7 +47,11 @@ def run(words: list[str]) -> int:
             )
         except TriptychError as error:
             table.add_row(each.path.name, "", "", "damaged", "", "", str(error))
-    Console().print(table if found else f"there are no runs in '{root}'; see triptych train --help")
+    console = Console()
+    if not console.is_terminal:
+        # Nobody's window: a line a run, for grep and the like.
+        console = Console(width=WIDE)
+    console.print(table if found else f"there are no runs in '{root}'; see triptych train --help")
     return 0
 
 
