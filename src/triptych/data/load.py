@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from triptych.data.cache import Stored, decoded
 from triptych.data.catalog import Entry
 from triptych.data.find import entry_for, find
@@ -48,10 +50,19 @@ def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
         raise TriptychError(
             "--holdout makes a validation split and this data has one; leave it out"
         )
+    stored = dataclasses.replace(stored, notes=(*stored.notes, *_without_effect(config, entry)))
     if entry is not None:
-        _check_counts(entry, source, stored)
+        _check_published(entry, source, stored)
         return _named(entry, config, stored)
     return _own(source, config, stored)
+
+
+def _without_effect(config: DataConfig, entry: Entry | None) -> tuple[str, ...]:
+    """A mirror that was named and is not looked into."""
+    if config.dir is None or (entry is not None and not entry.embedded):
+        return ()
+    why = "the data are a path" if entry is None else f"{entry.name} comes with Triptych"
+    return (f"--data-dir {config.dir} has no effect, since {why}",)
 
 
 def _check_options(config: DataConfig) -> None:
@@ -66,7 +77,8 @@ def _carves(source: Source, config: DataConfig) -> bool:
     return no_valid or "test" not in source.files
 
 
-def _check_counts(entry: Entry, source: Source, stored: Stored) -> None:
+def _check_published(entry: Entry, source: Source, stored: Stored) -> None:
+    """Refuse data with another number of images or classes than the data set of that name has."""
     for split, due in entry.counts.items():
         found = len(stored.splits[split])
         if found != due:
@@ -74,6 +86,11 @@ def _check_counts(entry: Entry, source: Source, stored: Stored) -> None:
                 f"{source.root} has {found:,} {split} images where {entry.title} has {due:,}; "
                 "to use it as data of your own give its path as --data"
             )
+    if entry.classes and stored.classes and len(stored.classes) != len(entry.classes):
+        raise TriptychError(
+            f"{source.root} has {len(stored.classes):,} classes where {entry.title} has "
+            f"{len(entry.classes):,}; to use it as data of your own give its path as --data"
+        )
 
 
 def _named(entry: Entry, config: DataConfig, stored: Stored) -> Dataset:
@@ -125,7 +142,8 @@ def _carve(splits: Mapping[str, Images], wanted: Mapping[str, int]) -> dict[str,
 
 def _slice(images: Images, start: int, stop: int) -> Images:
     labels = None if images.labels is None else images.labels[start:stop]
-    return Images(images.pixels[start:stop], labels)
+    digests = None if images.digests is None else images.digests[start:stop]
+    return Images(images.pixels[start:stop], labels, digests)
 
 
 def _dataset(
@@ -137,4 +155,30 @@ def _dataset(
 ) -> Dataset:
     sizes = [f"{split} {len(images)}" for split, images in splits.items()]
     fingerprint = digest([stored.fingerprint, *sizes])[:16]
-    return Dataset(name, title, splits, classes, stored.values, fingerprint, notes=stored.notes)
+    twice = _duplicates(splits)
+    told = [
+        f"{count:,} of {len(splits[split]):,} {split} images occur in train as well, pixel by pixel"
+        for split, count in twice.items()
+        if count
+    ]
+    return Dataset(
+        name,
+        title,
+        splits,
+        classes,
+        stored.values,
+        fingerprint,
+        notes=(*stored.notes, *told),
+        duplicates=twice,
+    )
+
+
+def _duplicates(splits: Mapping[str, Images]) -> dict[str, int]:
+    """How many images of each other split are images of train as well, where digests are known."""
+    digests = {split: images.digests for split, images in splits.items()}
+    train = digests.pop("train")
+    return {
+        split: int(np.isin(found, train).sum())
+        for split, found in digests.items()
+        if found is not None and train is not None
+    }

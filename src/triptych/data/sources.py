@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from triptych.data.readers import amat, arrays, folder, idx, mat, table
-from triptych.data.readers.part import SPLITS, Read
+from triptych.data.readers.part import SPLITS, Meanings, Read
 from triptych.errors import TriptychError
 
 __all__ = ["Source", "source_at", "tabular_source"]
@@ -20,7 +20,8 @@ class Source:
     """The files of every split, in order, and how to read them; nothing has been decoded yet.
 
     ``root`` is the path that errors name; ``ignored`` counts files that are not part of the data;
-    ``notes`` say, a sentence each, what was taken where there was a choice, and what was left.
+    ``notes`` say, a sentence each, what was taken where there was a choice, and what was left;
+    ``meanings`` says what labels mean where a format has its own way to write them.
     """
 
     root: Path
@@ -28,11 +29,15 @@ class Source:
     read: Read
     ignored: int = 0
     notes: tuple[str, ...] = ()
+    meanings: Meanings | None = None
 
 
 @dataclass(frozen=True)
 class _Format:
-    """One kind of file that holds many images: how its name tells it, and its reader."""
+    """One kind of file that holds many images: how its name tells it, and its reader.
+
+    In a folder the group `split` of the name is the split, and the group `set`, if any, the data set.
+    """
 
     suffix: str
     in_folder: str | None
@@ -40,17 +45,20 @@ class _Format:
     with_companions: Callable[[Path], tuple[Path, ...]] | None = None
     splits: Callable[[Path], tuple[str, ...]] | None = None
     shards: bool = False
+    meanings: Meanings | None = None
 
+
+NAMES = "|".join(SPLITS)
 
 FORMATS = (
     _Format(
         r"idx3-ubyte(\.gz)?",
-        r"(?:.+-)?(?P<split>train|valid|test|t10k)-images[-.]idx3-ubyte(?:\.gz)?",
+        rf"(?P<set>(?:.+-)?)(?P<split>{NAMES})-images[-.]idx3-ubyte(?:\.gz)?",
         idx.read,
         with_companions=idx.companions,
     ),
-    _Format(r"\.mat", r"(?P<split>train|test)_32x32\.mat", mat.read),
-    _Format(r"\.amat", r"(?:.+_)?(?P<split>train|valid|test)\.amat", amat.read),
+    _Format(r"\.mat", rf"(?P<split>{NAMES})_32x32\.mat", mat.read, meanings=mat.meanings),
+    _Format(r"\.amat", rf"(?P<set>(?:.+_)?)(?P<split>{NAMES})\.amat", amat.read),
     _Format(
         r"\.parquet",
         r"(?P<split>train|valid|val|validation|test)(?:-.+)?\.parquet",
@@ -61,15 +69,19 @@ FORMATS = (
     _Format(r"\.npz", None, arrays.read_npz, splits=arrays.splits_of_npz),
 )
 
+DATA = "|".join((*(kind.suffix for kind in FORMATS), r"idx1-ubyte(\.gz)?"))
+NAMED_IN_NOTES = 6
+
 
 def source_at(path: Path) -> Source:
     """The data set at a path: one file, a folder of such files, or a folder of images."""
     if path.is_dir():
         return tabular_source(path) or _folder_of_images(path)
-    for kind in FORMATS:
+    for kind in FORMATS if path.is_file() else ():
         if re.search(kind.suffix + "$", path.name):
             splits = kind.splits(path) if kind.splits else ("train",)
-            return Source(path, dict.fromkeys(splits, _with_companions(kind, path)), kind.read)
+            files = dict.fromkeys(splits, _with_companions(kind, path))
+            return Source(path, files, kind.read, meanings=kind.meanings)
     raise TriptychError(
         f"{path} is not a kind of file that holds many images "
         "(.npy, .npz, .parquet, .mat, .amat, IDX); give such a file or a folder of images"
@@ -87,26 +99,63 @@ def tabular_source(root: Path) -> Source | None:
             raise TriptychError(
                 f"{root} has files for {' and '.join(found)} but none for train; add train"
             )
-        used = sum(map(len, found.values()))
+        used = {path for files in found.values() for path in files}
         ordered = {split: found[split] for split in SPLITS.values() if split in found}
-        return Source(root, ordered, kind.read, ignored=len(names) - used)
+        notes = _left(path.name for path in names if path not in used)
+        return Source(root, ordered, kind.read, len(names) - len(used), notes, kind.meanings)
     return None
 
 
+def _left(names: Iterable[str]) -> tuple[str, ...]:
+    """The files of data in a folder that are not part of the set, as a note."""
+    left = [name for name in names if re.search(f"({DATA})$", name)]
+    if not left:
+        return ()
+    more = f" and {len(left) - NAMED_IN_NOTES:,} more" if len(left) > NAMED_IN_NOTES else ""
+    return (
+        f"files of data in the folder that were left: {', '.join(left[:NAMED_IN_NOTES])}{more}",
+    )
+
+
 def _by_split(kind: _Format, paths: list[Path]) -> dict[str, tuple[Path, ...]]:
-    """The files of each split; for a format without shards the first one counts."""
+    """The files of each split; a format without shards has one, with its companions."""
     if kind.in_folder is None:
         return {}
+    if not kind.shards:
+        return {split: _with_companions(kind, path) for split, path in _one_set(kind, paths)}
     found: dict[str, list[Path]] = {}
     for path in paths:
         if match := re.fullmatch(kind.in_folder, path.name):
             found.setdefault(SPLITS[match["split"]], []).append(path)
-    if not found and kind.shards:
+    if not found:
         every = [path for path in paths if re.search(kind.suffix + "$", path.name)]
         found = {"train": every} if every else {}
-    if kind.shards:
-        return {split: tuple(files) for split, files in found.items()}
-    return {split: _with_companions(kind, files[0]) for split, files in found.items()}
+    return {split: tuple(files) for split, files in found.items()}
+
+
+def _one_set(kind: _Format, paths: list[Path]) -> Iterator[tuple[str, Path]]:
+    """The file of each split; refused where the folder has several sets, or two files for a split."""
+    sets: dict[str, dict[str, Path]] = {}
+    for path in paths:
+        match = re.fullmatch(kind.in_folder or "", path.name)
+        # A gzipped file beside the same one unpacked is that file once more.
+        if match is None or (path.suffix == ".gz" and path.with_suffix("") in paths):
+            continue
+        splits = sets.setdefault(match.groupdict().get("set", ""), {})
+        other = splits.setdefault(SPLITS[match["split"]], path)
+        if other != path:
+            raise TriptychError(
+                f"{path.parent} has two files for {SPLITS[match['split']]} "
+                f"({other.name}, {path.name}); leave one of them there"
+            )
+    if len(sets) > 1:
+        listed = ", ".join(next(iter(splits.values())).name for splits in sets.values())
+        raise TriptychError(
+            f"{paths[0].parent} holds {len(sets)} data sets (of {listed}); "
+            "put the files of one of them into a folder of its own"
+        )
+    for splits in sets.values():
+        yield from splits.items()
 
 
 def _with_companions(kind: _Format, path: Path) -> tuple[Path, ...]:
