@@ -58,7 +58,7 @@ class Decoder:
                 yield from self._together(chunk, list(found))
 
     def array(self, images: Pixels) -> Iterator[Pixels]:
-        """Blocks k×C×H×W of an array N×H×W×C with 1, 3 or 4 channels (4: the last is opacity)."""
+        """Blocks k×C×H×W of an array N×H×W×C with 1 or 3 channels; an array does not say what a fourth is."""
         height, width, channels = images.shape[1:]
         mode: Mode = "grey" if channels == 1 else "colour"
         wanted = {1: ("auto", "grey"), 3: ("auto", "rgb")}.get(channels, ())
