@@ -51,7 +51,7 @@ def test_what_it_shows(folder: Path, capsys: pytest.CaptureFixture[str]):
 
 
 def test_moments_are_those_of_numpy(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    images = np.random.default_rng(0).integers(7, 200, (5000, 3, 3, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(7, 200, (5000, 4, 4, 3), dtype=np.uint8)
     np.savez(tmp_path / "d.npz", x_train=images, x_test=images[:9])
     told = said(capsys, str(tmp_path / "d.npz"), "--holdout", "0")
     mean, deviation = images.mean((0, 1, 2)), images.std((0, 1, 2))

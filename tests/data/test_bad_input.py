@@ -187,11 +187,11 @@ def test_images_beside_class_folders(tmp_path, pictures, random_images, refusal)
 @pytest.mark.parametrize(
     ("array", "complaint"),
     [
-        (np.zeros((4, 5, 5), np.int64), "are of type int64; save them as uint8"),
+        (np.full((5, 5, 5), 256), "of type int64 from 256 to 256; save them as uint8"),
         (np.zeros((4, 5, 5), complex), "are of type complex128"),
         (np.full((4, 5, 5), 255.0), "floats from 255 to 255; save them as floats from 0 to 1"),
         (np.full((4, 5, 5), -0.1), "floats from -0.1 to -0.1"),
-        (np.full((4, 5, 5), np.nan), "floats from nan to nan"),
+        (np.full((4, 5, 5), np.nan), "100 of the 100 numbers of the images in"),
         (np.zeros((20, 784), np.uint8), "have the shape 20x784; save them as N x H x W"),
         (np.zeros((4, 5, 5, 7), np.uint8), "have the shape 4x5x5x7"),
         (np.zeros((0, 5, 5), np.uint8), "holds no image"),

@@ -91,7 +91,7 @@ def test_domains_are_classes(tree):
 def test_a_flat_test_set_has_no_labels(tree):
     splits, notes = found(tree("train/a", "train/b", "test"))
     assert splits == {"train": {"a": {0}, "b": {1}}, "test": {None: {2}}}
-    assert "there are no class folders, and so no labels, in test" in notes
+    assert "the images of test have no labels" in notes
 
 
 def test_tiny_imagenet(tree):

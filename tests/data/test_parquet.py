@@ -144,7 +144,7 @@ def test_a_split_whose_labels_are_all_missing_has_none(tmp_path, images):
     write(tmp_path / "test.parquet", image=images(), label=pa.array([None] * 12, pa.int64()))
     found, data = pairs(tmp_path)
     assert found == {"train": {(10, 0), (200, 1)}, "test": False}
-    assert data.notes == ("test has no labels",)
+    assert data.notes == ("the images of test have no labels",)
 
 
 @pytest.mark.parametrize(

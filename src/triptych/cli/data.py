@@ -109,7 +109,7 @@ def _info(words: list[str]) -> None:
         _say("about", entry.about)
         _say("licence", entry.licence)
         _say("source", entry.homepage)
-    for note in dataset.notes:
+    for note in dataset.remarks:
         _say("note", note)
 
 

@@ -27,7 +27,7 @@ from triptych.data.hashing import digest, digests
 from triptych.data.images import Decoder
 from triptych.data.picture import Fit, Pixels
 from triptych.data.places import cache_root
-from triptych.data.readers.part import Part
+from triptych.data.readers.part import Meanings, Part
 from triptych.data.sources import Source
 from triptych.data.spec import Images, Values
 from triptych.errors import TriptychError
@@ -40,6 +40,7 @@ READER_VERSION = 2
 
 STALE_SECONDS = 24 * 3600.0
 CHUNK = 4096
+NAMED_IN_NOTES = 12
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,9 @@ def _open(place: Path) -> Stored | None:
         for name, size in meta["sizes"].items():
             if (place / name).stat().st_size != size:
                 return None
-    except (FileNotFoundError, NotADirectoryError):
+        splits = {split: _open_split(place, split) for split in meta["splits"]}
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
         return None
-    splits = {split: _open_split(place, split) for split in meta["splits"]}
     classes = tuple(meta["classes"]) if meta["classes"] else None
     return Stored(
         splits,
@@ -142,6 +143,7 @@ def _open_split(place: Path, split: str) -> Images:
     return Images(
         np.load(place / f"{split}.npy", mmap_mode="r"),
         np.load(labels) if labels.is_file() else None,
+        np.load(place / f"{split}.digests.npy"),
     )
 
 
@@ -180,32 +182,56 @@ def _write_splits(
 ) -> tuple[tuple[str, ...] | None, list[str]]:
     """Every split through one decoder; the names of the classes and the notes."""
     classes: tuple[str, ...] | None = None
+    labels: dict[str, npt.NDArray[np.int64]] = {}
+    whites: dict[str, int] = {}
     notes: dict[str, None] = {}
     for split, files in source.files.items():
         part = source.read(split, files, decoder)
         if not part.count:
             raise TriptychError(f"the split '{split}' of {source.root} has no image; add some")
-        _write_split(folder, split, part, decoder, split in shuffle, progress)
+        order = _rows(part.count) if split in shuffle else np.arange(part.count)
+        keep = _write_pixels(folder, split, part, order, decoder, progress)
+        if part.labels is not None:
+            placed = np.empty_like(part.labels)
+            placed[order] = part.labels
+            labels[split] = placed[keep]
+        if part.white is not None:
+            whites[split] = part.white
         classes = classes or part.classes
         notes |= dict.fromkeys(part.notes)
     decoder.finish(str(source.root))
+    _check_one_white(whites, source.root)
+    if labels:
+        labels, classes, more = _numbered(labels, classes, source.meanings)
+        notes |= dict.fromkeys(more)
+        bare = [split for split in source.files if split not in labels]
+        notes |= {f"the images of {' and '.join(bare)} have no labels": None} if bare else {}
+    for split, numbers in labels.items():
+        np.save(folder / f"{split}.labels.npy", numbers)
     return classes, [*notes, *decoder.notes()]
 
 
-def _write_split(
-    folder: Path, split: str, part: Part, decoder: Decoder, shuffled: bool, progress: Progress
-) -> None:
-    """Blocks to their rows on the disk, so that a set larger than memory can be decoded."""
-    order = _rows(part.count) if shuffled else np.arange(part.count)
+def _write_pixels(
+    folder: Path,
+    split: str,
+    part: Part,
+    order: npt.NDArray[np.int64],
+    decoder: Decoder,
+    progress: Progress,
+) -> npt.NDArray[np.bool_]:
+    """Blocks to their rows on the disk, so that a set larger than memory can be decoded; which rows are kept."""
     out: Pixels | None = None
     done = 0
+    digests = np.empty(part.count, dtype=np.uint64)
     for block in part.blocks:
         if out is None:
             shape = (part.count, *block.shape[1:])
             out = np.lib.format.open_memmap(
                 folder / f"{split}.npy", mode="w+", dtype=np.uint8, shape=shape
             )
-        out[order[done : done + len(block)]] = block
+        rows = order[done : done + len(block)]
+        out[rows] = block
+        digests[rows] = [_image_digest(image) for image in block]
         done += len(block)
         progress(f"reading {split} (images)", done, part.count)
     keep = np.ones(part.count, dtype=bool)
@@ -213,10 +239,8 @@ def _write_split(
         keep[order[decoder.gaps]] = False
         del out
         _keep_rows(folder, split, keep)
-    if part.labels is not None:
-        labels = np.empty_like(part.labels)
-        labels[order] = part.labels
-        np.save(folder / f"{split}.labels.npy", labels[keep])
+    np.save(folder / f"{split}.digests.npy", digests[keep])
+    return keep
 
 
 def _keep_rows(folder: Path, split: str, keep: npt.NDArray[np.bool_]) -> None:
@@ -235,6 +259,59 @@ def _keep_rows(folder: Path, split: str, keep: npt.NDArray[np.bool_]) -> None:
         done += len(rows)
     del out, every
     fewer.replace(path)
+
+
+def _image_digest(image: Pixels) -> int:
+    """64 bits: two different images of a million have the same with probability 3e-8."""
+    data = np.ascontiguousarray(image).data
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def _check_one_white(whites: Mapping[str, int], root: Path) -> None:
+    """Levels 0 to 255 in one split and nothing but 0 and 1 in another cannot mean the same."""
+    if len(set(whites.values())) > 1:
+        bits = " and ".join(split for split, white in whites.items() if white == 1)
+        levels = " and ".join(split for split, white in whites.items() if white != 1)
+        raise TriptychError(
+            f"the images of {bits} in {root} are nothing but 0 and 1, and those of {levels} are not; "
+            "save all of them as uint8 from 0 to 255"
+        )
+
+
+def _numbered(
+    labels: Mapping[str, npt.NDArray[np.int64]],
+    classes: tuple[str, ...] | None,
+    meanings: Meanings | None,
+) -> tuple[dict[str, npt.NDArray[np.int64]], tuple[str, ...] | None, list[str]]:
+    """Labels as numbers from 0, the same number for the same value in every split; names; notes.
+
+    Labels that count in the names of the classes stay, and so do all numbers from 0 to K - 1. Else the
+    classes are the values that occur, in their order, each its own name: a class may be called 3,000,000,007.
+    """
+    values = np.unique(np.concatenate(list(labels.values())))
+    meant, note = meanings(values) if meanings else (values, None)
+    notes = [note] if note else []
+    occurring = np.unique(meant)
+    if classes is not None and occurring[-1] >= len(classes):
+        notes.append(
+            f"{len(classes)} names of classes were left, since labels go up to {occurring[-1]}"
+        )
+        classes = None
+    numbers = meant
+    if classes is None and occurring[-1] != len(occurring) - 1:
+        numbers = np.searchsorted(occurring, meant).astype(np.int64)
+        classes = tuple(map(str, occurring.tolist()))
+        listed = ", ".join(classes[:NAMED_IN_NOTES])
+        more = ", ..." if len(classes) > NAMED_IN_NOTES else ""
+        notes.append(
+            f"the classes are the {len(classes):,} values that occur as labels: {listed}{more}"
+        )
+    if 1 < len(occurring) == sum(map(len, labels.values())):
+        notes.append(
+            "no two images have the same label, so the labels tell images apart, not classes"
+        )
+    found = {split: numbers[np.searchsorted(values, old)] for split, old in labels.items()}
+    return found, classes, notes
 
 
 def _rows(count: int) -> npt.NDArray[np.int64]:

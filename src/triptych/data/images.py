@@ -127,7 +127,7 @@ class Decoder:
         return block
 
     def array(self, images: Pixels) -> Iterator[Pixels]:
-        """Blocks k×C×H×W of an array N×H×W×C with 1, 3 or 4 channels (4: the last is opacity)."""
+        """Blocks k×C×H×W of an array N×H×W×C with 1 or 3 channels; an array does not say what a fourth is."""
         self.gaps = []
         height, width, channels = images.shape[1:]
         mode: Mode = "grey" if channels == 1 else "colour"

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from triptych.data import cache
 from triptych.data.cache import Stored, decoded
 from triptych.data.catalog import CATALOG, Entry
@@ -50,8 +52,9 @@ def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
         raise TriptychError(
             "--holdout makes a validation split and this data has one; leave it out"
         )
+    stored = dataclasses.replace(stored, notes=(*stored.notes, *_without_effect(config, entry)))
     if entry is not None:
-        _check_counts(entry, source.root, stored)
+        _check_published(entry, source.root, stored)
         return _named(entry, config, stored)
     return _own(config, stored)
 
@@ -68,6 +71,14 @@ def kept(config: DataConfig, key: str) -> Dataset | None:
     return _own(config, stored) if entry is None else _named(entry, config, stored)
 
 
+def _without_effect(config: DataConfig, entry: Entry | None) -> tuple[str, ...]:
+    """A mirror that was named and is not looked into."""
+    if config.dir is None or (entry is not None and not entry.embedded):
+        return ()
+    why = "the data are a path" if entry is None else f"{entry.name} comes with Triptych"
+    return (f"--data-dir {config.dir} has no effect, since {why}",)
+
+
 def _check_options(config: DataConfig) -> None:
     if config.image_size is not None and config.image_size < 1:
         raise TriptychError(f"--image-size {config.image_size} is not a size; give 1 or more")
@@ -80,7 +91,8 @@ def _carves(source: Source, config: DataConfig) -> bool:
     return no_valid or "test" not in source.files
 
 
-def _check_counts(entry: Entry, root: Path, stored: Stored) -> None:
+def _check_published(entry: Entry, root: Path, stored: Stored) -> None:
+    """Refuse data with another number of images or classes than the data set of that name has."""
     for split, due in entry.counts.items():
         found = len(stored.splits[split])
         if found != due:
@@ -88,6 +100,11 @@ def _check_counts(entry: Entry, root: Path, stored: Stored) -> None:
                 f"{root} has {found:,} {split} images where {entry.title} has {due:,}; "
                 "to use it as data of your own give its path as --data"
             )
+    if entry.classes and stored.classes and len(stored.classes) != len(entry.classes):
+        raise TriptychError(
+            f"{root} has {len(stored.classes):,} classes where {entry.title} has "
+            f"{len(entry.classes):,}; to use it as data of your own give its path as --data"
+        )
 
 
 def _named(entry: Entry, config: DataConfig, stored: Stored) -> Dataset:
@@ -139,7 +156,8 @@ def _carve(splits: Mapping[str, Images], wanted: Mapping[str, int]) -> dict[str,
 
 def _slice(images: Images, start: int, stop: int) -> Images:
     labels = None if images.labels is None else images.labels[start:stop]
-    return Images(images.pixels[start:stop], labels)
+    digests = None if images.digests is None else images.digests[start:stop]
+    return Images(images.pixels[start:stop], labels, digests)
 
 
 def _dataset(
@@ -160,4 +178,16 @@ def _dataset(
         fingerprint,
         notes=stored.notes,
         decoded=stored.key,
+        duplicates=_duplicates(splits),
     )
+
+
+def _duplicates(splits: Mapping[str, Images]) -> dict[str, int]:
+    """How many images of each other split are images of train as well, where digests are known."""
+    digests = {split: images.digests for split, images in splits.items()}
+    train = digests.pop("train")
+    return {
+        split: int(np.isin(found, train).sum())
+        for split, found in digests.items()
+        if found is not None and train is not None
+    }

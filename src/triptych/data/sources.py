@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from triptych.data.names import few
 from triptych.data.readers import amat, arrays, folder, idx, mat, table
-from triptych.data.readers.part import SPLITS, Read
+from triptych.data.readers.part import SPLITS, Meanings, Read
 from triptych.data.readers.shards import Files, files_by_split, nested_files
 from triptych.errors import TriptychError
 
@@ -22,7 +22,8 @@ class Source:
     """The files of every split, in order, and how to read them; nothing has been decoded yet.
 
     ``root`` is the path that errors name; ``ignored`` counts files that are not part of the data;
-    ``notes`` say, a sentence each, what was taken where there was a choice, and what was left.
+    ``notes`` say, a sentence each, what was taken where there was a choice, and what was left;
+    ``meanings`` says what labels mean where a format has its own way to write them.
     """
 
     root: Path
@@ -30,29 +31,35 @@ class Source:
     read: Read
     ignored: int = 0
     notes: tuple[str, ...] = ()
+    meanings: Meanings | None = None
 
 
 @dataclass(frozen=True)
 class _Format:
-    """One kind of file that holds many images: how its name tells it, and its reader."""
+    """One kind of file that holds many images: how its name tells it, and its reader.
+
+    In a folder the group `split` of the name is the split, and the group `set`, if any, the data set.
+    """
 
     suffix: str
     in_folder: str | None
     read: Read
     with_companions: Callable[[Path], tuple[Path, ...]] | None = None
     splits: Callable[[Path], tuple[str, ...]] | None = None
+    meanings: Meanings | None = None
 
 
+NAMES = "|".join(SPLITS)
 PARQUET = ".parquet"
 FORMATS = (
     _Format(
         r"idx3-ubyte(\.gz)?",
-        r"(?:.+-)?(?P<split>train|valid|test|t10k)-images[-.]idx3-ubyte(?:\.gz)?",
+        rf"(?P<set>(?:.+-)?)(?P<split>{NAMES})-images[-.]idx3-ubyte(?:\.gz)?",
         idx.read,
         with_companions=idx.companions,
     ),
-    _Format(r"\.mat", r"(?P<split>train|test)_32x32\.mat", mat.read),
-    _Format(r"\.amat", r"(?:.+_)?(?P<split>train|valid|test)\.amat", amat.read),
+    _Format(r"\.mat", rf"(?P<split>{NAMES})_32x32\.mat", mat.read, meanings=mat.meanings),
+    _Format(r"\.amat", rf"(?P<set>(?:.+_)?)(?P<split>{NAMES})\.amat", amat.read),
     _Format(r"\.npy", None, arrays.read_npy),
     _Format(r"\.npz", None, arrays.read_npz, splits=arrays.splits_of_npz),
 )
@@ -63,12 +70,13 @@ def source_at(path: Path) -> Source:
     if path.is_dir():
         return tabular_source(path) or _nested_tables(path) or _folder_of_images(path)
     if path.suffix.lower() == PARQUET:
-        files = {"train": (path,)}
-        return Source(path, files, table.reader(files))
-    for kind in FORMATS:
+        table_files: Files = {"train": (path,)}
+        return Source(path, table_files, table.reader(table_files))
+    for kind in FORMATS if path.is_file() else ():
         if re.search(kind.suffix + "$", path.name):
             splits = kind.splits(path) if kind.splits else ("train",)
-            return Source(path, dict.fromkeys(splits, _with_companions(kind, path)), kind.read)
+            files = dict.fromkeys(splits, _with_companions(kind, path))
+            return Source(path, files, kind.read, meanings=kind.meanings)
     raise TriptychError(
         f"{path} is not a kind of file that holds many images "
         "(.npy, .npz, .parquet, .mat, .amat, IDX); give such a file or a folder of images"
@@ -83,7 +91,7 @@ def tabular_source(root: Path) -> Source | None:
         if not found:
             continue
         _need_train(root, found)
-        return _of_files(root, names, found, kind.read)
+        return _of_files(root, names, found, kind.read, meanings=kind.meanings)
     found, remark = files_by_split(root, names)
     # A table of no split beside images tells of them; the images are the data.
     if not found or (remark and folder.holds_images(root)):
@@ -107,14 +115,21 @@ def _need_train(root: Path, found: Files) -> None:
         )
 
 
-def _of_files(root: Path, names: list[Path], found: Files, read: Read, remark: str = "") -> Source:
+def _of_files(
+    root: Path,
+    names: list[Path],
+    found: Files,
+    read: Read,
+    remark: str = "",
+    meanings: Meanings | None = None,
+) -> Source:
     """The source of the files that were found among others in a folder."""
     used = {path for files in found.values() for path in files}
     left = [path.name for path in names if path not in used]
     notes = [remark] if remark else []
     if left:
         notes.append(f"left out beside the data in {root}: {few(left)}")
-    return Source(root, _ordered(found), read, ignored=len(left), notes=tuple(notes))
+    return Source(root, _ordered(found), read, len(left), tuple(notes), meanings)
 
 
 def _nested_tables(root: Path) -> Source | None:
@@ -134,14 +149,35 @@ def _visible(root: Path) -> list[Path]:
 
 
 def _by_split(kind: _Format, paths: list[Path]) -> dict[str, tuple[Path, ...]]:
-    """The files of each split; the first one counts."""
+    """The file of each split with its companions."""
     if kind.in_folder is None:
         return {}
-    found: dict[str, list[Path]] = {}
+    return {split: _with_companions(kind, path) for split, path in _one_set(kind, paths)}
+
+
+def _one_set(kind: _Format, paths: list[Path]) -> Iterator[tuple[str, Path]]:
+    """The file of each split; refused where the folder has several sets, or two files for a split."""
+    sets: dict[str, dict[str, Path]] = {}
     for path in paths:
-        if match := re.fullmatch(kind.in_folder, path.name):
-            found.setdefault(SPLITS[match["split"]], []).append(path)
-    return {split: _with_companions(kind, files[0]) for split, files in found.items()}
+        match = re.fullmatch(kind.in_folder or "", path.name)
+        # A gzipped file beside the same one unpacked is that file once more.
+        if match is None or (path.suffix == ".gz" and path.with_suffix("") in paths):
+            continue
+        splits = sets.setdefault(match.groupdict().get("set", ""), {})
+        other = splits.setdefault(SPLITS[match["split"]], path)
+        if other != path:
+            raise TriptychError(
+                f"{path.parent} has two files for {SPLITS[match['split']]} "
+                f"({other.name}, {path.name}); leave one of them there"
+            )
+    if len(sets) > 1:
+        listed = ", ".join(next(iter(splits.values())).name for splits in sets.values())
+        raise TriptychError(
+            f"{paths[0].parent} holds {len(sets)} data sets (of {listed}); "
+            "put the files of one of them into a folder of its own"
+        )
+    for splits in sets.values():
+        yield from splits.items()
 
 
 def _with_companions(kind: _Format, path: Path) -> tuple[Path, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
@@ -38,10 +38,14 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class Images:
-    """One split, decoded: pixels uint8, N×C×H×W (often memory-mapped), labels int64 or none."""
+    """One split, decoded: pixels uint8, N×C×H×W (often memory-mapped), labels int64 or none.
+
+    ``digests``, where known, are 64 bits of each image that tell it from every other.
+    """
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64] | None
+    digests: npt.NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -55,7 +59,8 @@ class Dataset:
     pixels are 0 or 255 (binary), or there is one channel (grey) or three
     (colour); ``fingerprint`` identifies the decoded content of all splits;
     ``mirrors`` is false where a mirror image is none of its kind, as of a digit;
-    ``notes`` say, a sentence each, what the readers took where there was a choice, and what they left.
+    ``notes`` say, a sentence each, what the readers took where there was a choice, and what they left;
+    ``duplicates`` counts, for the valid and test splits, images whose very pixels are in train as well.
     """
 
     name: str
@@ -68,6 +73,16 @@ class Dataset:
     notes: tuple[str, ...] = ()
     decoded: str = ""
     """Its name in the cache, by which `triptych.data.kept` finds it where its files are gone."""
+    duplicates: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Everything to be said of the data before anybody trusts a number on them: ``notes``, and copies."""
+        return self.notes + tuple(
+            f"{count:,} of {len(self.splits[split]):,} {split} images occur in train as well, pixel by pixel"
+            for split, count in self.duplicates.items()
+            if count
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -339,9 +339,6 @@ def _label(
                 f"({few(sorted(_names(found.splits[split])))}); rename one"
             )
     _no_hollow_class(root, [p for split in labelled for p in found.splits[split]], hollow)
-    if labelled and len(labelled) < len(found.splits):
-        flat = [split for split in found.splits if split not in labelled]
-        notes.append(f"there are no class folders, and so no labels, in {' and '.join(flat)}")
     speaks = sorted(name for name in set(found.labels.values()) if split_and_rest(name))
     if speaks:
         notes.append(f"taken for classes, though the names could mean splits: {few(speaks)}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,7 +16,17 @@ from triptych.data.images import Decoder
 from triptych.data.picture import Pixels
 from triptych.errors import TriptychError
 
-__all__ = ["SPLITS", "Part", "Read", "check_labels", "damaged"]
+__all__ = [
+    "SPLITS",
+    "Meanings",
+    "Part",
+    "Read",
+    "check_labels",
+    "check_unpacked",
+    "damaged",
+    "foreign",
+    "most_unpacked",
+]
 
 SPLITS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -29,8 +41,9 @@ SPLITS = {
 class Part:
     """One split as its files hold it: `count` images in `blocks` of k×C×H×W, read when asked for.
 
-    Labels are int64, one for each image, counted from 0; `classes` names them where the files do.
-    `notes` say, a sentence each, what the reader took where there was a choice, and what it left.
+    Labels are int64, one for each image and none below 0; `classes` names them, counted from 0, where
+    the files do. `white` is the whole number that was read as white, where there was a choice (1 or
+    255). `notes` say, a sentence each, what the reader took where there was a choice, and what it left.
     """
 
     count: int
@@ -38,10 +51,19 @@ class Part:
     labels: npt.NDArray[np.int64] | None = None
     classes: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    white: int | None = None
 
 
 Read: TypeAlias = Callable[[str, tuple[Path, ...], Decoder], Part]
 """``read(split, files, decoder)`` opens the files of one split and decodes with the decoder."""
+
+Meanings: TypeAlias = Callable[[npt.NDArray[np.int64]], tuple[npt.NDArray[np.int64], str | None]]
+"""What the values that occur as labels, over all splits and ascending, mean in a format; a note if it is not what they say."""
+
+# Deflate, of ZIP and gzip, makes 1,032 bytes of one at the most.
+DEFLATE = 1032
+SUSPICIOUS_RATIO = 500
+SUSPICIOUS_BYTES = 256_000_000
 
 
 def damaged(path: Path, kind: str, why: object) -> TriptychError:
@@ -51,11 +73,74 @@ def damaged(path: Path, kind: str, why: object) -> TriptychError:
     )
 
 
+@contextmanager
+def foreign(path: Path, kind: str) -> Iterator[None]:
+    """A boundary around a parser that is not ours: whatever it raises, the file is not what it should be.
+
+    Damaged files make NumPy's, the ZIP archive's and gzip's parsers raise some twenty kinds of error, and
+    the next release others; that the file cannot be opened at all (the error has a file name) is let through.
+    """
+    try:
+        yield
+    except TriptychError:
+        raise
+    except Exception as why:
+        if isinstance(why, OSError) and why.filename is not None:
+            raise
+        told = " ".join(str(why).split())[:200] or type(why).__name__
+        raise damaged(path, kind, told) from why
+
+
+def check_unpacked(path: Path, packed: int, unpacked: int, kind: str) -> None:
+    """Refuse, before a byte is unpacked, what cannot be in a file, or cannot be held in memory."""
+    if unpacked > DEFLATE * (packed + 64):
+        why = f"{packed:,} bytes cannot hold the {unpacked:,} that it announces"
+        raise damaged(path, kind, why)
+    if unpacked > SUSPICIOUS_BYTES and unpacked > SUSPICIOUS_RATIO * packed:
+        raise TriptychError(
+            f"{path} unpacks from {_megabytes(packed)} to {_megabytes(unpacked)}, which images hardly do; "
+            "if it is meant, save it uncompressed (numpy.save)"
+        )
+    memory = _memory()
+    if memory is not None and unpacked > memory:
+        raise TriptychError(
+            f"{path} unpacks to {_megabytes(unpacked)} and {_megabytes(memory)} of memory are free; "
+            "save it uncompressed as .npy (numpy.save), which is read from the disk"
+        )
+
+
+def most_unpacked(packed: int) -> int:
+    """The largest number of bytes that `check_unpacked` lets pass."""
+    most = min(DEFLATE * (packed + 64), max(SUSPICIOUS_BYTES, SUSPICIOUS_RATIO * packed))
+    memory = _memory()
+    return most if memory is None else min(most, memory)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
+
+
+def _memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not say."""
+    try:
+        told = Path("/proc/meminfo").read_text(encoding="ascii")
+        (line,) = [line for line in told.splitlines() if line.startswith("MemAvailable:")]
+        return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        names = getattr(os, "sysconf_names", {})
+        if not {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= names.keys():
+            return None
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def check_labels(labels: npt.NDArray[Any], count: int, path: Path) -> npt.NDArray[np.int64] | None:
-    """Labels as int64 of shape (count,); None where all are -1, the hub's way to hold them back."""
-    flat = labels.reshape(-1) if labels.size == len(labels) else labels
+    """Labels as int64 of shape (count,); None where all are -1, the hub's way to hold them back.
+
+    Which numbers they are does not matter: the cache numbers the values that occur.
+    """
+    flat = labels.reshape(-1) if labels.ndim and labels.size == max(labels.shape) else labels
     if flat.shape != (count,):
-        shape = "x".join(map(str, labels.shape))
+        shape = "x".join(map(str, labels.shape)) or "() (a single number)"
         raise TriptychError(
             f"{path} has {count:,} images but labels of shape {shape}; give each image one label"
         )
@@ -63,9 +148,20 @@ def check_labels(labels: npt.NDArray[Any], count: int, path: Path) -> npt.NDArra
         raise TriptychError(
             f"the labels in {path} are of type {flat.dtype}; write them as integers from 0"
         )
+    if count and int(flat.max()) > np.iinfo(np.int64).max:
+        raise TriptychError(
+            f"{path} has the label {flat.max()}, which 64 bits with a sign do not hold; "
+            "number the classes from 0"
+        )
     flat = flat.astype(np.int64)
-    if count and (flat == -1).all():
+    held_back = int((flat == -1).sum())
+    if count and held_back == count:
         return None
+    if held_back and flat.min() == -1:
+        raise TriptychError(
+            f"{held_back:,} of the {count:,} labels in {path} are -1, which stands for no label; leave "
+            "those images out (or all labels), or, if -1 is a class, number the classes from 0"
+        )
     if count and flat.min() < 0:
         raise TriptychError(f"{path} has the label {flat.min()}; number the classes from 0")
     return flat

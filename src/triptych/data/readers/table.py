@@ -84,7 +84,7 @@ def _read(split: str, files: tuple[Path, ...], decoder: Decoder, every: Files) -
     encoded = (row for shard in shards[split] for row in _encoded(shard, image))
     if label is None:
         return Part(count, decoder.encoded(encoded), notes=tuple(notes))
-    found = {name: _split_labels(name, some, label, notes) for name, some in shards.items()}
+    found = {name: _split_labels(name, some, label) for name, some in shards.items()}
     classes = _classes([part for some in found.values() for part in some], notes)
     labels = None
     if found[split]:
@@ -294,9 +294,7 @@ def _encoded(shard: _Shard, column: str) -> Iterator[Encoded]:
             raise damaged(shard.path, KIND, f"{row:,} rows where {shard.rows:,} are due")
 
 
-def _split_labels(
-    split: str, shards: Sequence[_Shard], column: str, notes: list[str]
-) -> list[_Labels]:
+def _split_labels(split: str, shards: Sequence[_Shard], column: str) -> list[_Labels]:
     """The labels of each shard; none at all where the split has none."""
     found = [_shard_labels(shard, column) for shard in shards]
     labels = [part for part in found if part is not None]
@@ -304,8 +302,6 @@ def _split_labels(
         raise TriptychError(
             f"some but not all shards of {split} in {shards[0].path.parent} have labels"
         )
-    if not labels:
-        notes.append(f"{split} has no labels")
     return labels
 
 
