@@ -251,7 +251,10 @@ class Encodes(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Projects(Protocol, metaclass=Capability):
-    """Learns by comparing views of an image, in a space beyond the features that are to be judged."""
+    """Learns by comparing views of an image, in a space beyond the features that are to be judged.
+
+    How well predictions and targets agree is known only of a method whose `Method.cosine` names the term.
+    """
 
     views: ViewsConfig | None
 

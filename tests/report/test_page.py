@@ -287,6 +287,22 @@ def test_other_protocols_are_refused_and_the_field_is_named(tmp_path):
         compare(first.path, second.path)
 
 
+def test_bounds_of_two_methods_are_not_subtracted_and_their_likelihoods_are(tmp_path):
+    """Each method's bound is its own; importance sampling asks both the same."""
+    bound = {"test/elbo": Result(-98.0, 0.25, 10_000, {"estimator": "ELBO, analytic KL, 1 sample"})}
+    vae, iwae = (
+        planted(
+            tmp_path / name,
+            {"seed": 0, "method": {"name": name}, "data": {"name": "x"}},
+            likelihood(-95.6) | bound,
+        )
+        for name in ("vae", "iwae")
+    )
+    rows = {row.name: row for row in compare(vae.path, iwae.path).rows}
+    assert rows["test/elbo"].refusal == "method is vae in one and iwae in the other"
+    assert rows["test/log_likelihood"].difference == "0.0000 ± 0.3536"
+
+
 def test_one_number_of_another_protocol_does_not_stop_the_others(tmp_path):
     same = Result(0.5, 0.1, 10, {"k": 1})
     first = planted(tmp_path / "a", results={**likelihood(-95.6), "test/knn_top1": same})

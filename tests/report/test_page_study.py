@@ -146,7 +146,7 @@ def test_arms_that_collapse_are_named_both_ways(tmp_path):
     assert (near.agreement, near.standing) == ("agrees", "within")
     healthy = dict.fromkeys(ARMS, "healthy")
     far = by_title(plant(tmp_path / "b", loss=dict.fromkeys(ARMS, -0.5), verdict=healthy))[COLLAPSE]
-    assert far.sentence.endswith("do not collapse.")
+    assert far.sentence.endswith("do not collapse in any of 2 seeds.")
     assert (far.agreement, far.standing) == ("disagrees", "outside")
 
 

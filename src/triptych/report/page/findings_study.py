@@ -242,14 +242,16 @@ def _collapsing(fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int
     )
     if not (yes or no or near):
         return f"Training loss at the end: {listed(unknown, shown)}."
+    every, ever = "with the one seed", "with the one seed"
+    if seeds > 1:
+        every, ever = f"in each of {seeds} seeds", f"in any of {seeds} seeds"
     said = []
     if yes:
         what = "collapses" if len(yes) == 1 else "collapse"
-        often = f"in each of {seeds} seeds" if seeds > 1 else "with the one seed"
-        said.append(f"{listed(yes, shown)} {what} {often}, by spread or rank of the projections")
+        said.append(f"{listed(yes, shown)} {what} {every}, by spread or rank of the projections")
     if no:
         what = "does" if len(no) == 1 else "do"
-        said.append(f"{listed(no, shown)} {what} not{'' if yes else ' collapse'}")
+        said.append(f"{listed(no, shown)} {what} not{'' if yes else f' collapse {ever}'}")
     if near:
         said.append(f"of {listed(near, shown)} it is undecided")
     if unknown:
@@ -314,7 +316,8 @@ def _probing(best: str, tied: Sequence[str], means: Mapping[str, Mapping[str, An
     shown = {arm: percent({"value": s["mean"], "stderr": s["stderr"]}) for arm, s in means.items()}
     ranked = sorted(means, key=lambda arm: -means[arm]["mean"])
     others = [arm for arm in ranked if arm != best and arm not in tied]
-    said = "A linear probe on the frozen features"
+    alone = max(summary["n"] for summary in means.values()) == 1
+    said = f"A linear probe on the frozen features{' of the one seed' if alone else ''}"
     if tied:
         said += f": {listed([arm for arm in ranked if arm not in others], shown)} cannot be told apart by their errors"
         return f"{said}; less often right in {listed(others, shown)}." if others else f"{said}."

@@ -96,9 +96,9 @@ def the_distance(run: Run, results: Results, asked: bool) -> Finding | None:
 def the_shifted_coordinates(run: Run, results: Results, asked: bool) -> Finding | None:
     """Where a large shift of one coordinate leads; of the reference's WGAN, Figures 3 to 5."""
     found = results.get("latent/coordinates")
-    claim = _converges(run, found["value"]) if found is not None else None
-    if claim is None:
+    if found is None:
         return None
+    claim = _converges(run, found["value"])
     where = ", ".join(f"{c} to the digit {digit}" for c, digit in reference.CONVERGED)
     said = f"at large ε all samples converge: coordinate {where}"
     shows = ("shift-slider", "coordinate-grids")
@@ -117,11 +117,12 @@ def the_coordinates(run: Run, results: Results, asked: bool) -> Finding | None:
     )
 
 
-def _converges(run: Run, value: Mapping[str, Any]) -> Claim | None:
+def _converges(run: Run, value: Mapping[str, Any]) -> Claim:
     """Whether along most coordinates the samples become one at the largest ε that were not so at ε = 0."""
     shares = value.get("converged", {})
     if not shares:
-        return None
+        lacking = "where samples end at a large ε is not in the folder"
+        return Claim("undecided", f"W{lacking[1:]}.", f"nothing follows: {lacking}")
     epsilon = max(shares, key=float)
     nothing = _no_start(value)
     if nothing:
