@@ -64,7 +64,7 @@ def test_what_is_declared_as_a_cosine_is_that_of_predictions_and_targets(arm: st
     p1, p2 = method.predictor(z1), method.predictor(z2)
     both = torch.cat([F.cosine_similarity(p1, z2), F.cosine_similarity(p2, z1)])
     assert method.cosine == "-loss"
-    assert float(-loss(method, batch).mean()) == pytest.approx(float(both.mean()), abs=1e-9)
+    assert -loss(method, batch).mean().item() == pytest.approx(both.mean().item(), abs=1e-9)
 
 
 def test_the_reference_preset_is_the_protocol():
