@@ -158,6 +158,9 @@ class Method(nn.Module, ABC):
     selection: ClassVar[Selection | None] = None
     gauge: ClassVar[str]
     """The logged term that the progress bar shows."""
+    cosine: ClassVar[str | None] = None
+    """The logged term that is the mean cosine of predictions and targets, in [−1, 1]; `-NAME` where NAME is it with its
+    sign turned. The verdict on a method that compares views asks for it, and does without where none is declared."""
     worth_compiling: ClassVar[bool] = True
     """Whether long runs on a CPU are compiled where nobody says; convolutions are slower for it there."""
     views: ViewsConfig | None = None
@@ -252,7 +255,10 @@ class Encodes(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Projects(Protocol, metaclass=Capability):
-    """Learns by comparing views of an image, in a space beyond the features that are to be judged."""
+    """Learns by comparing views of an image, in a space beyond the features that are to be judged.
+
+    How well predictions and targets agree is known only of a method whose `Method.cosine` names the term.
+    """
 
     views: ViewsConfig | None
 

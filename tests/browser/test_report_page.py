@@ -81,7 +81,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     paths = [plant_run(folder / "wgan"), plant_study(folder / "study")]
     paths.append(plant_run(folder / "again" / "wgan"))
-    return write_page(paths, folder / "report.html")
+    return write_page(paths, folder / "report.html", reference=True)
 
 
 def slider(page: Page, title: str) -> tuple[Locator, Locator]:
@@ -178,7 +178,7 @@ def test_arms_differ_by_dashes_as_well_as_by_colours(visit: Visit, report: Path)
 def test_the_overview_leads_to_the_findings(visit: Visit, report: Path) -> None:
     page = visit(report)
     overview = page.locator(".overview")
-    assert overview.get_by_text("Not in this report.").count() == 4
+    assert overview.get_by_text("Not in this report.").count() == 5
     link = overview.get_by_role("link").first
     link.click()
     target = page.locator(":target")

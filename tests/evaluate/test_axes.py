@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
-from triptych.evaluate.axes import compare, converged, converged_sentence
+from triptych.evaluate.axes import compare, converged, converged_sentence, least_share
 from triptych.evaluate.paired import holm
+from triptych.evaluate.shifts import Start, start
 
 
 def test_an_axis_is_judged_by_its_rank_or_beyond_the_ranks_by_the_tail():
@@ -53,22 +55,67 @@ def test_measures_that_never_vary_find_nothing():
     assert found.overall == 1 and found.special == [] and (found.z == 0).all()
 
 
+MIXED = Start(40, 1.0, 3, 0.2)
+"""Forty samples, a fifth of them in the commonest class."""
+
+
 def test_samples_converge_by_class_or_without_one_by_lost_diversity():
     by_class = {"share@100": np.array([0.95, 0.9]), "diversity@100": np.array([0.5, 0.01])}
-    assert converged(by_class, 100).tolist() == [True, False]
-    assert converged({"diversity@100": np.array([0.5, 0.01])}, 100).tolist() == [False, True]
+    assert converged(by_class, 100, MIXED).tolist() == [True, False]
+    by_pictures = {"diversity@100": np.array([0.5, 0.01])}
+    assert converged(by_pictures, 100, Start(40, 1.0)).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("before", "flags"),
+    [
+        (0.2, [True, True, False]),
+        # 40 of 40 are more than 32 of them, 37 are not: Fisher's p is 0.003 and 0.08.
+        (0.8, [True, False, False]),
+        (0.9, [False, False, False]),
+        (1.0, [False, False, False]),
+    ],
+)
+def test_samples_that_were_of_one_class_before_converge_nowhere(before, flags):
+    """A generator of noise, all of which a classifier takes for one digit."""
+    shares = {"share@100": np.array([1.0, 0.925, 0.9], dtype=np.float32)}
+    assert converged(shares, 100, Start(40, 1.0, 3, before)).tolist() == flags
+    said = converged_sentence(np.ones(3, bool), np.ones(9, bool), "w", Start(40, 1.0, 3, before))
+    assert said.startswith("Nothing follows") == (before >= 0.9)
+
+
+def test_the_least_share_is_the_first_that_fisher_calls_more():
+    from scipy.stats import fisher_exact
+
+    for count in (4, 20, 33, 35):
+        least = round(40 * (least_share(Start(40, 1.0, 0, count / 40)) or 99))
+        p = [
+            fisher_exact([[k, 40 - k], [count, 40 - count]], alternative="greater").pvalue
+            for k in range(41)
+        ]
+        assert p[least] < 0.05 <= p[least - 1]
+
+
+def test_the_start_counts_classes_and_measures_how_far_samples_are_apart():
+    real = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 2, 2)
+    # A quarter of the distance, and three of four in the second class.
+    made = torch.tensor([0.5, 0.5, 0.75, 0.75]).view(4, 1, 1, 1).expand(4, 1, 2, 2)
+    logits = torch.tensor([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+    found = start(made, real, lambda images: logits)
+    assert found == Start(4, pytest.approx(0.25), 1, 0.75)
+    assert start(made, real) == Start(4, pytest.approx(0.25))
 
 
 def test_the_reference_finding_is_put_to_the_test_whichever_way_it_goes():
     def many(true: int, of: int) -> np.ndarray:
         return np.arange(of) < true
 
-    said = converged_sentence(many(97, 100), many(190, 200), "w")
+    said = converged_sentence(many(97, 100), many(190, 200), "w", MIXED)
     assert "along 97 of 100 coordinates and along 190 of 200 random directions" in said
     assert said.endswith("was found; 96% of all directions do it.")
-    said = converged_sentence(many(97, 100), many(20, 200), "w")
+    said = converged_sentence(many(97, 100), many(20, 200), "w", MIXED)
     assert "p < 0.001" in said and said.endswith("more often than random directions.")
-    assert converged_sentence(many(20, 100), many(190, 200), "w").endswith(
+    assert converged_sentence(many(20, 100), many(190, 200), "w", MIXED).endswith(
         "less often than random directions."
     )
-    assert "hardly any direction" in converged_sentence(many(1, 100), many(3, 200), "w")
+    assert "hardly any direction" in converged_sentence(many(1, 100), many(3, 200), "w", MIXED)

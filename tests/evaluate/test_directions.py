@@ -127,7 +127,11 @@ def test_the_table_holds_every_axis_with_its_class_by_name():
     assert result.value["random"]["movement@10"]["mean"] == pytest.approx(spread.mean(), rel=1e-3)
     ends = result.value["destinations"]
     assert list(ends) == list(names)
-    full = np.array(table["share@100"]) > 0.9
+    begin = result.value["start"]
+    assert begin["share"] == pytest.approx(
+        max(float((logits(toy.sample(z)).argmax(-1) == k).float().mean()) for k in range(4))
+    )
+    full = (np.array(table["share@100"]) > 0.9) & (np.array(table["share@100"]) >= begin["least"])
     assert sum(e["axes"] for e in ends.values()) == full.sum()
     assert result.value["converged"]["100"]["axes"] == pytest.approx(full.mean())
     assert "over 90 % in one class" in result.value["sentences"][2]
@@ -183,3 +187,6 @@ def test_a_generator_that_does_not_listen_is_described_too():
     value = directions(subject(Dead()), planted(tuple("0123")))[0]["latent/coordinates"].value
     json.dumps(value, allow_nan=False)
     assert "not special" in value["sentences"][0]
+    assert value["start"]["share"] == 1 and value["start"]["diversity"] == 0
+    assert value["converged"]["100"] == {"axes": 0, "random": 0, "p": 1}
+    assert value["sentences"][2].startswith("Nothing follows from where the samples end")

@@ -155,8 +155,6 @@ def not_learning() -> Iterator[Planted]:
             yield case(f"{words} at {step}", "not learning", z, knn=gain, step=step)
     yield case("labels decide", "not learning", spread, knn=IDLE, retrieval=FOUND)
     yield case("no labels", "not learning", spread, retrieval=NOT_FOUND)
-    few = Gain(0.5, 0.3, 20)
-    yield case("better by chance of 20", "not learning", spread, knn=few)
     untrained = noisy(power_law(300, 128, 2), 0.1) + power_law(1, 128, 2)
     yield case("as untrained", "not learning", untrained, agreement=0.1, knn=IDLE)
     yield case("6 directions, of 8", "not learning", directions(300, 128, 6), knn=IDLE)
@@ -166,6 +164,17 @@ def not_learning() -> Iterator[Planted]:
             z = noisy(signs(500, 0.7) * one_direction(512, even=False), size)
             words = f"narrow ± {size}, agree {agreement}"
             yield case(words, "not learning", z, agreement=agreement, knn=LEARNED_PAIRED)
+
+
+def undecided() -> Iterator[Planted]:
+    few = Gain(0.5, 0.3, 20)
+    yield case("better, of 20", "undecided", normal(300, 128), knn=few)
+    line = noisy(signs(500, 0.7) * one_direction(512, even=False), 0.3)
+    for words, known in (
+        ("predictions on their way", {"agreement": 0.56}),
+        ("nobody knows how far they agree", {"agreement": None}),
+    ):
+        yield case(f"a line, {words}", "undecided", line, knn=LEARNED, **known)
 
 
 def diverged() -> Iterator[Planted]:
@@ -178,7 +187,14 @@ def diverged() -> Iterator[Planted]:
 
 PLANTED = [
     one
-    for kind in (healthy, complete_collapse, dimensional_collapse, not_learning, diverged)
+    for kind in (
+        healthy,
+        complete_collapse,
+        dimensional_collapse,
+        not_learning,
+        undecided,
+        diverged,
+    )
     for one in kind()
 ]
 

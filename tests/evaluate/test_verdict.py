@@ -15,6 +15,7 @@ Entries so far: neighbours of 2,000 validation images, or 500 of MNIST, among 10
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def test_geometry_alone_would_call_a_fixed_predictor_collapsed():
     """Why the verdict asks for the agreement."""
     blind = [dataclasses.replace(recorded(run), agreement=None) for run in FIXED]
     assert any(judge(seen).name.endswith("collapse") for seen in blind)
-    assert all((recorded(run).agreement or 0) < MET for run in FIXED)
+    assert all((recorded(run).agreement or 0) < MET.low for run in FIXED)
 
 
 def test_the_paired_interval_is_the_textbooks():
@@ -106,11 +107,11 @@ def test_evidence_from_a_log_is_the_last_look_against_the_first():
         **{"agreement": 0.6, "floor_rank": 8.0, "backbone_rank": 10.0, "backbone_dimension": 128},
         **{"knn": Gain(0.3, 0.22, 5000), "retrieval": Gain(0.03, 0.01, 2000), "finite": True},
     )
-    assert evidence(lines, (512, 128), 2000, 5000) == expected
+    assert evidence(lines, (512, 128), 2000, 5000, "-loss") == expected
     bare = [{k: v for k, v in line.items() if "knn" not in k} for line in lines]
-    assert evidence(bare, (512, 128), 2000, 0) == dataclasses.replace(expected, knn=None)
+    assert evidence(bare, (512, 128), 2000, 0, "-loss") == dataclasses.replace(expected, knn=None)
     broken = [*lines, {"step": 200, "train/loss": float("nan")}]
-    assert not evidence(broken, (512, 128), 2000, 5000).finite
+    assert not evidence(broken, (512, 128), 2000, 5000, "-loss").finite
 
 
 SEEN = Evidence(
@@ -153,6 +154,82 @@ def test_features_that_got_better_without_agreement_are_said_to_have(share: floa
     assert ("better than untrained ones" in found.sentence) == better
 
 
+def test_of_a_log_only_the_declared_term_is_a_cosine():
+    """BYOL's loss is 2 − 2cos, SimCLR's an entropy: read as −cos both would be far from met."""
+    looks = [
+        {"step": step, "features/std": 1.0, "features/effective_rank": 9.0, "features/backbone_rank": 9.0}
+        for step in (0, 100)
+    ]  # fmt: skip
+    lines = [looks[0], {"step": 50, "train/loss": 0.4, "train/cosine": 0.8}, looks[1]]
+
+    def agreement(term: str | None) -> float | None:
+        return evidence(lines, (9, 9), 10, 0, term).agreement
+
+    assert [agreement(term) for term in (None, "cosine", "-loss", "other")] == [
+        None,
+        0.8,
+        -0.4,
+        None,
+    ]
+    assert evidence(lines, (9, 9), 10, 0).finite
+    broken = [*lines, {"step": 60, "train/temperature": float("inf")}]
+    assert not evidence(broken, (9, 9), 10, 0).finite
+
+
+UNKNOWN = {"agreement": None, "knn": Gain(0.8, 0.4, 500)}
+"""A method that declares no cosine, whose neighbours know far more than the untrained network's."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({}, "healthy"),
+        ({"rank": 1.5}, "undecided"),
+        ({"std": 0.05}, "undecided"),
+        ({"rank": 1.5, "knn": Gain(0.41, 0.4, 500)}, "dimensional collapse"),
+        ({"std": 0.05, "knn": Gain(0.41, 0.4, 500)}, "complete collapse"),
+        ({"rank": 3.0, "knn": Gain(0.41, 0.4, 500)}, "not learning"),
+        ({"knn": Gain(0.44, 0.4, 50)}, "undecided"),
+    ],
+)
+def test_without_a_cosine_spread_rank_and_neighbours_decide(changed: dict[str, Any], name: str):
+    found = judge(dataclasses.replace(SEEN, **UNKNOWN | changed))
+    assert found.name == name
+    assert "cosine" not in found.sentence
+    # What SimSiam owes to its predictor and its stopped gradient is not said of another method.
+    assert "gradient" not in found.sentence
+
+
+BETTER, SAME = Gain(0.5, 0.3, 2000), Gain(0.3, 0.3, 2000)
+
+
+@pytest.mark.parametrize("agreement", [None, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("knn", [BETTER, SAME])
+@pytest.mark.parametrize(
+    ("field", "low", "high"),
+    [
+        ("std", 0.0, 1.0),
+        ("rank", 1.0, 12.0),
+        ("backbone_rank", 1.0, 12.0),
+        ("agreement", -1.0, 1.0),
+    ],
+)
+def test_no_verdict_turns_into_its_opposite_by_a_hair(agreement, knn, field, low, high):
+    """Along every number that has a threshold, health and collapse never touch."""
+    seen = dataclasses.replace(SEEN, agreement=agreement, knn=knn)
+    values = np.linspace(low, high, 2001)
+    names = [judge(dataclasses.replace(seen, **{field: float(v)})).name for v in values]
+    for a, b in itertools.pairwise(names):
+        assert not ({a, b} >= {"healthy"} and (a + b).count("collapse"))
+        assert {a, b} != {"healthy", "not learning"}
+
+
+def test_a_small_gain_is_undecided_before_it_is_one():
+    shares = np.linspace(0.25, 0.45, 401)
+    names = [judge(dataclasses.replace(SEEN, knn=Gain(float(s), 0.3, 2000))).name for s in shares]
+    assert list(dict.fromkeys(names)) == ["not learning", "undecided", "healthy"]
+
+
 OK, IDLE, FLAT, LINE = "healthy", "not learning", "complete collapse", "dimensional collapse"
 
 
@@ -165,6 +242,8 @@ OK, IDLE, FLAT, LINE = "healthy", "not learning", "complete collapse", "dimensio
         ([OK, OK, FLAT], None),
         ([OK, OK, FLAT, LINE], 3000),
         ([OK, FLAT, LINE, OK], None),
+        ([OK, LINE, "undecided", LINE], None),
+        ([OK, OK, "undecided", "undecided", "undecided", "undecided"], None),
         ([OK, FLAT, LINE, IDLE], None),
         ([OK, FLAT, LINE, OK, LINE], None),
         ([IDLE] * 5, None),

@@ -56,6 +56,17 @@ def loss(method: SimSiam, batch: Batch) -> Tensor:
     return found.minimise
 
 
+@pytest.mark.parametrize("arm", ARMS)
+def test_what_is_declared_as_a_cosine_is_that_of_predictions_and_targets(arm: str):
+    """`-loss`, which the verdict reads: both cosines of every image, whatever the arm."""
+    method, batch = build(ARMS[arm]), two_views()
+    z1, z2 = (method.project(method._backbone(x)) for x in batch.views)
+    p1, p2 = method.predictor(z1), method.predictor(z2)
+    both = torch.cat([F.cosine_similarity(p1, z2), F.cosine_similarity(p2, z1)])
+    assert method.cosine == "-loss"
+    assert -loss(method, batch).mean().item() == pytest.approx(both.mean().item(), abs=1e-9)
+
+
 def test_the_reference_preset_is_the_protocol():
     """Sizes and numbers of REFERENCE: stem, heads, SGD at 0.03 × batch / 256, views, batch, length."""
     config = default_config("simsiam", "reference")

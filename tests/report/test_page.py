@@ -88,8 +88,86 @@ def test_neighbours_below_a_floor_are_said_to_be_below(tmp_path):
 
 def test_a_number_at_the_edge_is_within_its_error():
     assert measured_against(-96.2, 0.25, (-95.75, -95.75)) == "within"
-    assert measured_against(-96.3, 0.25, (-95.75, -95.75)) == "worse"
+    assert measured_against(-96.3, 0.25, (-95.75, -95.75)) == "undecided"
+    assert measured_against(-96.6, 0.25, (-95.75, -95.75)) == "worse"
     assert measured_against(-101.0, None, (-101.5, -100.49)) == "within"
+    # Without an error the reference's own two values, a nat apart, say how far such numbers scatter.
+    assert measured_against(-101.64, None, (-101.5, -100.49)) == "undecided"
+    assert measured_against(-102.6, None, (-101.5, -100.49)) == "worse"
+    assert measured_against(-95.7, None, (-95.75, -95.75)) == "undecided"
+
+
+def test_a_number_never_turns_from_worse_to_within_by_a_hair():
+    ways = [
+        measured_against(v, 0.25, (-101.5, -100.49)) for v in np.linspace(-103, -99, 4001).tolist()
+    ]
+    assert list(dict.fromkeys(ways)) == ["worse", "undecided", "within", "better"]
+    assert ways[ways.index("better") - 1] == "undecided"
+
+
+def test_the_error_of_an_evaluation_holds_for_the_bound(tmp_path):
+    """A reproduction of the reference's protocol ended at −101.64 ± 0.28: no worse than −101.5."""
+    ended = {"valid/elbo": Result(-101.64, 0.28, 10_000, {})}
+    found = findings(planted(tmp_path / "r", reference_config(), ended, elbo=(-168.0, -101.64)))
+    assert found[0].standing == "within"
+
+
+OTHERS = {
+    "an iwae": ("method", "name", "iwae"),
+    "photos": ("data", "name", "/home/me/photos"),
+    "grey digits": ("data", "name", "mnist"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_nothing_of_the_reference_stands_beside_another_method_or_other_data(tmp_path, other):
+    """An IWAE's bound has the config's fields of the reference's VAE, and is another number."""
+    table, field, value = OTHERS[other]
+    config = reference_config()
+    config[table][field] = value
+    run = planted(tmp_path / "r", config, likelihood(-95.6))
+    for found in findings(run):
+        assert "Figure" not in found.title
+        assert not (found.reference or found.standing or found.agreement or found.figures)
+    page = write_page([run.path], tmp_path / "out.html").read_text()
+    assert not [
+        word for word in ("−100.49", "−95.75", "101.5", "The reference report,") if word in page
+    ]
+    assert [line.name for line in charts(run)[0].series] == ["validation"]
+
+
+def test_a_reproduction_on_other_data_says_so_and_compares_nothing(tmp_path):
+    config = reference_config()
+    config["data"]["name"] = "mnist-5k"
+    run = planted(tmp_path / "r", config, likelihood(-95.6))
+    asked = findings(run, reference=True)
+    assert {(f.standing, f.why) for f in asked} == {("not comparable", "other data: mnist-5k")}
+    page = write_page([run.path], tmp_path / "out.html", reference=True).read_text()
+    assert "The reference report, figure by figure" in page
+    assert [line.name for line in charts(run)[0].series] == ["validation"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "field"),
+    [
+        ({"K": 200, "estimator": "the same, of 5 proposals"}, "estimator"),
+        ({"K": 200, "likelihood": "gaussian"}, "likelihood"),
+        ({"K": 5000}, "K"),
+    ],
+)
+def test_a_likelihood_of_another_estimator_is_not_compared(tmp_path, protocol, field):
+    result = {"test/log_likelihood": Result(-95.6, 0.25, 10_000, protocol)}
+    found = {f.title: f for f in findings(planted(tmp_path / "r", reference_config(), result))}
+    assert found["Log-likelihood"].why == f"the protocol differs in {field}"
+
+
+def test_a_method_of_ones_own_has_its_own_name_and_no_word_of_another(tmp_path):
+    config = {"seed": 0, "method": {"name": "iwae", "latent": 2}, "data": {"name": "photos"}}
+    section = run_section(planted(tmp_path / "r", config, likelihood(-95.6)), "p")
+    assert section.title == "iwae"
+    said = " ".join(f.title + f.sentence for f in section.findings)
+    assert "variational" not in said and "reference" not in said
+    assert section.hero.label == "nats an image, test log-likelihood"
 
 
 def test_what_a_stranger_wrote_cannot_become_script(tmp_path):
@@ -209,6 +287,22 @@ def test_other_protocols_are_refused_and_the_field_is_named(tmp_path):
         compare(first.path, second.path)
 
 
+def test_bounds_of_two_methods_are_not_subtracted_and_their_likelihoods_are(tmp_path):
+    """Each method's bound is its own; importance sampling asks both the same."""
+    bound = {"test/elbo": Result(-98.0, 0.25, 10_000, {"estimator": "ELBO, analytic KL, 1 sample"})}
+    vae, iwae = (
+        planted(
+            tmp_path / name,
+            {"seed": 0, "method": {"name": name}, "data": {"name": "x"}},
+            likelihood(-95.6) | bound,
+        )
+        for name in ("vae", "iwae")
+    )
+    rows = {row.name: row for row in compare(vae.path, iwae.path).rows}
+    assert rows["test/elbo"].refusal == "method is vae in one and iwae in the other"
+    assert rows["test/log_likelihood"].difference == "0.0000 ± 0.3536"
+
+
 def test_one_number_of_another_protocol_does_not_stop_the_others(tmp_path):
     same = Result(0.5, 0.1, 10, {"k": 1})
     first = planted(tmp_path / "a", results={**likelihood(-95.6), "test/knn_top1": same})
@@ -282,6 +376,36 @@ def test_neighbours_by_the_references_protocol_have_a_standing(tmp_path):
     assert neighbours(tmp_path / "r").standing == "worse"
 
 
+@pytest.mark.parametrize(("table", "name"), [("data", "mnist-5k"), ("method", "byol")])
+def test_neighbours_on_other_data_or_by_another_method_are_not_held_against_it(
+    tmp_path, table, name
+):
+    from triptych import experiment
+
+    config = experiment.default_config("simsiam", "reference").tables()
+    config[table]["name"] = name
+    run = Run.create(tmp_path / "r", config)
+    run.record({"test/knn_top1": Result(0.5, 0.005, 10_000, {"k": 200, "temperature": 0.1})})
+    (found,) = findings(run)
+    assert (found.title, found.reference, found.standing) == ("kNN accuracy", "", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.30, "4.0 points above the untrained"),
+        (0.27, "1.0 points above (within the errors) the untrained"),
+        (0.22, "4.0 points below the untrained"),
+    ],
+)
+def test_a_difference_within_the_errors_is_said_to_be(tmp_path, value, said):
+    results = {
+        "test/knn_top1": Result(value, 0.01, 2000, {}),
+        "test/knn_top1_untrained": Result(0.26, 0.01, 2000, {}),
+    }
+    assert said in findings(planted(tmp_path / "r", results=results))[-1].sentence
+
+
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
@@ -350,7 +474,7 @@ def test_figures_without_a_run_are_said_to_be_missing(tmp_path):
     run = planted(tmp_path / "r", reference_config())
     page = write_page([run.path], tmp_path / "out.html").read_text()
     assert page.count("Not in this report.") == 5
-    assert 'class="chip within" title="within is between the reference&#39;s two values"' in page
+    assert 'class="chip within" title="within is between the reference&#39;s two values or ' in page
 
 
 def test_only_a_run_by_the_references_protocol_has_its_curve_beside(tmp_path):

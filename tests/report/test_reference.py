@@ -3,6 +3,7 @@
 import pytest
 
 from triptych.report import reference, reference_simsiam, reference_wgan
+from triptych.report.protocol import scope
 
 
 def test_the_facts():
@@ -27,6 +28,7 @@ def test_the_shipped_preset_follows_the_protocol():
 @pytest.mark.parametrize(
     ("table", "name", "value"),
     [
+        ("method", "name", "iwae"),
         ("data", "name", "mnist"),
         ("data", "image_size", 14),
         ("data", "binarize", "dynamic"),
@@ -49,7 +51,6 @@ def test_a_run_without_such_fields_is_not_of_the_protocol():
 NO_PROTOCOL = {
     *(
         "seed",
-        "method.name",
         "method.stop_gradient",
         "method.predictor",
         "method.mean",
@@ -93,3 +94,43 @@ def _unused(tables, field):
     _, optimizer, name = field.split(".")
     unused = {"sgd": "betas", "adam": "momentum"}
     return unused[tables["method"][optimizer]["name"]] == name
+
+
+@pytest.mark.parametrize(
+    ("known", "name", "data"),
+    [
+        (reference, "vae", "binarized-mnist"),
+        (reference_wgan, "wgan", "svhn"),
+        (reference_simsiam, "simsiam", "cifar10"),
+    ],
+)
+def test_a_reference_stands_beside_its_own_method_on_its_own_data(known, name, data):
+    def of(method: str, images: str, asked: bool) -> str:
+        config = {"method": {"name": method}, "data": {"name": images}}
+        return scope(known.PROTOCOL, config, asked)
+
+    assert of(name, data, asked=False) == "same data"
+    assert of(name, "/home/me/photos", asked=False) == ""
+    assert of(name, "/home/me/photos", asked=True) == "other data"
+    # A method of somebody's own, with all the same fields, is another method, whoever asks.
+    assert of("iwae", data, asked=False) == of("iwae", data, asked=True) == ""
+
+
+DEFAULT = {"name": "simsiam", "stop_gradient": True, "predictor": "mlp", "width": 64}
+
+
+@pytest.mark.parametrize(
+    ("arms", "known"),
+    [
+        ({"a": {}, "b": {"predictor": "none"}}, {"a": "default", "b": "no predictor"}),
+        ({"slow": {}, "fast": {"optimizer": {"lr": 0.3}}}, {}),
+        ({"default": {}, "no-predictor": {}}, {}),  # Names are no switches.
+        ({"a": {}, "b": {"predictor": "none", "width": 16}}, {}),
+        ({"a": {}, "b": {"stop_gradient": False, "predictor": "none"}}, {}),
+        ({"a": {"stop_gradient": False}, "b": {"predictor": "none"}}, {}),
+        ({"a": {}}, {}),
+    ],
+)
+def test_a_study_is_the_references_ablation_by_its_switches_alone(arms, known):
+    configs = {arm: {"method": {**DEFAULT, **changed}} for arm, changed in arms.items()}
+    assert reference_simsiam.arms(configs) == known

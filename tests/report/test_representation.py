@@ -126,8 +126,9 @@ def test_an_alarm_is_marked_at_its_epoch_and_said(learned, said):
     assert "Alarm at step 81 (dotted): the projections collapsed to one point." in said(figure)
 
 
-def test_a_collapse_stays_within_the_axes(plant, style):
+def test_a_collapse_stays_within_the_axes(planted_with, style):
     """Rank 0 has no place on a logarithmic axis, and numbers that are none no place at all."""
+    plant = planted_with("method.name", "simsiam")
     plant.run.log({"step": 54, "epoch": 1.0, "train/loss": -1.0})
     for epoch in range(3):
         look(plant, epoch, features__effective_rank=0.0, features__std=0.0)
@@ -141,6 +142,24 @@ def test_a_collapse_stays_within_the_axes(plant, style):
     low, high = panel(figure, "training loss").get_ylim()
     assert low < -1 < 0 <= high
     assert panel(figure, "std").get_ylim()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "cosine"), [("simsiam", True), ("byol", False), ("simclr", False)]
+)
+def test_only_a_loss_that_is_a_cosine_has_its_axis_and_its_words(
+    planted_with, style, said, name, cosine
+):
+    """A loss that happens to lie between −1 and 1 is not yet a cosine."""
+    plant = planted_with("method.name", name)
+    for epoch, loss in enumerate((0.8, 0.5, 0.4), 1):
+        plant.run.log({"step": epoch * PER_EPOCH, "epoch": float(epoch), "train/loss": loss})
+        look(plant, epoch)
+    figure = representation_curves(plant.run)
+    low, high = panel(figure, "training loss").get_ylim()
+    assert (low < -1) == cosine
+    assert low <= 0.4 < 0.8 <= high
+    assert ("a loss near −1" in said(figure)) == cosine
 
 
 @pytest.mark.parametrize(

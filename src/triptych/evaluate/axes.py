@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from triptych.evaluate.paired import holm
-from triptych.evaluate.shifts import ATTRIBUTES, Survey, Values
+from triptych.evaluate.shifts import ATTRIBUTES, Start, Survey, Values
 
 __all__ = [
     "COLLAPSED",
@@ -24,6 +24,7 @@ __all__ = [
     "converged",
     "converged_sentence",
     "fisher",
+    "least_share",
     "movement_sentence",
 ]
 
@@ -37,6 +38,9 @@ CONVERGED = 0.9
 COLLAPSED = 0.1
 """Share of the diversity left below which they have, where nobody can tell classes."""
 ALPHA = 0.05
+
+ROUNDING = 1e-6
+"""Shares are computed in float32."""
 
 
 class Comparison(NamedTuple):
@@ -164,11 +168,34 @@ def movement_sentence(found: Comparison) -> str:
     )
 
 
-def converged(found: Survey, shift: float) -> Flags:
-    """Along which directions the samples have become one: one class, or without classes hardly any diversity."""
-    if f"share@{shift:g}" in found:
-        return np.asarray(found[f"share@{shift:g}"] > CONVERGED)
-    return np.asarray(found[f"diversity@{shift:g}"] < COLLAPSED)
+def converged(found: Survey, shift: float, start: Start) -> Flags:
+    """Along which directions the samples have become one: one class, or without classes hardly any diversity.
+
+    One class is more than there was at ε = 0, beyond chance: samples that were all of one class converge nowhere.
+    """
+    if f"share@{shift:g}" not in found:
+        return np.asarray(found[f"diversity@{shift:g}"] < COLLAPSED)
+    least, share = least_share(start), found[f"share@{shift:g}"]
+    if least is None:
+        return np.zeros(len(share), dtype=bool)
+    return np.asarray((share > CONVERGED) & (share >= least - ROUNDING))
+
+
+def least_share(start: Start) -> float | None:
+    """The smallest share of samples in one class that beats that at ε = 0 by more than chance; none where not even all do.
+
+    One-sided test of Fisher's at 5 %, on as many samples each.
+
+    Example:
+        >>> [least_share(Start(40, 1.0, 3, share)) for share in (0.2, 0.75, 0.95)]
+        [0.4, 0.925, None]
+    """
+    n, before = start.n, round((start.share or 0.0) * start.n)
+    for after in range(before, n + 1):
+        table = [[after, n - after], [before, n - before]]
+        if stats.fisher_exact(table, alternative="greater").pvalue < ALPHA:
+            return after / n
+    return None
 
 
 def fisher(axes: Flags, random: Flags) -> float:
@@ -177,14 +204,20 @@ def fisher(axes: Flags, random: Flags) -> float:
     return float(stats.fisher_exact(table).pvalue)
 
 
-def converged_sentence(axes: Flags, random: Flags, what: str) -> str:
-    """The reference's finding put to the test: is it the axes at which samples converge, or any direction?
+def converged_sentence(axes: Flags, random: Flags, what: str, start: Start) -> str:
+    """Is it the axes at which samples converge, or any direction?
 
     Args:
         axes: for each axis whether the samples converge along it, at ε = 100.
         random: the same for random directions.
         what: what converging is, in words.
+        start: the samples at ε = 0; where they are of one class already, nothing follows.
     """
+    if start.share is not None and least_share(start) is None:
+        return (
+            f"Nothing follows from where the samples end: at ε = 0 already {start.share:.0%} of "
+            f"{start.n} are in one class."
+        )
     a, b, p = axes.mean(), random.mean(), fisher(axes, random)
     seen = (
         f"At ε = 100 the samples converge ({what}) along {axes.sum()} of {len(axes)} coordinates "

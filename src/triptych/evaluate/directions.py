@@ -28,11 +28,12 @@ from triptych.evaluate.axes import (
     converged,
     converged_sentence,
     fisher,
+    least_share,
     movement_sentence,
 )
 from triptych.evaluate.classifier import Judge
 from triptych.evaluate.latent import prior_latents
-from triptych.evaluate.shifts import SHIFTS, Survey, Values, survey
+from triptych.evaluate.shifts import SHIFTS, Start, Survey, Values, start, survey
 from triptych.evaluate.subject import Subject, as_levels, generator
 from triptych.runs import Result
 from triptych.types import Samples
@@ -43,6 +44,9 @@ RANKED = "movement@10"
 """What coordinates are ranked by: the image moves a good deal, and is still one of many."""
 
 LATENTS = 40
+MANY = 1000
+"""Training images, at most, whose differences samples are held against before any shift."""
+
 COLUMNS = 10
 """Latents in a grid."""
 
@@ -79,7 +83,9 @@ def directions(
     both = survey(method.sample, z, u, SHIFTS, classify, subject.progress)
     axes = {k: v[: method.latent] for k, v in both.items()}
     random = {k: v[method.latent :] for k, v in both.items()}
-    table = _table(axes, random, judge.classes if judge else None)
+    with torch.inference_mode():
+        begin = start(method.sample(z), subject.examples("train", MANY), classify)
+    table = _table(axes, random, begin, judge.classes if judge else None)
     shown = list(coordinates) or table["order"][:3]
     images = _pictures(method, z[:COLUMNS], u[[*shown, method.latent]])
     pictures = {"images": images[:-1], "random_images": images[-1]}
@@ -117,13 +123,15 @@ def _pictures(method: Samples, z: Tensor, u: Tensor) -> npt.NDArray[np.uint8]:
     return np.stack(images).reshape(*moved.shape[:3], *images[0].shape[1:])
 
 
-def _table(axes: Survey, random: Survey, classes: Sequence[str] | None) -> dict[str, Any]:
+def _table(
+    axes: Survey, random: Survey, begin: Start, classes: Sequence[str] | None
+) -> dict[str, Any]:
     """Everything to be said of the axes, as JSON has it."""
     found = comparisons(axes, random)
     labelled = f"share@{SHIFTS[-1]:g}" in axes
-    last = [converged(side, SHIFTS[-1]) for side in (axes, random)]
+    last = [converged(side, SHIFTS[-1], begin) for side in (axes, random)]
     what = (
-        f"over {100 * CONVERGED:.0f} % in one class"
+        f"over {100 * CONVERGED:.0f} % in one class, more than at ε = 0"
         if labelled
         else f"under {100 * COLLAPSED:.0f} % of their diversity left"
     )
@@ -135,15 +143,26 @@ def _table(axes: Survey, random: Survey, classes: Sequence[str] | None) -> dict[
         "random": {k: _summary(random[k]) for k in values},
         "comparison": {name: _as_json(c) for name, c in found.items()},
         "converged": {
-            f"{e:g}": _shares(converged(axes, e), converged(random, e)) for e in SHIFTS[1:]
+            f"{e:g}": _shares(converged(axes, e, begin), converged(random, e, begin))
+            for e in SHIFTS[1:]
         },
+        "start": _started(begin, classes),
         "destinations": _destinations(axes, random, last, classes) if labelled else {},
         "sentences": [
             axes_sentence(found),
             movement_sentence(found[RANKED]),
-            converged_sentence(last[0], last[1], what),
+            converged_sentence(last[0], last[1], what, begin),
         ],
     }
+
+
+def _started(begin: Start, classes: Sequence[str] | None) -> dict[str, Any]:
+    """The samples at ε = 0, and the least share of one class that is more than there."""
+    told: dict[str, Any] = {"n": begin.n, "diversity": float(f"{begin.diversity:.4g}")}
+    if begin.winner is not None:
+        told |= {"class": _class(begin.winner, classes), "share": begin.share}
+        told |= {"least": least_share(begin)}
+    return told
 
 
 def _rounded(values: Values) -> list[float]:

@@ -69,7 +69,8 @@ class FeaturesMonitor:
             dimensions = self.method.project(h).shape[1], h.shape[1]
         valid = self.subject.dataset.splits.get("valid")
         queries = len(valid) if valid is not None else 0
-        return judge(evidence(lines, dimensions, self.images, queries))
+        cosine = self.subject.method.cosine
+        return judge(evidence(lines, dimensions, self.images, queries, cosine))
 
     def _judged(self, moment: Moment, found: Mapping[str, Any]) -> dict[str, str | float]:
         """The name of the verdict, and one alarm a run: at the first look at which a failure is sure."""

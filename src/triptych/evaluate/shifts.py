@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 import torch
@@ -14,7 +14,17 @@ from torch import Tensor
 from triptych.evaluate.subject import BLOCK, Network
 from triptych.progress import Progress, silent
 
-__all__ = ["ATTRIBUTES", "SHIFTS", "Survey", "Values", "attributes", "hue_change", "survey"]
+__all__ = [
+    "ATTRIBUTES",
+    "SHIFTS",
+    "Start",
+    "Survey",
+    "Values",
+    "attributes",
+    "hue_change",
+    "start",
+    "survey",
+]
 
 Values = npt.NDArray[Any]
 Survey = Mapping[str, Values]
@@ -25,6 +35,31 @@ SHIFTS = (1.0, 10.0, 20.0, 50.0, 100.0)
 
 ATTRIBUTES = ("brightness", "contrast", "stroke", "hue")
 LUMA = (0.299, 0.587, 0.114)
+
+
+class Start(NamedTuple):
+    """What samples are before any shift: whatever they become must be held against it."""
+
+    n: int
+    diversity: float
+    """RMS distance between two of them, in units of that between two real images."""
+    winner: int | None = None
+    """The class predicted most often; none where nobody can tell."""
+    share: float | None = None
+    """Of the samples in it."""
+
+
+def start(images: Tensor, real: Tensor, classify: Network | None = None) -> Start:
+    """Samples N×C×H×W beside real images, and the class that most of them have."""
+    with torch.inference_mode():
+        diversity = (
+            images.var(0, correction=0).sum() / real.var(0, correction=0).sum().clamp(min=1e-12)
+        ).sqrt()
+        if classify is None:
+            return Start(len(images), float(diversity))
+        counts = torch.bincount(classify(images).argmax(-1))
+    winner = int(counts.argmax())
+    return Start(len(images), float(diversity), winner, int(counts[winner]) / len(images))
 
 
 def attributes(images: Tensor) -> dict[str, Tensor]:

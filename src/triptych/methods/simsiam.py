@@ -76,6 +76,7 @@ class SimSiam(Method):
     Config = SimSiamConfig
     selection = Selection("valid/knn_top1", "higher")
     gauge = "loss"
+    cosine = "-loss"
     worth_compiling = False
     config: SimSiamConfig
     mean: Tensor

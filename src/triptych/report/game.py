@@ -39,9 +39,10 @@ def filmstrip(run: Run) -> Figure | None:
         "The same latents over the training",
         setting(run, seed=True),
         "Each column is one draw of z from N(0, I), the first that were drawn; rows are log-spaced "
-        "moments of the training, counted in updates of the generator. samples/moments/ has 64 latents of each.",
+        f"moments of the training, counted in {_steps_are(run)}. samples/moments/ has 64 latents of each.",
     )
-    rows = [Label(row, f"{step:,} update" + "s" * (step != 1)) for row, step in enumerate(moments)]
+    unit = "update" if _is_game(run) else "step"
+    rows = [Label(row, f"{step:,} {unit}" + "s" * (step != 1)) for row, step in enumerate(moments)]
     return draw_sheet(words, grid, tiles, PAGE, rows, margin=22.0)
 
 
@@ -83,6 +84,15 @@ def critic_curves(run: Run) -> Figure | None:
     return page.figure
 
 
+def _is_game(run: Run) -> bool:
+    """Whether a critic was trained beside the generator: another method that draws samples takes plain steps."""
+    return bool(run.curve("train/critic_gap")[0])
+
+
+def _steps_are(run: Run) -> str:
+    return "updates of the generator" if _is_game(run) else "steps"
+
+
 def _steps(run: Run, name: str) -> tuple[list[int], list[float]]:
     """Steps and values of a logged term, without the first noise."""
     metrics = run.metrics()
@@ -100,12 +110,17 @@ def _draw(
 
 
 def _caption(run: Run) -> str:
-    said = [
-        "How to read it: the gap estimates the Wasserstein distance (in units of images in [−1, 1]; a little "
-        "above it for the best critic, whose slope may exceed 1, below it for one that learns): it should fall "
-        "and flatten while the samples improve. Compare the shapes of its two curves, not their levels: in "
-        "validation the generator is in eval mode, and averaged where it is. The generator's own loss means "
-        "nothing and is not shown. Far above a slope of 1 (dashed) the gap is no distance.",
+    said = []
+    if run.curve("train/penalty")[0] and run.curve("train/gradient_norm")[0]:
+        # Of a critic whose slope is not held at 1 the gap is no distance.
+        said.append(
+            "How to read it: the gap estimates the Wasserstein distance (in units of images in [−1, 1]; a little "
+            "above it for the best critic, whose slope may exceed 1, below it for one that learns): it should fall "
+            "and flatten while the samples improve. Compare the shapes of its two curves, not their levels: in "
+            "validation the generator is in eval mode, and averaged where it is. The generator's own loss means "
+            "nothing and is not shown. Far above a slope of 1 (dashed) the gap is no distance."
+        )
+    said += [
         "Diversity: median distance to the nearest other sample over random features, 1 for real images.",
         "The first fiftieth of the training is left out.",
     ]

@@ -11,7 +11,16 @@ from typing import Any
 
 from triptych.report.protocol import differing
 
-__all__ = ["CAVEAT", "ELBO_CURVE", "FINAL_ELBO", "LOG_LIKELIHOOD", "SAMPLES", "differences"]
+__all__ = [
+    "CAVEAT",
+    "ELBO_CURVE",
+    "FINAL_ELBO",
+    "LOG_LIKELIHOOD",
+    "PROTOCOL",
+    "SAMPLES",
+    "differences",
+    "measured_otherwise",
+]
 
 ELBO_CURVE = (
     *(-168.7, -143.5, -130.3, -122.2, -117.5, -113.4, -111.0, -109.7, -108.2, -107.2),
@@ -31,7 +40,15 @@ LOG_LIKELIHOOD = -95.75
 SAMPLES = 200
 """Importance samples behind `LOG_LIKELIHOOD`."""
 
+MEASURED: Mapping[str, Any] = {
+    "K": SAMPLES,
+    "estimator": "importance sampling, q(z|x) as proposal",
+    "likelihood": "bernoulli",
+}
+"""How `LOG_LIKELIHOOD` was measured, as the protocol of a result has it."""
+
 PROTOCOL: Mapping[str, tuple[Any, ...]] = {
+    "method.name": ("vae",),
     "data.name": ("binarized-mnist",),
     "data.image_size": (None, 28),
     "data.binarize": ("none",),
@@ -63,6 +80,17 @@ def differences(config: Mapping[str, Any]) -> list[str]:
 
     Example:
         >>> differences({"method": {"latent": 2}})[:2]
-        ['data.name', 'data.binarize']
+        ['method.name', 'data.name']
     """
     return differing(PROTOCOL, config)
+
+
+def measured_otherwise(protocol: Mapping[str, Any]) -> list[str]:
+    """The fields in which a log-likelihood was measured otherwise than the reference's.
+
+    Example:
+        >>> measured_otherwise({"K": 200, "estimator": "forward pass"}), measured_otherwise({})
+        (['estimator'], ['K'])
+    """
+    said = {"K": None, **{f: v for f, v in MEASURED.items() if f != "K"}, **protocol}
+    return [field for field, value in MEASURED.items() if said[field] != value]

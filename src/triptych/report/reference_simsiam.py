@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from triptych.report.protocol import differing
+from triptych.report.protocol import differing, look_up
 from triptych.runs import Run
 
 __all__ = [
@@ -18,13 +18,14 @@ __all__ = [
     "EPOCHS",
     "LEARNED",
     "LINEAR",
+    "PROTOCOL",
     "READ_OFF",
     "arm",
+    "arms",
     "cut_short",
     "differences",
     "final",
     "measured_otherwise",
-    "same_data",
 ]
 
 EPOCHS = 200.0
@@ -80,6 +81,7 @@ _SGD: Mapping[str, tuple[Any, ...]] = {
 """The rate is 0.03 for every 256 images of a batch."""
 
 PROTOCOL: Mapping[str, tuple[Any, ...]] = {
+    "method.name": ("simsiam",),
     "data.name": ("cifar10",),
     "data.image_size": (None, 32),
     "data.colour": ("auto", "colour"),
@@ -123,17 +125,6 @@ def final(metric: str, arm: str) -> float:
     return CURVES[metric][arm][1][-1]
 
 
-def same_data(config: Mapping[str, Any]) -> bool:
-    """Whether a run may be shown beside the reference at all: SimSiam on the same images.
-
-    Example:
-        >>> same_data({"method": {"name": "simsiam"}, "data": {"name": "svhn"}})
-        False
-    """
-    method, data = config.get("method", {}), config.get("data", {})
-    return (method.get("name"), data.get("name")) == ("simsiam", "cifar10")
-
-
 def arm(config: Mapping[str, Any]) -> str | None:
     """The arm of the reference that a run is of, by its switches.
 
@@ -151,12 +142,37 @@ def arm(config: Mapping[str, Any]) -> str | None:
     return switches.get((method.get("stop_gradient"), method.get("predictor")))
 
 
+def arms(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Arm → the one of the reference's that it is; empty where a study is no ablation as the reference's.
+
+    That is one whose arms are its arms by their switches, each once, the default and others, and which
+    differ in nothing else that belongs to the protocol: two learning rates of the default are none.
+
+    Example:
+        >>> default = {"method": {"name": "simsiam", "stop_gradient": True, "predictor": "mlp"}}
+        >>> other = {"method": {"name": "simsiam", "stop_gradient": True, "predictor": "none"}}
+        >>> arms({"a": default, "b": other}), arms({"slow": default, "fast": default})
+        ({'a': 'default', 'b': 'no predictor'}, {})
+    """
+    named = {name: arm(config) for name, config in configs.items()}
+    known = [name for name in named.values() if name is not None]
+    once = len(set(known)) == len(named)
+    if not (once and len(known) > 1 and "default" in known):
+        return {}
+    for field in PROTOCOL:
+        # Of an arm whose runs are not there only what its table changes is known.
+        values = [v for c in configs.values() if (v := look_up(c, field)) is not None]
+        if any(value != values[0] for value in values):
+            return {}
+    return {name: of for name, of in named.items() if of is not None}
+
+
 def differences(config: Mapping[str, Any]) -> list[str]:
     """The fields in which a run's config leaves the reference's protocol.
 
     Example:
-        >>> differences({"method": {"depth": 18, "stem": "half", "width": 64}})[:3]
-        ['data.name', 'data.colour', 'data.binarize']
+        >>> differences({"method": {"name": "simsiam", "stem": "half", "width": 64}})[:2]
+        ['data.name', 'data.colour']
     """
     return differing(PROTOCOL, config)
 

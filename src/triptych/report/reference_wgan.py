@@ -11,13 +11,17 @@ from typing import Any
 
 from triptych.report.protocol import differing
 
-__all__ = ["CONVERGED", "FREQUENT", "RARE", "differences", "same_data"]
+__all__ = ["CONVERGED", "FREQUENT", "LEAST", "PROTOCOL", "RARE", "UPDATES", "differences"]
 
 FREQUENT, RARE = ("5", "2"), ("1", "7", "9")
 """Classes that predominate among its samples at the end, and those that are rare."""
 
 CONVERGED = ((6, "5"), (25, "8"), (58, "2"))
 """Coordinates of its Figures 3 to 5, and the digit to which all samples converge at a large shift."""
+
+UPDATES, LEAST = 50_000, 5_000
+"""Updates of its generator, and the fewest after which its words on samples are held against another's:
+those of the small scale, whose samples were looked at and are digits."""
 
 _ADAM: Mapping[str, tuple[Any, ...]] = {
     "name": ("adam",),
@@ -29,6 +33,7 @@ _ADAM: Mapping[str, tuple[Any, ...]] = {
 }
 
 PROTOCOL: Mapping[str, tuple[Any, ...]] = {
+    "method.name": ("wgan",),
     "data.name": ("svhn",),
     "data.image_size": (None, 32),
     "data.colour": ("auto", "colour"),
@@ -50,21 +55,11 @@ PROTOCOL: Mapping[str, tuple[Any, ...]] = {
 """The fields of a run's config that make the reference's protocol, and the values they may have."""
 
 
-def same_data(config: Mapping[str, Any]) -> bool:
-    """Whether the classes of a run's samples are those of the reference's.
-
-    Example:
-        >>> same_data({"data": {"name": "mnist-5k"}})
-        False
-    """
-    return not differing({"data.name": PROTOCOL["data.name"]}, config)
-
-
 def differences(config: Mapping[str, Any]) -> list[str]:
     """The fields in which a run's config leaves the reference's protocol.
 
     Example:
-        >>> differences({"data": {"name": "svhn"}, "method": {"latent": 32}})[2:4]
-        ['method.latent', 'method.width']
+        >>> differences({"data": {"name": "svhn"}, "method": {"latent": 32}})[1:3]
+        ['data.colour', 'data.binarize']
     """
     return differing(PROTOCOL, config)

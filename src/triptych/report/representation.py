@@ -102,12 +102,18 @@ def _retrieval(run: Run) -> Panel:
 
 
 def _loss(run: Run) -> Panel:
-    """From its lowest possible value, −1, if that is what it is: a mean cosine with its sign turned."""
+    """From its lowest possible value, −1, if that is what it is: SimSiam's is a mean cosine with its sign turned."""
     curve = _curve(run, "train/loss")
-    cosine = all(-1.01 <= value <= 1.01 for value in curve[1])
-    top = max([0.0, *curve[1]]) if cosine else None
-    low = -1.02 if cosine else min(curve[1])
-    return Panel("training loss", _there([Line("training", curve, TRAINED)]), low, top)
+    lines = _there([Line("training", curve, TRAINED)])
+    if _is_simsiam(run):
+        return Panel("training loss", lines, -1.02, max([0.0, *curve[1]]))
+    low, high = min(curve[1], default=0.0), max(curve[1], default=0.0)
+    pad = 0.05 * (high - low) or 0.1
+    return Panel("training loss", lines, low - pad, high + pad)
+
+
+def _is_simsiam(run: Run) -> bool:
+    return bool(run.config.get("method", {}).get("name") == "simsiam")
 
 
 def _std(run: Run) -> Panel:
@@ -163,12 +169,13 @@ def _caption(run: Run) -> str:
             "kNN: training images vote on each image's class, by cosine of the backbone's features; untrained: this "
             "network before the first step. Weights are chosen by validation; test is shown, never selected on."
         )
+    loss = "a loss near −1, " if _is_simsiam(run) else ""
     said.append(
         "Retrieval: held-out images whose second view is of all second views the nearest to their first, by the "
         "backbone's features; it needs no labels"
         + (". " if _knn(run) else ", and these data have none. ")
         + "Std, alignment and uniformity are of the projections at unit length; the lower alignment and uniformity are "
-        "together, the better. Complete collapse: a loss near −1, std × √d, alignment and uniformity near 0. Dimensional "
+        f"together, the better. Complete collapse: {loss}std × √d, alignment and uniformity near 0. Dimensional "
         "collapse: std × √d may stay near 1, but the views agree in a few directions only. Neither, and no "
         "rise above the untrained line: the network has learned nothing."
     )

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from triptych.report import reference_simsiam as reference
+from triptych.report.protocol import scope
 from triptych.report.study_folder import NAMES, StudyFolder
 from triptych.report.style import GREY, INK, PAGE, Page, Words
 from triptych.runs import Run
@@ -147,11 +148,9 @@ def _referenced(
     folder: StudyFolder, arm: str, metric: str, end: float
 ) -> tuple[list[float], list[float]]:
     """The reference report's curve of the arm, stretched to this training; empty where it has none."""
-    runs = folder.runs(arm)
-    config = runs[0].config if runs else {}
-    of = reference.CURVES.get(metric, {})
-    name = reference.arm(config) if reference.same_data(config) else None
-    if name is None or name not in of:
+    configs = {name: runs[0].config for name in folder.arms if (runs := folder.runs(name))}
+    of, name = reference.CURVES.get(metric, {}), reference.arms(configs).get(arm, "")
+    if name not in of or scope(reference.PROTOCOL, configs[arm], asked=False) != "same data":
         return [], []
     epochs, values = of[name]
     return [epoch * end / reference.EPOCHS for epoch in epochs], list(values)

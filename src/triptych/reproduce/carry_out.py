@@ -204,7 +204,7 @@ class Work:
             shown = [p for p in self.plan.sections(self.folder) if _shows(p)]
             draw(Run(shown[-1]))
             title = f"Triptych, {self.plan.scale} scale, seed {self.plan.seed}"
-            page, out = compose(shown, title), self.folder / REPORT
+            page, out = compose(shown, title, reference=True), self.folder / REPORT
             write_tables(shown, out)
             write_figures(page.sections, out)
             page.write(out)

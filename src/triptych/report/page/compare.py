@@ -22,6 +22,10 @@ LOGGED = "numbers that were logged in training do not say on which data they wer
 """Why there is no difference of such numbers: within a study the data are the same, across folders nobody knows."""
 
 
+OWN = ("elbo", "reconstruction", "kl")
+"""Terms of a method's own objective: of another method they are other numbers, whatever both are called."""
+
+
 class Compared(NamedTuple):
     """One number of both, and the second minus the first; or ``refusal``, why there is no difference."""
 
@@ -66,10 +70,13 @@ def compare(first: Path, second: Path) -> Comparison:
 def _results(path: Path) -> Results:
     """Every number of a run, or the mean of every arm of a study."""
     if not (path / "study.json").is_file():
-        found = Run.open(path).results()
+        run = Run.open(path)
+        method = {"method": run.config.get("method", {}).get("name")}
         return {
-            name: result
-            for name, result in found.items()
+            name: {**result, "protocol": {**result["protocol"], **method}}
+            if name.rpartition("/")[2] in OWN
+            else result
+            for name, result in run.results().items()
             if isinstance(result["value"], (int, float)) and not isinstance(result["value"], bool)
         }
     study = read_study(path / "study.json")

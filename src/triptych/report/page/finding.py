@@ -9,24 +9,44 @@ from typing import Any, Literal, NamedTuple
 __all__ = [
     "ERRORS",
     "Agreement",
+    "Claim",
     "Finding",
     "Standing",
     "both",
     "differs",
+    "held",
     "measured_against",
     "percent",
 ]
 
-Standing = Literal["within", "better", "worse", "outside", "not comparable", ""]
+Standing = Literal["within", "better", "worse", "outside", "undecided", "not comparable", ""]
 """``outside`` is for numbers of which neither more nor less is better."""
 
-Agreement = Literal["agrees", "disagrees", ""]
+Agreement = Literal["agrees", "disagrees", "undecided", ""]
 
-ERRORS = 2.0
-"""Standard errors that a number may lie from another before it counts as another one."""
+ERRORS, APART = 2.0, 3.0
+"""Standard errors up to which two numbers may be the same, and from which on they are not: between them it is undecided."""
 
 NAMED = 4
 """Fields of a protocol that a sentence names; of more it says how many."""
+
+
+class Claim(NamedTuple):
+    """Whether what the reference says in words holds here, with the sentence on the run and the evidence.
+
+    One condition gives all three, so that no badge can say other than its sentence. What is ``undecided``
+    neither agrees nor disagrees: nothing follows, and ``because`` says why.
+    """
+
+    holds: Literal["yes", "no", "undecided"]
+    sentence: str
+    because: str
+
+    @property
+    def agreement(self) -> Agreement:
+        """The badge."""
+        badges: dict[str, Agreement] = {"yes": "agrees", "no": "disagrees"}
+        return badges.get(self.holds, "undecided")
 
 
 class Finding(NamedTuple):
@@ -34,7 +54,7 @@ class Finding(NamedTuple):
 
     ``standing`` compares numbers and is empty where the reference has none; ``why`` says what makes two
     numbers not comparable, or by what rule they were compared. ``agreement`` compares what is said in
-    words, which may hold on other data too, and ``because`` is its evidence.
+    words, and ``because`` is its evidence.
     """
 
     title: str
@@ -52,19 +72,35 @@ class Finding(NamedTuple):
 
 def measured_against(
     value: float, stderr: float | None, known: tuple[float, float]
-) -> Literal["within", "better", "worse", ""]:
+) -> Literal["within", "better", "worse", "undecided", ""]:
     """How a number, higher being better, stands to a range that the reference gives; not at all if it is not finite.
+
+    A number without an error is undecided up to the width of the range outside of it.
 
     Example:
         >>> measured_against(-95.5, 0.26, (-95.75, -95.75)), measured_against(-99.0, 0.26, (-95.75, -95.75))
         ('within', 'worse')
+        >>> measured_against(-96.4, 0.26, (-95.75, -95.75)), measured_against(-95.7, None, (-95.75, -95.75))
+        ('undecided', 'undecided')
     """
     if not math.isfinite(value):
         return ""
-    slack = ERRORS * (stderr or 0.0)
-    if value > max(known) + slack:
-        return "better"
-    return "worse" if value < min(known) - slack else "within"
+    low, high = min(known), max(known)
+    off = max(low - value, value - high)
+    same, other = ERRORS * (stderr or 0.0), APART * (stderr or 0.0)
+    if stderr is None:
+        other = high - low or math.inf
+    if off <= same:
+        return "within"
+    if off <= other:
+        return "undecided"
+    return "better" if value > high else "worse"
+
+
+def held(told: Finding, claim: Claim, changed: Sequence[str]) -> Finding:
+    """A finding with the badge of its claim, and the fields in which the run leaves the reference's protocol."""
+    other = f"; {differs(changed)}" if changed else ""
+    return told._replace(agreement=claim.agreement, because=claim.because + other)
 
 
 def differs(fields: Sequence[str]) -> str:

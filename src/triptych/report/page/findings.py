@@ -15,14 +15,17 @@ __all__ = ["Finding", "findings", "measured_against"]
 SAYINGS = (*findings_vae.SAYINGS, *findings_wgan.SAYINGS, *findings_simsiam.SAYINGS)
 
 
-def findings(run: Run, attempt: Attempts | None = None) -> list[Finding]:
+def findings(
+    run: Run, attempt: Attempts | None = None, *, reference: bool = False
+) -> list[Finding]:
     """Everything that can be said of a run, in the order of the reference's figures.
 
-    With ``attempt`` what cannot be read is noted there and left out.
+    With ``attempt`` what cannot be read is noted there and left out. What the reference report says stands beside
+    runs of its methods on its data; with ``reference`` beside those on other data too, as not comparable.
     """
     attempt, results = attempt or Attempts(strict=True), run.results()
     said = (
-        attempt(say.__name__.replace("_", " "), lambda say=say: say(run, results))  # type: ignore[misc]
+        attempt(say.__name__.replace("_", " "), lambda say=say: say(run, results, reference))  # type: ignore[misc]
         for say in SAYINGS
     )
     return [finding for finding in said if finding is not None]

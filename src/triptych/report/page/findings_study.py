@@ -1,4 +1,4 @@
-"""What a study of SimSiam's arms found, beside the reference report's Figure 8."""
+"""What a study of representations found; of the reference's ablation of SimSiam, beside its Figure 8."""
 
 from __future__ import annotations
 
@@ -7,67 +7,103 @@ from typing import Any, NamedTuple
 
 from triptych.report import reference_simsiam as reference
 from triptych.report.page.finding import (
+    APART,
     ERRORS,
-    Agreement,
+    Claim,
     Finding,
     Standing,
     both,
     differs,
+    held,
     measured_against,
     percent,
 )
 from triptych.report.page.study_arms import (
     KNN,
+    Rise,
+    collapsed,
     config_of,
     listed,
     means_of,
+    noises,
     order,
     rises,
     surely_above,
     untrained,
 )
 from triptych.report.page.tables import value_with_error
+from triptych.report.protocol import Scope, other_data, scope
 from triptych.report.study_folder import StudyFolder
-from triptych.report.words import signed
 
 __all__ = ["study_findings"]
 
 LOSS, PROBE = "train/loss", "test/linear_top1"
 
-NEAR = -0.95
-"""A loss below it nears −1, at which two views agree whatever the image."""
-
 LOSS_READ_OFF = 0.02
 """How far off the reference's losses may be, which were read off its figure."""
 
 
-class Arm(NamedTuple):
-    """One arm: its name, and which of the reference's it is."""
+class Ablation(NamedTuple):
+    """How a study stands to the reference's: arm → its arm, empty where it is no such ablation."""
 
-    name: str
-    known: str | None
+    of: Scope
+    named: Mapping[str, str]
+    changed: Sequence[str]
+    """The fields in which it leaves the protocol."""
+    config: Mapping[str, Any]
+    short: bool = False
+    """Whether it ended before the reference's did and before its default arm had learned."""
 
 
-def study_findings(folder: StudyFolder) -> list[Finding]:
-    """Which arms learn, which near a loss of −1, and how well a linear probe does: where it was measured."""
-    config = config_of(folder, folder.found["control"])
-    arms = [Arm(name, reference.arm(config_of(folder, name))) for name in folder.arms]
-    if config.get("method", {}).get("name") != "simsiam":
-        arms = [Arm(arm.name, None) for arm in arms]
-    changed = list(reference.differences(config))
-    short = [f for run in folder.runs(folder.found["control"]) for f in reference.cut_short(run)]
-    changed += [field for field in dict.fromkeys(short) if field not in changed]
+def study_findings(folder: StudyFolder, *, reference: bool = False) -> list[Finding]:
+    """Which arms learn, which collapse, and how well a linear probe does: where it was measured.
+
+    With ``reference`` that report's words stand beside a study on other data too, as not comparable.
+    """
+    ablation = _ablation(folder, reference)
     said = (
-        _which_learn(folder, arms, changed),
-        _which_near(folder, arms, changed),
-        _which_probe(folder, arms, changed),
+        _which_learn(folder, ablation),
+        _which_collapse(folder, ablation),
+        _which_probe(folder, ablation),
     )
     return [finding for finding in said if finding is not None]
 
 
-def _which_learn(
-    folder: StudyFolder, arms: Sequence[Arm], changed: Sequence[str]
-) -> Finding | None:
+def _ablation(folder: StudyFolder, asked: bool) -> Ablation:
+    control = folder.found["control"]
+    config = config_of(folder, control)
+    of = scope(reference.PROTOCOL, config, asked)
+    named = reference.arms({arm: config_of(folder, arm) for arm in folder.arms})
+    if not (of and named):
+        return Ablation("", {}, (), config)
+    changed = list(reference.differences(config))
+    cut = [field for run in folder.runs(control) for field in reference.cut_short(run)]
+    changed += [field for field in dict.fromkeys(cut) if field not in changed]
+    default = next(arm for arm, name in named.items() if name == "default")
+    learned = default in means_of(folder, KNN) and (
+        rises(folder, default, untrained(folder, default)) == "yes"
+    )
+    return Ablation(of, named, changed, config, "train.duration" in changed and not learned)
+
+
+def _beside(
+    told: Finding,
+    ablation: Ablation,
+    given: str,
+    claim: Claim,
+    standing: tuple[Standing, str],
+) -> Finding:
+    """A finding on the reference's arms with what that says of them, and how the two stand to each other."""
+    told = told._replace(reference=given)
+    if ablation.of == "other data":
+        return told._replace(standing="not comparable", why=other_data(ablation.config))
+    if ablation.short:
+        few = "nothing follows: the default arm had not learned yet when this training ended"
+        claim = claim._replace(holds="undecided", because=few)
+    return held(told, claim, ())._replace(standing=standing[0], why=standing[1])
+
+
+def _which_learn(folder: StudyFolder, ablation: Ablation) -> Finding | None:
     means = means_of(folder, KNN)
     if not means:
         return None
@@ -75,50 +111,56 @@ def _which_learn(
     risen = {arm: rises(folder, arm, floors[arm]) for arm in means}
     shown = {arm: percent({"value": s["mean"], "stderr": s["stderr"]}) for arm, s in means.items()}
     paired = all(set(s["values"]) <= set(floors[arm]) for arm, s in means.items())
-    known = any(rise is not None for rise in risen.values())
+    known = any(rise != "unknown" for rise in risen.values())
     sentence = _learning(risen, shown, floors, paired) if known else _unfloored(shown)
-    named = {arm.name: arm.known for arm in arms if arm.name in means}
-    if None in named.values() or not named:
-        return Finding("kNN accuracy of the arms", sentence, shows=("test-knn-top1",))
-    return Finding(
-        "Which arms learn (Figure 8b)",
-        sentence,
+    told = Finding("kNN accuracy of the arms", sentence, shows=("test-knn-top1", "study-curves"))
+    if not ablation.named:
+        return told
+    named = {arm: name for arm, name in ablation.named.items() if arm in means}
+    turned = order(named, means, noises(folder, KNN, means))
+    return _beside(
+        told._replace(title="Which arms learn (Figure 8b)", figures=(8,)),
+        ablation,
         "only the default learns: kNN 68.6 %; fixed predictor 16 %, no predictor 11 %, no stop-gradient 10 %",
-        *_stands(folder, KNN, named, changed),
-        (8,),
-        ("test-knn-top1", "study-curves"),
-        *_same_learn(risen, named, means, paired),
+        _same_learn(sentence, risen, named, turned, paired and len(named) == len(ablation.named)),
+        _stands(folder, KNN, named, ablation.changed),
     )
 
 
 def _same_learn(
-    risen: Mapping[str, bool | None],
-    named: Mapping[str, str | None],
-    means: Mapping[str, Mapping[str, Any]],
-    paired: bool,
-) -> tuple[Agreement, str]:
+    sentence: str,
+    risen: Mapping[str, Rise],
+    named: Mapping[str, str],
+    turned: tuple[str, str],
+    whole: bool,
+) -> Claim:
     """Whether the reference's arms learn, and in its order; it can be told of no arm without a floor."""
-    agreement, because = order(named, means)
-    odd = [
-        arm
-        for arm, rise in risen.items()
-        if rise is not None and rise != (named[arm] in reference.LEARNED)
-    ]
+    expected = {arm: "yes" if name in reference.LEARNED else "no" for arm, name in named.items()}
+    odd = [arm for arm in named if risen[arm] in ("yes", "no") and risen[arm] != expected[arm]]
     if odd:
-        return "disagrees", f"other arms learn than in the reference; {because}"
-    if not paired:
-        lacking = "what some untrained encoders score is not in the folder"
-        return ("disagrees" if agreement == "disagrees" else ""), f"{lacking}; {because}"
-    return agreement, f"the same arms learn; {because}"
+        because = f"other arms learn than in the reference ({', '.join(odd)}); {turned[1]}"
+        return Claim("no", sentence, because)
+    if turned[0] == "no":
+        return Claim("no", sentence, turned[1])
+    if not whole:
+        lacking = "of some arms or their untrained encoders there is no number in the folder"
+        return Claim("undecided", sentence, f"{lacking}; {turned[1]}")
+    near = [arm for arm in named if risen[arm] == "undecided"]
+    if near:
+        because = f"whether {both(near)} {'learns' if len(near) == 1 else 'learn'} is undecided"
+        return Claim("undecided", sentence, f"{because}; {turned[1]}")
+    return Claim("yes", sentence, f"the same arms learn; {turned[1]}")
 
 
 def _learning(
-    risen: Mapping[str, bool | None],
+    risen: Mapping[str, Rise],
     shown: Mapping[str, str],
     floors: Mapping[str, Mapping[str, tuple[float, float]]],
     paired: bool,
 ) -> str:
-    learn, others, unknown = ([a for a in risen if risen[a] is r] for r in (True, False, None))
+    learn, others, near, unknown = (
+        [a for a in risen if risen[a] == rise] for rise in ("yes", "no", "undecided", "unknown")
+    )
     levels = [100 * value for by_seed in floors.values() for value, _ in by_seed.values()]
     low, high = f"{min(levels):.1f}", f"{max(levels):.1f}"
     floor = f"{low} %" if low == high else f"{low} to {high} %"
@@ -126,11 +168,13 @@ def _learning(
     often = "in every seed" if several else "with the one seed"
     often = often if paired else "in every seed of which that is known"
     rise = f"above the untrained encoder ({floor}) by more than the errors, {often}"
-    more = f" Of {listed(unknown, shown)} the floor is not in the folder." if unknown else ""
+    more = f" Of {listed(near, shown)} it is undecided." if near else ""
+    more += f" Of {listed(unknown, shown)} the floor is not in the folder." if unknown else ""
     if not learn:
         none = "No arm of which that is known" if unknown else "No arm"
-        return f"{none} rises {rise}: {listed(others, shown)}.{more}"
-    only = len(learn) == 1 and others and not unknown
+        whom = f": {listed(others, shown)}" if others else ""
+        return f"{none} surely rises {rise}{whom}.{more}"
+    only = len(learn) == 1 and others and not unknown and not near
     said = f"{'Only ' if only else ''}{listed(learn, shown)} "
     said += f"{'rises' if len(learn) == 1 else 'rise'} in kNN accuracy {rise}"
     if others:
@@ -146,7 +190,7 @@ def _unfloored(shown: Mapping[str, str]) -> str:
 
 
 def _stands(
-    folder: StudyFolder, metric: str, named: Mapping[str, str | None], changed: Sequence[str]
+    folder: StudyFolder, metric: str, named: Mapping[str, str], changed: Sequence[str]
 ) -> tuple[Standing, str]:
     """The default arm's accuracy beside the reference's, if it was reached and measured in the same way."""
     if metric == KNN:
@@ -168,80 +212,103 @@ def _stands(
     return standing, f"the arm “{arm}”, within two standard errors and what a figure can be read to"
 
 
-def _which_near(folder: StudyFolder, arms: Sequence[Arm], changed: Sequence[str]) -> Finding | None:
+def _which_collapse(folder: StudyFolder, ablation: Ablation) -> Finding | None:
     means = means_of(folder, LOSS)
     if not means:
         return None
-    near = [arm for arm in means if means[arm]["mean"] < NEAR]
-    sentence = _nearing(near, means)
-    named = {arm.name: arm.known for arm in arms if arm.name in means}
-    if None in named.values() or not named:
-        return Finding("Loss of the arms", sentence, shows=("train-loss",))
-    expected = [arm for arm, name in named.items() if name in reference.COLLAPSED]
-    odd = [arm for arm in named if (arm in near) != (arm in expected)]
-    return Finding(
-        "Which losses near −1 (Figure 8a)",
-        sentence,
-        "default −0.754; no stop-gradient and no predictor −0.99; fixed predictor −0.31",
-        *_losses_stand(named, means, changed),
-        (8,),
-        ("train-loss",),
-        "disagrees" if odd else "agrees",
-        f"not as in the reference: {', '.join(odd)}" if odd else "the same arms near −1",
+    fallen = {arm: collapsed(folder, arm) for arm in means}
+    seeds = max(summary["n"] for summary in means.values())
+    shown = {arm: value_with_error(LOSS, s["mean"], s["stderr"]) for arm, s in means.items()}
+    sentence = _collapsing(fallen, shown, seeds)
+    told = Finding("Loss of the arms", sentence, shows=("train-loss",))
+    named = {arm: name for arm, name in ablation.named.items() if arm in means}
+    if not named:
+        return told
+    return _beside(
+        told._replace(title="Which arms collapse (Figure 8a)", figures=(8,)),
+        ablation,
+        "default −0.754; no stop-gradient and no predictor −0.99, at which two views agree whatever the image; "
+        "fixed predictor −0.31",
+        _same_collapse(sentence, fallen, ablation.named),
+        _losses_stand(named, means, ablation.changed),
     )
 
 
-def _nearing(near: Sequence[str], means: Mapping[str, Mapping[str, Any]]) -> str:
-    shown = {arm: value_with_error(LOSS, s["mean"], s["stderr"]) for arm, s in means.items()}
-    others = [arm for arm in means if arm not in near]
-    if not near:
-        return (
-            f"No arm's loss nears −1, which is to be below {signed(NEAR)}: {listed(others, shown)}."
-        )
-    said = f"The loss of {listed(near, shown)} nears −1, at which two views agree whatever the image: it is below {signed(NEAR)}"
-    if others:
-        said += f"; {listed(others, shown)} {'stays' if len(others) == 1 else 'stay'} above that"
-    return f"{said}."
+def _collapsing(fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int) -> str:
+    """The losses, and which arms collapsed by spread and rank beside them; nothing of it where no verdict is there."""
+    yes, no, near, unknown = (
+        [arm for arm in fallen if fallen[arm] == fact]
+        for fact in ("yes", "no", "undecided", "unknown")
+    )
+    if not (yes or no or near):
+        return f"Training loss at the end: {listed(unknown, shown)}."
+    every, ever = "with the one seed", "with the one seed"
+    if seeds > 1:
+        every, ever = f"in each of {seeds} seeds", f"in any of {seeds} seeds"
+    said = []
+    if yes:
+        what = "collapses" if len(yes) == 1 else "collapse"
+        said.append(f"{listed(yes, shown)} {what} {every}, by spread or rank of the projections")
+    if no:
+        what = "does" if len(no) == 1 else "do"
+        said.append(f"{listed(no, shown)} {what} not{'' if yes else f' collapse {ever}'}")
+    if near:
+        said.append(f"of {listed(near, shown)} it is undecided")
+    if unknown:
+        said.append(f"of {listed(unknown, shown)} there is no verdict")
+    return f"Training loss at the end in brackets: {'; '.join(said)}."
+
+
+def _same_collapse(sentence: str, fallen: Mapping[str, Rise], named: Mapping[str, str]) -> Claim:
+    """Whether those arms collapse that do in the reference."""
+    expected = {arm: "yes" if name in reference.COLLAPSED else "no" for arm, name in named.items()}
+    sure = {arm: fact for arm, fact in fallen.items() if fact in ("yes", "no")}
+    odd = [arm for arm, fact in sure.items() if fact != expected[arm]]
+    if odd:
+        return Claim("no", sentence, f"not as in the reference: {', '.join(odd)}")
+    open_ = [arm for arm in named if arm not in sure]
+    if open_:
+        return Claim("undecided", sentence, f"whether {both(open_)} collapsed is not known")
+    return Claim("yes", sentence, "the same arms collapse")
 
 
 def _losses_stand(
-    named: Mapping[str, str | None],
-    means: Mapping[str, Mapping[str, Any]],
-    changed: Sequence[str],
+    named: Mapping[str, str], means: Mapping[str, Mapping[str, Any]], changed: Sequence[str]
 ) -> tuple[Standing, str]:
     if changed:
         return "not comparable", differs(changed)
-    off = [
-        arm
-        for arm, name in named.items()
-        if name
-        and abs(means[arm]["mean"] - reference.final(LOSS, name))
-        > LOSS_READ_OFF + ERRORS * (means[arm]["stderr"] or 0.0)
-    ]
+    off: list[str] = []
+    near: list[str] = []
+    for arm, name in named.items():
+        away = abs(means[arm]["mean"] - reference.final(LOSS, name)) - LOSS_READ_OFF
+        stderr = means[arm]["stderr"]
+        # Without an error, as far again as the figure can be read to.
+        same, other = (0.0, LOSS_READ_OFF) if stderr is None else (ERRORS * stderr, APART * stderr)
+        if away > same:
+            (off if away > other else near).append(arm)
     rule = f"within {LOSS_READ_OFF} and two standard errors; a lower loss is not a better one"
-    return ("outside", f"{', '.join(off)}; {rule}") if off else ("within", rule)
+    if off:
+        return "outside", f"{', '.join(off)}; {rule}"
+    return ("undecided", f"{', '.join(near)}; {rule}") if near else ("within", rule)
 
 
-def _which_probe(
-    folder: StudyFolder, arms: Sequence[Arm], changed: Sequence[str]
-) -> Finding | None:
+def _which_probe(folder: StudyFolder, ablation: Ablation) -> Finding | None:
     means = means_of(folder, PROBE)
     if not means:
         return None
-    named = {arm.name: arm.known for arm in arms if arm.name in means}
-    best = max(means, key=lambda arm: means[arm]["mean"])
-    tied = [a for a in means if a != best and not surely_above(means[best], means[a])]
+    best, noise = max(means, key=lambda arm: means[arm]["mean"]), noises(folder, PROBE, means)
+    tied = [a for a in means if a != best and not surely_above(best, a, means, noise)]
     sentence = _probing(best, tied, means)
-    if None in named.values() or not named:
-        return Finding("Linear probe", sentence, shows=("study-differences",))
-    return Finding(
-        "Linear probe",
-        sentence,
+    told = Finding("Linear probe", sentence, shows=("study-differences",))
+    named = {arm: name for arm, name in ablation.named.items() if arm in means}
+    if not named:
+        return told
+    return _beside(
+        told,
+        ablation,
         "default 66.2 %; fixed predictor 14 to 15 %, no predictor 12 %, no stop-gradient 10 to 11 %",
-        *_stands(folder, PROBE, named, changed),
-        (),
-        ("study-differences",),
-        *_same_first(best, tied, named),
+        _same_first(sentence, best, tied, ablation.named, means),
+        _stands(folder, PROBE, named, ablation.changed),
     )
 
 
@@ -249,7 +316,8 @@ def _probing(best: str, tied: Sequence[str], means: Mapping[str, Mapping[str, An
     shown = {arm: percent({"value": s["mean"], "stderr": s["stderr"]}) for arm, s in means.items()}
     ranked = sorted(means, key=lambda arm: -means[arm]["mean"])
     others = [arm for arm in ranked if arm != best and arm not in tied]
-    said = "A linear probe on the frozen features"
+    alone = max(summary["n"] for summary in means.values()) == 1
+    said = f"A linear probe on the frozen features{' of the one seed' if alone else ''}"
     if tied:
         said += f": {listed([arm for arm in ranked if arm not in others], shown)} cannot be told apart by their errors"
         return f"{said}; less often right in {listed(others, shown)}." if others else f"{said}."
@@ -258,11 +326,18 @@ def _probing(best: str, tied: Sequence[str], means: Mapping[str, Mapping[str, An
 
 
 def _same_first(
-    best: str, tied: Sequence[str], named: Mapping[str, str | None]
-) -> tuple[Agreement, str]:
+    sentence: str,
+    best: str,
+    tied: Sequence[str],
+    named: Mapping[str, str],
+    means: Mapping[str, Any],
+) -> Claim:
     """Whether the default comes first, as in the reference, by more than the errors."""
-    if "default" not in (named[arm] for arm in (best, *tied)):
-        return "disagrees", f"{best} comes first"
+    if "default" not in (named.get(arm) for arm in (best, *tied)):
+        return Claim("no", sentence, f"{best} comes first")
     if tied:
-        return "", f"{both([best, *tied])} cannot be told apart"
-    return "agrees", "the default comes first"
+        return Claim("undecided", sentence, f"{both([best, *tied])} cannot be told apart")
+    lacking = [arm for arm in named if arm not in means]
+    if lacking:
+        return Claim("undecided", sentence, f"{both(lacking)} has no number")
+    return Claim("yes", sentence, "the default comes first")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from triptych.report import reference_wgan as reference
-from triptych.report.page.finding import Agreement, Finding, both, differs
+from triptych.report.page.finding import Claim, Finding, both, held
+from triptych.report.protocol import other_data, scope
 from triptych.report.words import signed, with_error
 from triptych.runs import Run
 
@@ -20,38 +22,67 @@ MOST = 0.5
 SURE = 0.9
 """Share of samples in one class that counts as converged."""
 
+LOW = 0.25
+"""Share of the spread of training images below which samples are one picture, or none, before any shift."""
 
-def the_classes(run: Run, results: Results) -> Finding | None:
-    """Which classes the samples have too often, Figure 2."""
+LEVEL = 0.05
+"""Adjusted p-values below it are called a difference."""
+
+Side = Literal["below", "around", "above"]
+
+BELOW: Mapping[Side, Literal["yes", "undecided", "no"]] = {
+    "below": "yes",
+    "around": "undecided",
+    "above": "no",
+}
+"""What the interval of latent − pixel says of a claim that it is below 0."""
+
+
+def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a share of n (Wilson 1927).
+
+    Example:
+        >>> low, high = wilson(0.47, 100)
+        >>> round(low, 3), round(high, 3)
+        (0.375, 0.567)
+    """
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return middle - half, middle + half
+
+
+def the_classes(run: Run, results: Results, asked: bool) -> Finding | None:
+    """Which classes the samples have too often; of the reference's WGAN, Figure 2."""
     found = results.get("samples/class_histogram")
     if found is None:
         return None
-    agreement, because = _same_classes(run, found["value"])
-    return Finding(
-        "Classes of the samples (Figure 2)",
-        f"Against the shares of the training images: {found['value'].get('verdict', '')}.",
-        f"at the end {both(reference.FREQUENT)} predominate; {both(reference.RARE)} are rare",
-        **_in_words(run, agreement, because),
-        figures=(2,),
-        shows=("filmstrip-slider", "class-histogram"),
-    )
+    claim = _same_classes(found["value"])
+    shows = ("filmstrip-slider", "class-histogram")
+    said = f"at the end {both(reference.FREQUENT)} predominate; {both(reference.RARE)} are rare"
+    return _beside(run, "Classes of the samples", claim, shows, "Figure 2", (2,), said, asked)
 
 
-def _same_classes(run: Run, value: Mapping[str, Any]) -> tuple[Agreement, str]:
-    """Whether the classes that the reference names are off in the direction that it says."""
-    if not reference.same_data(run.config):
-        return "", ""
+def _same_classes(value: Mapping[str, Any]) -> Claim:
+    """Whether the classes that the reference names are off in the direction that it says.
+
+    One that is off in the other direction contradicts it; of one that is not marked nothing is known.
+    """
+    sentence = f"Against the shares of the training images: {value.get('verdict', '')}."
     marks = dict(zip(value["classes"], value["mark"], strict=True))
-    over = [c for c in reference.FREQUENT if marks.get(c) == "over"]
-    rare = [c for c in reference.RARE if marks.get(c) in ("under", "missing")]
-    off = [c for c in (*reference.FREQUENT, *reference.RARE) if c not in (*over, *rare)]
-    if off:
-        return "disagrees", f"not so here: {', '.join(off)}"
+    more = {c: marks.get(c) for c in reference.FREQUENT}
+    less = {c: marks.get(c) for c in reference.RARE}
+    turned = [c for c, mark in more.items() if mark in ("under", "missing")]
+    turned += [c for c, mark in less.items() if mark == "over"]
+    if turned:
+        return Claim("no", sentence, f"the other way round here: {', '.join(turned)}")
+    unknown = [c for c, mark in {**more, **less}.items() if not mark]
+    if unknown:
+        return Claim("undecided", sentence, f"not shown to differ here: {', '.join(unknown)}")
     said = f"{both(reference.FREQUENT)} are over-represented, {both(reference.RARE)}"
-    return "agrees", f"{said} under-represented"
+    return Claim("yes", sentence, f"{said} under-represented")
 
 
-def the_distance(run: Run, results: Results) -> Finding | None:
+def the_distance(run: Run, results: Results, asked: bool) -> Finding | None:
     """Fréchet distance, beside what real images score."""
     found, floor = results.get("test/frechet"), results.get("test/frechet_floor")
     if found is None:
@@ -62,25 +93,20 @@ def the_distance(run: Run, results: Results) -> Finding | None:
     return Finding("Distance to real images", sentence + ".", shows=("samples",))
 
 
-def the_shifted_coordinates(run: Run, results: Results) -> Finding | None:
-    """Where a large shift of one coordinate leads, Figures 3 to 5."""
+def the_shifted_coordinates(run: Run, results: Results, asked: bool) -> Finding | None:
+    """Where a large shift of one coordinate leads; of the reference's WGAN, Figures 3 to 5."""
     found = results.get("latent/coordinates")
     if found is None:
         return None
-    agreement, because = _converges(found["value"])
+    claim = _converges(run, found["value"])
     where = ", ".join(f"{c} to the digit {digit}" for c, digit in reference.CONVERGED)
-    sentence = _destinations(run, found["value"]) or f"{because[:1].upper()}{because[1:]}."
-    return Finding(
-        "Shifted coordinates (Figures 3 to 5)",
-        sentence,
-        f"at large ε all samples converge: coordinate {where}",
-        **_in_words(run, agreement, because),
-        figures=(3, 4, 5),
-        shows=("shift-slider", "coordinate-grids"),
-    )
+    said = f"at large ε all samples converge: coordinate {where}"
+    shows = ("shift-slider", "coordinate-grids")
+    figures = "Figures 3 to 5", (3, 4, 5)
+    return _beside(run, "Shifted coordinates", claim, shows, *figures, said, asked)
 
 
-def the_coordinates(run: Run, results: Results) -> Finding | None:
+def the_coordinates(run: Run, results: Results, asked: bool) -> Finding | None:
     """Whether coordinates differ from other directions."""
     found = results.get("latent/coordinates")
     sentences = found["value"].get("sentences") if found is not None else None
@@ -91,35 +117,63 @@ def the_coordinates(run: Run, results: Results) -> Finding | None:
     )
 
 
-def _converges(value: Mapping[str, Any]) -> tuple[Agreement, str]:
-    """Whether most coordinates bring all samples to one picture at the largest ε."""
+def _converges(run: Run, value: Mapping[str, Any]) -> Claim:
+    """Whether along most coordinates the samples become one at the largest ε that were not so at ε = 0."""
     shares = value.get("converged", {})
     if not shares:
-        return "", ""
+        lacking = "where samples end at a large ε is not in the folder"
+        return Claim("undecided", f"W{lacking[1:]}.", f"nothing follows: {lacking}")
     epsilon = max(shares, key=float)
-    axes = shares[epsilon]["axes"]
+    nothing = _no_start(value)
+    if nothing:
+        said = f"Nothing follows from where samples end at ε = {epsilon}: {nothing}."
+        return Claim("undecided", said, f"nothing follows: {nothing}")
+    axes, count = shares[epsilon]["axes"], len(next(iter(value["axes"].values())))
     said = f"at ε = {epsilon} samples converge along {100 * axes:.0f} % of the coordinates"
-    return ("agrees" if axes > MOST else "disagrees"), said
+    sentence = _destinations(run, value, epsilon) or f"{said[:1].upper()}{said[1:]}."
+    low, high = wilson(axes, count)
+    if low <= MOST <= high:
+        return Claim("undecided", sentence, f"{said}, neither most nor few of {count}")
+    return Claim("yes" if low > MOST else "no", sentence, said)
 
 
-def _destinations(run: Run, value: Mapping[str, Any]) -> str:
+def _no_start(value: Mapping[str, Any]) -> str:
+    """Why nothing follows from where samples end, if they are no many different pictures before any shift."""
+    start = value.get("start")
+    if start is None:
+        return "what they are at ε = 0 was not measured; triptych evaluate measures it"
+    if start["diversity"] < LOW:
+        return (
+            f"at ε = 0 they differ from one another by only {100 * start['diversity']:.0f} % of what "
+            "training images do"
+        )
+    if "share" in start and start["least"] is None:
+        return (
+            f"at ε = 0 already {100 * start['share']:.0f} % of the {start['n']} samples are in one class, "
+            f"“{start['class']}”"
+        )
+    return ""
+
+
+def _destinations(run: Run, value: Mapping[str, Any], epsilon: str) -> str:
     """Where the coordinates of the pictures lead, as the reference says of its three."""
-    arrays, axes = run.arrays("coordinates"), value.get("axes", {})
-    ends = [name for name in axes if name.startswith("class@")]
-    if arrays is None or not ends:
+    arrays, axes, start = run.arrays("coordinates"), value.get("axes", {}), value["start"]
+    if arrays is None or f"class@{epsilon}" not in axes or "share" not in start:
         return ""
-    epsilon = max((name.partition("@")[2] for name in ends), key=float)
     classes, shares = axes[f"class@{epsilon}"], axes[f"share@{epsilon}"]
     said = [
         f"coordinate {c} to “{classes[c]}” ({100 * shares[c]:.0f} %)"
-        if shares[c] > SURE
+        if shares[c] > SURE and shares[c] >= start["least"]
         else f"coordinate {c} to no one class (most often “{classes[c]}”, {100 * shares[c]:.0f} %)"
         for c in arrays["coordinates"].tolist()
     ]
-    return f"At ε = {epsilon} samples are led by {'; by '.join(said)}."
+    return (
+        f"At ε = {epsilon} samples are led by {'; by '.join(said)}; at ε = 0 no class has more than "
+        f"{100 * start['share']:.0f} %."
+    )
 
 
-def the_dimension(run: Run, results: Results) -> Finding | None:
+def the_dimension(run: Run, results: Results, asked: bool) -> Finding | None:
     """In how many directions the picture changes."""
     found = results.get("latent/effective_dimension")
     size = run.config.get("method", {}).get("latent")
@@ -133,43 +187,56 @@ def the_dimension(run: Run, results: Results) -> Finding | None:
     )
 
 
-def the_latent_way(run: Run, results: Results) -> Finding | None:
-    """Whether the way through latent space stays nearer to the images than the overlay, Figure 6."""
+def the_latent_way(run: Run, results: Results, asked: bool) -> Finding | None:
+    """Whether the way through latent space stays nearer to the images than the overlay; Figure 6."""
     found = results.get("interpolation/scorecard")
     if found is None:
         return None
-    agreement, because = _below_zero(found["value"], "distance to training")
-    return Finding(
-        "Latent interpolation (Figure 6)",
-        str(found["value"].get("verdict", "")),
+    claim, said = (
+        _nearer(found["value"]),
         "interpolated in latent space, pictures stay on valid digits",
-        **_in_words(run, agreement, because),
-        figures=(6,),
-        shows=("interpolation-slider", "scorecard"),
     )
+    shows = ("interpolation-slider", "scorecard")
+    return _beside(run, "Latent interpolation", claim, shows, "Figure 6", (6,), said, asked)
 
 
-def the_pixel_way(run: Run, results: Results) -> Finding | None:
-    """Whether a classifier is less sure of the overlay of two pictures, Figure 7."""
+def _nearer(value: Mapping[str, Any]) -> Claim:
+    """By the interval of latent − pixel, if the features can tell an overlay from an image."""
+    sentence = str(value.get("verdict", ""))
+    row, control = _row(value, "distance to training"), value.get("control")
+    if row is None:
+        return Claim("undecided", sentence, "nothing follows: the distances are not in the folder")
+    if control is not None and control["low"] <= 0:
+        why = "the features do not place overlays of held-out images farther away than the images"
+        return Claim("undecided", sentence, f"nothing follows: {why}")
+    said = f"distance to training, latent − pixel: the interval lies {_side(row)} 0"
+    return Claim(BELOW[_side(row)], sentence, said)
+
+
+def the_pixel_way(run: Run, results: Results, asked: bool) -> Finding | None:
+    """Whether a classifier is less sure of the overlay of two pictures; Figure 7."""
     found = results.get("interpolation/scorecard")
     row = _row(found["value"], "entropy") if found is not None else None
     if found is None or row is None:
         return None
-    agreement, because = _below_zero(found["value"], "entropy")
-    size = f"by {signed(abs(row['mean']), 3)} nats of entropy"
-    how = f"less sure of pixel mixtures than of latent ones, {size}"
-    if row["low"] > 0:
-        how = f"surer of pixel mixtures than of latent ones, {size}"
-    elif row["high"] >= 0:
-        how = "as sure of pixel mixtures as of latent ones, as far as can be told"
-    return Finding(
-        "Pixel interpolation (Figure 7)",
-        f"Between α = 0.3 and 0.7 a classifier is {how} ({_interval(row)}).",
-        "mixed in pixel space, they are a blurry overlay at 0.4 to 0.6",
-        **_in_words(run, agreement, because),
-        figures=(7,),
-        shows=("sample-interpolation",),
-    )
+    claim, said = _less_sure(row), "mixed in pixel space, they are a blurry overlay at 0.4 to 0.6"
+    shows = ("sample-interpolation",)
+    return _beside(run, "Pixel interpolation", claim, shows, "Figure 7", (7,), said, asked)
+
+
+def _less_sure(row: Mapping[str, Any]) -> Claim:
+    """By the interval of latent − pixel, if the difference outlives the correction for many comparisons."""
+    side, size = _side(row), f"by {signed(abs(row['mean']), 3)} nats of entropy"
+    said = f"entropy, latent − pixel: the interval lies {side} 0"
+    if side != "around" and row.get("p_adjusted", 0.0) >= LEVEL:
+        side, said = "around", f"{said}, but among so many comparisons that may be chance"
+    how = {
+        "below": f"less sure of pixel mixtures than of latent ones, {size}",
+        "above": f"surer of pixel mixtures than of latent ones, {size}",
+        "around": "as sure of pixel mixtures as of latent ones, as far as can be told",
+    }[side]
+    sentence = f"Between α = 0.3 and 0.7 a classifier is {how} ({_interval(row)})."
+    return Claim(BELOW[side], sentence, said)
 
 
 def _row(value: Mapping[str, Any], score: str) -> Mapping[str, Any] | None:
@@ -178,13 +245,9 @@ def _row(value: Mapping[str, Any], score: str) -> Mapping[str, Any] | None:
     return next((r for r in rows if (r["score"], r["way"]) == (score, "linear")), None)
 
 
-def _below_zero(value: Mapping[str, Any], score: str) -> tuple[Agreement, str]:
-    row = _row(value, score)
-    if row is None:
-        return "", ""
-    where = "below" if row["high"] < 0 else "above" if row["low"] > 0 else "around"
-    said = f"{score}, latent − pixel: the interval lies {where} 0"
-    return ("agrees" if where == "below" else "disagrees"), said
+def _side(row: Mapping[str, Any]) -> Side:
+    """Where the interval of a difference lies."""
+    return "below" if row["high"] < 0 else "above" if row["low"] > 0 else "around"
 
 
 def _interval(row: Mapping[str, Any]) -> str:
@@ -194,16 +257,32 @@ def _interval(row: Mapping[str, Any]) -> str:
     )
 
 
-def _in_words(run: Run, agreement: Agreement, because: str) -> dict[str, Any]:
-    """How a statement stands to the reference's, which has words and no numbers."""
+def _beside(
+    run: Run,
+    title: str,
+    claim: Claim,
+    shows: tuple[str, ...],
+    label: str,
+    figures: tuple[int, ...],
+    said: str,
+    asked: bool,
+) -> Finding:
+    """A finding, and how it stands to the reference's, which has words and no numbers, where those hold for the run."""
+    told = Finding(title, claim.sentence, shows=shows)
+    of = scope(reference.PROTOCOL, run.config, asked)
+    if not of:
+        return told
+    told = told._replace(title=f"{title} ({label})", reference=said, figures=figures)
+    if of == "other data":
+        return told._replace(standing="not comparable", why=other_data(run.config))
     changed = reference.differences(run.config)
     if run.status() != "done" and "train.duration" not in changed:
         changed = [*changed, "train.duration"]
-    if agreement:
-        other = f"; {differs(changed)}" if changed else ""
-        return {"agreement": agreement, "because": because + other}
-    why = f"the reference gives no numbers{f', and {differs(changed)}' if changed else ''}"
-    return {"standing": "not comparable", "why": why}
+    updates = max((line["step"] for line in run.metrics() if "step" in line), default=0)
+    if "train.duration" in changed and updates < reference.LEAST:
+        few = f"nothing follows from {updates:,} updates of the generator: the reference's had {reference.UPDATES:,}"
+        claim = claim._replace(holds="undecided", because=few)
+    return held(told, claim, changed)
 
 
 SAYINGS = (

@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
 
 def overview(sections: Sequence[Section]) -> list[Entry]:
-    """Every figure, whether the sections say something of it or not."""
+    """Every figure, whether the sections say something of it or not; nothing where they say something of none."""
     found = []
     for number, figures, title in FIGURES:
         mentions = [
@@ -49,4 +49,4 @@ def overview(sections: Sequence[Section]) -> list[Entry]:
             if set(figures) & set(told.finding.figures)
         ]
         found.append(Entry(number, title, mentions))
-    return found
+    return found if any(entry.mentions for entry in found) else []

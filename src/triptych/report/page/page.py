@@ -72,9 +72,10 @@ def write_page(
     comparison: Comparison | None = None,
     *,
     explore: bool = False,
+    reference: bool = False,
 ) -> Path:
     """`compose` the report on runs and studies and write it to ``out``."""
-    return compose(paths, title, comparison, explore=explore).write(out)
+    return compose(paths, title, comparison, explore=explore, reference=reference).write(out)
 
 
 def compose(
@@ -83,18 +84,22 @@ def compose(
     comparison: Comparison | None = None,
     *,
     explore: bool = False,
+    reference: bool = False,
 ) -> Page:
     """The report on runs and studies; a comparison of two comes first.
 
     With ``explore`` the sliders of all latent coordinates are open from the start, and the reference
-    report is not gone through.
+    report is not gone through. That is gone through figure by figure where a run is of one of its methods on
+    its data, or where the reader asked for it with ``reference``, as a reproduction does: then what runs on other
+    data found stands beside it as not comparable.
 
     The page may run the scripts that Triptych wrote, named by their hashes, and no other; it may
     fetch nothing (Content Security Policy). All texts of a folder are escaped.
 
     Raises `TriptychError` where a folder is neither run nor study, or links lead out of it.
     """
-    found = [dataclasses.replace(section, open=explore) for section in sections(paths)]
+    given = sections(paths, reference=reference)
+    found = [dataclasses.replace(section, open=explore) for section in given]
     parts = _parts(found)
     scripts = [_asset(name) for name in SCRIPTS]
     html = (

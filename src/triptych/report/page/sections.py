@@ -38,18 +38,21 @@ SHOWN = 3
 SLIDERS = (pictures.filmstrip, pictures.shifts, pictures.interpolation)
 
 
-def sections(paths: Sequence[Path]) -> list[Section]:
-    """What the page shows of each folder, in the order given; `TriptychError` for one that is neither run nor study."""
-    return [_section(path, f"part-{number}") for number, path in enumerate(paths, 1)]
+def sections(paths: Sequence[Path], *, reference: bool = False) -> list[Section]:
+    """What the page shows of each folder, in the order given; `TriptychError` for one that is neither run nor study.
+
+    With ``reference`` the reference report stands beside all runs of its methods, whatever their data.
+    """
+    return [_section(path, f"part-{number}", reference) for number, path in enumerate(paths, 1)]
 
 
-def _section(path: Path, anchor: str) -> Section:
+def _section(path: Path, anchor: str, reference: bool) -> Section:
     check(path)
     try:
         if (path / "study.json").is_file():
-            return study_section(path, anchor)
+            return study_section(path, anchor, reference=reference)
         if (path / "config.toml").is_file():
-            return run_section(Run.open(path), anchor)
+            return run_section(Run.open(path), anchor, reference=reference)
     except TriptychError:
         raise
     except Exception as error:
@@ -63,7 +66,7 @@ def _section(path: Path, anchor: str) -> Section:
     )
 
 
-def run_section(run: Run, anchor: str) -> Section:
+def run_section(run: Run, anchor: str, *, reference: bool = False) -> Section:
     """Everything of one run; what cannot be read is left out and named."""
     method = str(run.config.get("method", {}).get("name", "run"))
     heading, what = METHODS.get(method, (method, method))
@@ -79,7 +82,7 @@ def run_section(run: Run, anchor: str) -> Section:
         setting=attempt("setting", lambda: setting(run, seed=True)) or "",
         status=run.status(),
         reason=run.reason(),
-        findings=findings(run, attempt),
+        findings=findings(run, attempt, reference=reference),
         charts=lines,
         frames=[f for f in frames if f is not None],
         figures=[pictures.picture(figure, name) for name, figure in drawings(run.path, attempt)],

@@ -5,17 +5,38 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import permutations
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from triptych.config import read_toml
 from triptych.errors import TriptychError
 from triptych.report import reference_simsiam as reference
-from triptych.report.page.finding import ERRORS, Agreement, both
+from triptych.report.page.finding import APART, ERRORS, both
 from triptych.report.study_folder import StudyFolder
 
-__all__ = ["KNN", "config_of", "listed", "means_of", "order", "rises", "surely_above", "untrained"]
+__all__ = [
+    "KNN",
+    "Rise",
+    "Summary",
+    "Truth",
+    "collapsed",
+    "config_of",
+    "listed",
+    "means_of",
+    "noises",
+    "order",
+    "rises",
+    "surely_above",
+    "untrained",
+]
 
 KNN = "test/knn_top1"
+
+ASSUMED = 0.016
+"""Error of a share that no evaluation measured: the largest that one of a thousand images has."""
+
+Truth = Literal["yes", "no", "undecided"]
+Rise = Literal["yes", "no", "undecided", "unknown"]
+Summary: TypeAlias = Mapping[str, Any]
 
 
 def config_of(folder: StudyFolder, arm: str) -> Mapping[str, Any]:
@@ -52,17 +73,45 @@ def untrained(folder: StudyFolder, arm: str) -> dict[str, tuple[float, float]]:
     return {seed: floor for seed, floor in found.items() if all(map(math.isfinite, floor))}
 
 
-def rises(folder: StudyFolder, arm: str, floors: Mapping[str, tuple[float, float]]) -> bool | None:
-    """Whether every seed ends above its untrained encoder by more than its errors; none where no floor is known."""
+def rises(folder: StudyFolder, arm: str, floors: Mapping[str, tuple[float, float]]) -> Rise:
+    """Whether every seed ends above its untrained encoder by more than its errors; unknown where no floor is.
+
+    Between two and three errors it is undecided, and where some seeds rise and others do not.
+    """
     values = folder.found["metrics"][KNN]["arms"][arm]["values"]
-    results = {run.path.name: run.results().get(KNN, {}) for run in folder.runs(arm)}
+    own = errors(folder, KNN, arm)
     paired = [seed for seed in values if seed in floors]
-    margins = []
+    risen = []
     for seed in paired:
         floor, error = floors[seed]
-        own = results.get(f"seed-{seed}", {}).get("stderr") or 0.0
-        margins.append(values[seed] - floor - ERRORS * math.hypot(error, own))
-    return min(margins) > 0 if margins else None
+        alone = own.get(seed, ASSUMED)
+        gain, noise = values[seed] - floor, math.hypot(alone, error or alone)
+        risen.append("yes" if gain > APART * noise else "no" if gain <= ERRORS * noise else "")
+    if not risen:
+        return "unknown"
+    return "yes" if set(risen) == {"yes"} else "no" if set(risen) == {"no"} else "undecided"
+
+
+def errors(folder: StudyFolder, metric: str, arm: str) -> dict[str, float]:
+    """Seed → standard error over images of a run's own number, where it has one."""
+    found = {}
+    for run in folder.runs(arm):
+        stderr = run.results().get(metric, {}).get("stderr")
+        if stderr is not None:
+            found[run.path.name.removeprefix("seed-")] = float(stderr)
+    return found
+
+
+def collapsed(folder: StudyFolder, arm: str) -> Rise:
+    """Whether the features of every seed collapsed, by the verdicts: spread and rank with the loss, never it alone."""
+    runs = folder.found["arms"][arm]["runs"].values()
+    said = [run["verdict"] for run in runs if run["state"] == "done" and "verdict" in run]
+    fallen = [verdict.endswith("collapse") for verdict in said]
+    if not said:
+        return "unknown"
+    if all(fallen):
+        return "yes"
+    return "undecided" if any(fallen) or not {*said} <= {"healthy", "not learning"} else "no"
 
 
 def listed(arms: Sequence[str], shown: Mapping[str, str]) -> str:
@@ -76,22 +125,44 @@ def listed(arms: Sequence[str], shown: Mapping[str, str]) -> str:
 
 
 def order(
-    named: Mapping[str, str | None], means: Mapping[str, Mapping[str, Any]]
-) -> tuple[Agreement, str]:
+    named: Mapping[str, str | None], means: Mapping[str, Summary], noise: Mapping[str, float | None]
+) -> tuple[Truth, str]:
     """Whether two arms stand the other way round than in the reference, by more than their errors."""
     known = {arm: reference.final(KNN, name) for arm, name in named.items() if name}
+    pairs = [(a, b) for a, b in permutations(known, 2) if known[a] > known[b]]
     turned = [
         f"{below} stands above {above}"
-        for above, below in permutations(known, 2)
-        if known[above] > known[below] and surely_above(means[below], means[above])
+        for above, below in pairs
+        if surely_above(below, above, means, noise)
     ]
     if turned:
-        return "disagrees", f"another order of the arms: {'; '.join(turned)}"
-    return "agrees", "the order of the arms is the same, as far as their errors tell"
+        return "no", f"another order of the arms: {'; '.join(turned)}"
+    if not any(surely_above(above, below, means, noise) for above, below in pairs):
+        return "undecided", "the arms cannot be told apart by their errors"
+    return "yes", "the order of the arms is the same, as far as their errors tell"
 
 
-def surely_above(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> bool:
-    """By more than the errors of the means, and with every seed: two seeds have no good error."""
-    slack = ERRORS * math.hypot(upper["stderr"] or 0.0, lower["stderr"] or 0.0)
-    apart = min(upper["values"].values()) > max(lower["values"].values())
-    return bool(apart and upper["mean"] - lower["mean"] > slack)
+def noises(
+    folder: StudyFolder, metric: str, means: Mapping[str, Summary]
+) -> dict[str, float | None]:
+    """Arm → the error of its mean: over seeds, and of one seed over its images; none where neither is known."""
+    found: dict[str, float | None] = {}
+    for arm, summary in means.items():
+        own = list(errors(folder, metric, arm).values())
+        alone = max(own) if own and summary["n"] == 1 else None
+        found[arm] = summary["stderr"] if summary["stderr"] is not None else alone
+    return found
+
+
+def surely_above(
+    upper: str, lower: str, means: Mapping[str, Summary], noise: Mapping[str, float | None]
+) -> bool:
+    """By more than the errors of the means, and with every seed: two seeds have no good error.
+
+    Numbers whose error nobody knows are never surely apart.
+    """
+    a, b = noise[upper], noise[lower]
+    if a is None or b is None:
+        return False
+    apart = min(means[upper]["values"].values()) > max(means[lower]["values"].values())
+    return bool(apart and means[upper]["mean"] - means[lower]["mean"] > APART * math.hypot(a, b))

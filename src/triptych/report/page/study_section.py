@@ -21,7 +21,7 @@ from triptych.report.study_folder import StudyFolder
 __all__ = ["study_section"]
 
 
-def study_section(path: Path, anchor: str) -> Section:
+def study_section(path: Path, anchor: str, *, reference: bool = False) -> Section:
     """Everything of one study; what cannot be read is left out and named."""
     folder, attempt = StudyFolder(path), Attempts()
     found: Mapping[str, Any] = folder.found
@@ -37,7 +37,7 @@ def study_section(path: Path, anchor: str) -> Section:
         status="done" if states["done"] == len(runs) else _unfinished(states),
         reason=", ".join(f"{count} of {len(runs)} runs {state}" for state, count in states.items())
         + ".",
-        findings=attempt("findings", lambda: study_findings(folder)) or [],
+        findings=attempt("findings", lambda: study_findings(folder, reference=reference)) or [],
         charts=lines,
         figures=[picture(figure, name) for name, figure in drawings(path, attempt)],
         tables=attempt("tables", lambda: study_tables(found)) or [],
