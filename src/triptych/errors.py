@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from reprlib import Repr
 
-__all__ = ["TriptychError", "unknown"]
+__all__ = ["DamagedError", "TriptychError", "printable", "shown", "unknown"]
 
 
 FEW = 12
 """Names beyond this number are not listed where a near one can be named."""
+
+
+LONG = 200
+"""Letters of a name that an error says at most."""
 
 
 class TriptychError(Exception):
@@ -20,6 +26,54 @@ class TriptychError(Exception):
     """
 
 
+class DamagedError(TriptychError):
+    """A file that is not as Triptych wrote it: which, what is wrong with it, and what to do.
+
+    Example:
+        >>> str(DamagedError(Path("a/results.json"), "it is empty", "evaluate the run again"))
+        "'a/results.json' is damaged: it is empty; evaluate the run again"
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        why: str,
+        remedy: str = "restore it from a copy",
+        state: str = "is damaged",
+    ) -> None:
+        super().__init__(f"'{path}' {state}: {why}{'; ' * bool(remedy)}{remedy}")
+
+
+def printable(text: str) -> str:
+    r"""A text of somebody else's as one line that nothing in it can move, colour or turn around.
+
+    Control characters, which a terminal would obey, and halves of characters are written as their escapes.
+
+    Example:
+        >>> printable("red \x1b[31m and a\nnew line, naïve 数")
+        'red \\x1b[31m and a\\nnew line, naïve 数'
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, on one line and no longer than a sentence has room for.
+
+    Example:
+        >>> shown("name"), shown([[[[[[1]]]]]]), len(shown("x" * 10_000)) < 100
+        ("'name'", '[[[[[...]]]]]', True)
+    """
+    short = Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 4, 60, 60, 40
+    try:
+        return printable(short.repr(value))
+    except ValueError:
+        # Python writes no number of more than some thousand digits.
+        return "a number of very many digits"
+
+
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> TriptychError:
     """The error for a name that nobody knows, with the nearest names that somebody does.
 
@@ -27,7 +81,7 @@ def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> Tri
         >>> str(unknown("data set", "mnits", ["mnist", "svhn"]))
         "there is no data set 'mnits'; did you mean 'mnist'? (there are: mnist, svhn)"
     """
-    choices = sorted(choices)
+    choices, name = sorted(choices), name if len(name) <= LONG else f"{name[:LONG]}…"
     near = get_close_matches(name, choices, n=2, cutoff=0.5)
     guess = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     listing = f" (there are: {', '.join(choices)})" if len(choices) <= FEW or not near else ""

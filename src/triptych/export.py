@@ -154,7 +154,7 @@ def _load(
         "data": dataset.title,
         "fingerprint": dataset.fingerprint,
         "checkpoint": checkpoint,
-        "step": str(state["step"]),
+        "step": str(state.get("step", "unknown")),
         "images": "x".join(map(str, dataset.shape)),
         "normalisation": NORMALISATION,
         "mean": json.dumps(method.mean.flatten().tolist()),

@@ -8,8 +8,11 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from triptych.data.places import cache_root, write_atomically
+from triptych.data.places import cache_root
+from triptych.errors import DamagedError
+from triptych.files import read_text, write
 from triptych.progress import Progress
+from triptych.records import fit
 
 __all__ = ["digest", "digests"]
 
@@ -32,8 +35,7 @@ def digests(files: Sequence[Path], progress: Progress) -> list[str]:
         for path, stat in zip(files, stats, strict=True)
     )
     memo = cache_root() / "hashes" / f"{state}.json"
-    if memo.is_file():
-        remembered: list[str] = json.loads(memo.read_text())
+    if (remembered := _remembered(memo, len(files))) is not None:
         return remembered
     found = []
     for done, path in enumerate(files, start=1):
@@ -41,5 +43,16 @@ def digests(files: Sequence[Path], progress: Progress) -> list[str]:
             found.append(hashlib.file_digest(file, "sha256").hexdigest())
         progress("checking (files)", done, len(files))
     if time.time() - newest > SETTLED_SECONDS:
-        write_atomically(memo, json.dumps(found))
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        write(memo, json.dumps(found))
     return found
+
+
+def _remembered(memo: Path, count: int) -> list[str] | None:
+    """What was hashed before, if that file is whole: else it is made again."""
+    try:
+        found: list[str] = json.loads(read_text(memo))
+        fit(found, [str], "it")
+    except (FileNotFoundError, ValueError, RecursionError, DamagedError):
+        return None
+    return found if len(found) == count else None

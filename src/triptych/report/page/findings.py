@@ -20,7 +20,10 @@ def findings(run: Run, attempt: Attempts | None = None) -> list[Finding]:
 
     With ``attempt`` what cannot be read is noted there and left out.
     """
-    attempt, results = attempt or Attempts(strict=True), run.results()
+    attempt = attempt or Attempts(strict=True)
+    results = attempt("results", run.results)
+    if results is None:
+        return []
     said = (
         attempt(say.__name__.replace("_", " "), lambda say=say: say(run, results))  # type: ignore[misc]
         for say in SAYINGS

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from triptych import records
 from triptych.errors import TriptychError
+from triptych.files import read_text
 from triptych.report.page import pictures
 from triptych.report.page.atlas import atlas
 from triptych.report.page.charts import charts
@@ -88,7 +89,7 @@ def run_section(run: Run, anchor: str) -> Section:
         hero=attempt("headline", lambda: run_hero(run, lines)),
         commands=attempt("how to repeat it", lambda: _commands(run, method)) or [],
         environment=attempt("environment", lambda: _environment(run)) or [],
-        config=(run.path / "config.toml").read_text(encoding="utf-8"),
+        config=read_text(run.path / "config.toml"),
         playable=_playable(run),
         atlas=placed,
         left_out=attempt("what was left out", lambda: grouped(run.left_out())) or [],
@@ -101,12 +102,8 @@ def _playable(run: Run) -> str:
     path = run.path / "playable.json"
     if not path.is_file():
         return ""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise TriptychError(f"'{path}' is damaged: {error}; delete it first") from None
-    return text
+    records.parsed(path, {}, "delete it first")
+    return read_text(path)
 
 
 def _commands(run: Run, method: str) -> list[str]:
@@ -147,6 +144,6 @@ def _shown(run: Run, results: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _environment(run: Run) -> list[tuple[str, str]]:
     """What ran it, without the paths of the machine."""
     path = run.path / "environment.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found = records.environment(path)
     kept = ("triptych", "torch", "python", "platform", "device", "threads", "commit")
     return [(key, str(found[key])) for key in kept if found.get(key) is not None]
