@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from triptych.cli.options import take
+from triptych.cli.say import say
 from triptych.config import merge
 from triptych.data import DataConfig, catalog, get, load, whereabouts
 from triptych.errors import TriptychError, unknown
@@ -56,12 +57,12 @@ def _list(words: list[str]) -> None:
             "embedded" if entry.embedded else "yes" if place else "to download",
         )
     Console().print(table)
-    print("\nYour own images need no name: --data PATH (a folder, .npy, .npz or parquet).")
+    say("\nYour own images need no name: --data PATH (a folder, .npy, .npz or parquet).")
 
 
 def _info(words: list[str]) -> None:
     folder, size = take(words, "--data-dir"), take(words, "--image-size")
-    if size is not None and not size.isdigit():
+    if size is not None and not (size.isdecimal() and len(size) < 10):
         raise TriptychError(f"--image-size takes a number of pixels, not '{size}'")
     colour = take(words, "--colour") or "auto"
     if colour not in ("auto", "grey", "rgb"):
@@ -84,8 +85,9 @@ def _info(words: list[str]) -> None:
     entry = {e.name: e for e in catalog()}.get(config.name)
     if entry is not None:
         facts |= {"about": entry.about, "licence": entry.licence, "source": entry.homepage}
-    print("\n".join(f"{name:<12} {fact}" for name, fact in facts.items()))
-    print("".join(f"{'note':<12} {note}\n" for note in dataset.notes), end="")
+    say("\n".join(f"{name:<12} {fact}" for name, fact in facts.items()))
+    for note in dataset.notes:
+        say(f"{'note':<12} {note}")
 
 
 def _get(words: list[str]) -> None:
@@ -93,4 +95,4 @@ def _get(words: list[str]) -> None:
     name = _one(words, "get")
     with bars() as progress:
         place = get(name, Path(folder) if folder else None, progress)
-    print(f"{name} is in {place}")
+    say(f"{name} is in {place}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from triptych.cli.options import parse
+from triptych.cli.say import cell, say
 from triptych.errors import TriptychError
-from triptych.runs import list_runs
+from triptych.runs import Run, list_runs
 
 
 def run(words: list[str]) -> int:
@@ -15,8 +16,6 @@ def run(words: list[str]) -> int:
 
     from rich.console import Console
     from rich.table import Table
-
-    from triptych.report.table import headline
 
     @dataclass(frozen=True)
     class Options:
@@ -30,16 +29,27 @@ def run(words: list[str]) -> int:
     found = list_runs([root])
     for each in found:
         try:
-            metrics, config = each.metrics(), each.config
-            table.add_row(
-                each.path.name,
-                str(config.get("method", {}).get("name", "")),
-                Path(str(config.get("data", {}).get("name", ""))).name,
-                ", ".join([each.status(), *(f"alarm at step {step}" for step, _ in each.alarms())]),
-                str(metrics[-1]["step"]) if metrics else "0",
-                headline(each),
-            )
-        except TriptychError as error:
-            table.add_row(each.path.name, "", "", "damaged", "", str(error))
-    Console().print(table if found else f"there are no runs in '{root}'; see triptych train --help")
+            row = _row(each)
+        except (TriptychError, OSError) as error:
+            row = [each.path.name, "", "", "damaged", "", str(error)]
+        table.add_row(*map(cell, row))
+    if found:
+        Console().print(table)
+    else:
+        say(f"there are no runs in '{root}'; see triptych train --help")
     return 0
+
+
+def _row(run: Run) -> list[str]:
+    """What the table says of a run."""
+    from triptych.report.table import headline
+
+    metrics, config = run.metrics(), run.config
+    return [
+        run.path.name,
+        str(config.get("method", {}).get("name", "")),
+        Path(str(config.get("data", {}).get("name", ""))).name,
+        ", ".join([run.status(), *(f"alarm at step {step}" for step, _ in run.alarms())]),
+        str(metrics[-1]["step"]) if metrics else "0",
+        headline(run),
+    ]
