@@ -7,15 +7,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
 
-__all__ = ["DamagedError", "TriptychError", "printable", "shown", "unknown"]
+__all__ = ["LONG", "DamagedError", "TriptychError", "printable", "shown", "unknown"]
 
 
 FEW = 12
 """Names beyond this number are not listed where a near one can be named."""
 
 
-LONG = 200
-"""Letters of a name that an error says at most."""
+LONG = 300
+"""Letters of anybody else's text that an error says at most."""
 
 
 class TriptychError(Exception):
@@ -41,6 +41,8 @@ class DamagedError(TriptychError):
         remedy: str = "restore it from a copy",
         state: str = "is damaged",
     ) -> None:
+        # A parser quotes what it stumbled over, which may be long and meant for the terminal.
+        why = printable(why if len(why) <= LONG else f"{why[:LONG]}…")
         super().__init__(f"'{path}' {state}: {why}{'; ' * bool(remedy)}{remedy}")
 
 
@@ -81,7 +83,8 @@ def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> Tri
         >>> str(unknown("data set", "mnits", ["mnist", "svhn"]))
         "there is no data set 'mnits'; did you mean 'mnist'? (there are: mnist, svhn)"
     """
-    choices, name = sorted(choices), name if len(name) <= LONG else f"{name[:LONG]}…"
+    choices = sorted(choices)
+    name = printable(name if len(name) <= LONG else f"{name[:LONG]}…")
     near = get_close_matches(name, choices, n=2, cutoff=0.5)
     guess = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     listing = f" (there are: {', '.join(choices)})" if len(choices) <= FEW or not near else ""

@@ -28,6 +28,9 @@ from triptych.reproduce.carry_out import Outcome
 from triptych.reproduce.plan import STUDY, read_record
 from triptych.runs import Run
 
+FEWER = (("pullback", "LATENTS", 8), ("pullback", "TANGENTS", 8), ("scorecard", "PAIRS", 16))
+"""As few as the reproduction was measured with."""
+
 TIMES = int(os.environ.get("TRIPTYCH_CHANGES", "1"))
 
 ODD: list[Any] = [
@@ -261,38 +264,36 @@ def test_a_file_of_any_content_is_read_or_refused_in_a_sentence(folder: Path, pa
                 kinds[f"{type(error).__name__}: {str(error)[:60]} ({number})"] += 1
     print(part, name, dict(kinds))
     assert set(kinds) <= {"read", "refused"}
-    assert kinds["refused"] > 5
+    assert kinds["refused"] or name == "DONE"
 
+
+SIMSIAM = f"{STUDY}/default/seed-0"
 
 COMMANDS: dict[str, tuple[list[str], list[tuple[str, str]], int]] = {
     "runs": (
         ["runs", "--root", "."],
         [("vae", n) for n in ("results.json", "metrics.jsonl", "config.toml", "DONE")],
-        30,
+        60,
     ),
     "report": (
-        ["report", "vae", "wgan", f"{STUDY}/default/seed-0", "--out", "out/page.html"],
+        ["report", "PART", "--out", "out/page.html"],
         [file for file in FILES if "checkpoints" not in file[1] and file[0] not in (STUDY, ".")],
-        1,
+        4,
     ),
     "report of a study": (
         ["report", STUDY, "--out", "out/page.html"],
-        [
-            (STUDY, "study.json"),
-            (STUDY, "study.toml"),
-            (f"{STUDY}/default/seed-0", "metrics.jsonl"),
-        ],
+        [(STUDY, "study.json"), (STUDY, "study.toml"), (SIMSIAM, "metrics.jsonl")],
         2,
     ),
     "compare": (
         ["report", "--compare", "vae", "other", "--out", "out/page.html"],
-        [("vae", "results.json")],
-        3,
+        [("vae", "results.json"), ("vae", "metrics.jsonl")],
+        1,
     ),
     "evaluate": (
         ["evaluate", "vae", "--samples", "5"],
         [file for file in FILES if file[0] == "vae"],
-        1,
+        3,
     ),
     "explore": (
         ["explore", "wgan", "--open", "false"],
@@ -300,17 +301,17 @@ COMMANDS: dict[str, tuple[list[str], list[tuple[str, str]], int]] = {
         1,
     ),
     "export": (
-        ["export", f"{STUDY}/default/seed-0", "--out", "out/backbone.safetensors"],
-        [(f"{STUDY}/default/seed-0", n) for n in ("config.toml", "checkpoints/best.safetensors")],
-        2,
+        ["export", SIMSIAM, "--out", "out/backbone.safetensors"],
+        [(SIMSIAM, n) for n in ("config.toml", "checkpoints/last.safetensors")],
+        4,
     ),
     "resume": (
         ["train", "--resume", "vae"],
         [("vae", n) for n in ("config.toml", "metrics.jsonl", "checkpoints/last.safetensors")],
-        8,
+        24,
     ),
 }
-"""What is called, what of it is spoiled, and how often each."""
+"""What is called, what of it is spoiled in turn, and how often."""
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
@@ -322,15 +323,19 @@ def test_every_verb_succeeds_or_says_one_sentence(
         shutil.copytree(whole.folder / part, tmp_path / part)
     shutil.copytree(whole.folder / "vae", tmp_path / "other")
     monkeypatch.chdir(tmp_path)
+    for module, name, few in FEWER:
+        monkeypatch.setattr(f"triptych.evaluate.{module}.{name}", few)
     kinds: Counter[str] = Counter()
-    for part, name in spoiled:
-        for number in range(times * TIMES):
-            if verb == "resume":
-                Path("vae/DONE").unlink(missing_ok=True)
-            with Spoiled(Path(part, name), name, number):
-                kinds[outcome(words, capsys, f"{part}/{name} {number}")] += 1
-    with capsys.disabled():
-        print(verb, dict(kinds)) if TIMES > 1 else None
+    for number in range(times * TIMES):
+        part, name = spoiled[number % len(spoiled)]
+        if verb == "resume":
+            Path("vae/DONE").unlink(missing_ok=True)
+        with Spoiled(Path(part, name), name, number):
+            said = [word.replace("PART", part) for word in words]
+            kinds[outcome(said, capsys, f"{part}/{name} {number}")] += 1
+    if TIMES > 1:
+        with capsys.disabled():
+            print(verb, dict(kinds))
     assert set(kinds) <= {"done", "one sentence"}, kinds
 
 
