@@ -301,7 +301,7 @@ COMMANDS: dict[str, tuple[list[str], list[tuple[str, str]], int]] = {
         1,
     ),
     "export": (
-        ["export", SIMSIAM, "--out", "out/backbone.safetensors"],
+        ["export", SIMSIAM, "--out", "backbone.safetensors"],
         [(SIMSIAM, n) for n in ("config.toml", "checkpoints/last.safetensors")],
         4,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from triptych.cli.options import take
-from triptych.cli.say import say
+from triptych.cli.say import say, show
 from triptych.config import merge
 from triptych.data import DataConfig, catalog, get, load, whereabouts
 from triptych.errors import TriptychError, unknown
@@ -39,7 +39,6 @@ def _one(words: list[str], what: str) -> str:
 
 
 def _list(words: list[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     folder = take(words, "--data-dir")
@@ -56,7 +55,7 @@ def _list(words: list[str]) -> None:
             "yes" if entry.labelled else "no",
             "embedded" if entry.embedded else "yes" if place else "to download",
         )
-    Console().print(table)
+    show(table)
     say("\nYour own images need no name: --data PATH (a folder, .npy, .npz or parquet).")
 
 

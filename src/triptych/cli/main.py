@@ -53,16 +53,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except BrokenPipeError:
         # The reader of a pipe went away (`triptych runs | head`): no fault of anybody's.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return 0
     except (TriptychError, OSError, MemoryError) as error:
         if debug:
             raise
         print(f"triptych: {printable(_sentence(error))}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _give_up_output()
         return 2
     except KeyboardInterrupt:
         print("\ntriptych: stopped", file=sys.stderr)
         return 130
+
+
+def _give_up_output() -> None:
+    """Nobody takes what is still to be written; Python would try once more when it ends, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _sentence(error: Exception) -> str:

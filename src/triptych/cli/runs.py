@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from triptych.cli.options import parse
-from triptych.cli.say import cell, say
+from triptych.cli.say import cell, say, show
 from triptych.errors import TriptychError
 from triptych.runs import Run, list_runs
 
@@ -14,7 +14,6 @@ def run(words: list[str]) -> int:
     """The verb."""
     from dataclasses import dataclass
 
-    from rich.console import Console
     from rich.table import Table
 
     @dataclass(frozen=True)
@@ -34,7 +33,7 @@ def run(words: list[str]) -> int:
             row = [each.path.name, "", "", "damaged", "", str(error)]
         table.add_row(*map(cell, row))
     if found:
-        Console().print(table)
+        show(table)
     else:
         say(f"there are no runs in '{root}'; see triptych train --help")
     return 0

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from triptych.errors import printable
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
-__all__ = ["cell", "say"]
+__all__ = ["cell", "say", "show"]
 
 
 def say(text: str, *, aside: bool = False) -> None:
@@ -35,3 +36,14 @@ def cell(text: str) -> Text:
     from rich.text import Text
 
     return Text(printable(text))
+
+
+def show(table: Table) -> None:
+    """Print a table; where its reader has gone, as ``head`` does, that is a `BrokenPipeError` as for all else."""
+    from rich.console import Console
+
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    Plain().print(table)

@@ -40,9 +40,11 @@ def _tables(path: Path) -> dict[str, str]:
     if (path / "study.json").is_file():
         found = StudyFolder(path).found
         return {"csv": study_csv(found), "tex": study_latex(found)} if found["metrics"] else {}
-    results, attempt = Run(path).results(), Attempts()
-    table = attempt("table of results", lambda: rows(results))
-    return {"csv": as_csv(results), "tex": as_latex(table)} if table else {}
+    # The page says what could not be read.
+    attempt = Attempts()
+    results = attempt("results", Run(path).results)
+    table = attempt("table of results", lambda: rows(results)) if results else None
+    return {"csv": as_csv(results), "tex": as_latex(table)} if results and table else {}
 
 
 def write_figures(found: Sequence[Section], out: Path) -> list[Path]:
