@@ -75,6 +75,9 @@ def test_what_exists_is_left_alone(tmp_path: Path):
     with pytest.raises(TriptychError, match="cannot make the run folder"):
         Run.create(tmp_path / "file" / "below", {})
     assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "half" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(TriptychError, match="exists already and is no run; .* or delete it"):
+        Run.create(tmp_path / "half", {})
 
 
 def test_only_a_run_folder_opens(tmp_path: Path):

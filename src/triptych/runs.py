@@ -94,9 +94,11 @@ class Run:
         except OSError as error:
             # The folder of a process that was quicker has files in it, and nothing takes their place.
             if path.parent.is_dir() and (path.exists() or path.is_symlink()):
+                begun = (path / "config.toml").is_file()
+                remedy = f"go on with it: triptych train --resume {path}" if begun else "delete it"
                 raise TriptychError(
-                    f"'{path}' exists already; choose another --out, "
-                    f"or go on with it: triptych train --resume {path}"
+                    f"'{path}' exists already{'' if begun else ' and is no run'}; "
+                    f"choose another --out, or {remedy}"
                 ) from None
             raise TriptychError(f"cannot make the run folder '{path}': {error.strerror}") from None
         return cls(path)
