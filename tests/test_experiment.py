@@ -255,3 +255,50 @@ def test_a_small_folder_of_own_images_is_measured_all_the_way(tmp_path: Path, co
 def test_an_unknown_split_is_refused(trained: Run):
     with pytest.raises(TriptychError, match="did you mean 'test'"):
         experiment.evaluate(trained.path, EvaluateConfig(split="tset"))
+
+
+def test_a_run_without_its_environment_gets_one_when_it_goes_on(tmp_path: Path):
+    run = experiment.train(config(), tmp_path / "run")
+    before = json.loads((run.path / "environment.json").read_text())
+    (run.path / "environment.json").unlink()
+    (run.path / "DONE").unlink()
+    experiment.resume(run.path)
+    assert json.loads((run.path / "environment.json").read_text()) == before
+
+
+def test_a_run_that_was_killed_before_its_first_step_goes_on_from_the_start(tmp_path: Path):
+    whole = experiment.train(config(), tmp_path / "whole")
+    tables = whole.config
+    begun = Run.create(tmp_path / "begun", tables)
+    resumed = experiment.resume(begun.path)
+    first, second = (checkpoint.load(r.checkpoint("last"))[0] for r in (whole, resumed))
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert (begun.path / "environment.json").exists()
+
+
+def test_an_optimizer_of_another_kind_does_not_go_on_from_these_moments(tmp_path: Path):
+    run = experiment.train(config(), tmp_path / "run")
+    (run.path / "DONE").unlink()
+    text = (run.path / "config.toml").read_text()
+    (run.path / "config.toml").write_text(text.replace('name = "adam"', 'name = "sgd"'))
+    with pytest.raises(TriptychError, match="made for another config: it has no optimizer state"):
+        experiment.resume(run.path)
+
+
+@pytest.mark.parametrize("change", [{"log_every": 3}, {"terms": {"elbo": ["objective"]}}])
+def test_a_log_that_does_not_fit_the_checkpoint_is_refused(tmp_path: Path, change):
+    """Saved between two lines of the log, with ``log_every`` shortened since or the terms gone."""
+    made = experiment.train(
+        config(train={"duration": "8 steps", "log_every": 1000}), tmp_path / "run"
+    )
+    path = made.checkpoint("last")
+    tensors, about = checkpoint.load(path)
+    tensors["watch.elbo"] = torch.zeros(5, 4)
+    terms = change.get("terms", {"elbo": ["objective", "a", "b", "c"]})
+    checkpoint.save(path, tensors, {**about, "terms": terms})
+    (made.path / "DONE").unlink()
+    if "log_every" in change:
+        text = (made.path / "config.toml").read_text()
+        (made.path / "config.toml").write_text(text.replace("log_every = 1000", "log_every = 3"))
+    with pytest.raises(TriptychError, match="what phase 'elbo' has logged does not fit"):
+        experiment.resume(made.path)

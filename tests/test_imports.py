@@ -17,11 +17,13 @@ FILES = sorted(ROOT.rglob("*.py"))
 LEAVES = {
     "errors": set(),
     "seeds": set(),
-    "config": {"errors"},
-    "runs": {"config", "errors"},
+    "config": {"errors", "records"},
+    "files": {"errors"},
+    "records": {"errors", "files"},
+    "runs": {"config", "errors", "files", "records"},
     "capability": set(),
     "types": {"capability", "config"},
-    "checkpoint": {"errors"},
+    "checkpoint": {"errors", "files", "records"},
     "methods": {"nets", "objectives", "types", "config", "errors"},
 }
 ABOVE = {"cli", "study", "report", "explore", "experiment", "export", "reproduce"}

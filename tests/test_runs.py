@@ -1,6 +1,7 @@
 """Run folders: numbering, locks and metrics, with real processes where two of them meet."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -74,6 +75,9 @@ def test_what_exists_is_left_alone(tmp_path: Path):
     with pytest.raises(TriptychError, match="cannot make the run folder"):
         Run.create(tmp_path / "file" / "below", {})
     assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "half" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(TriptychError, match=r"exists already and is no run; .* or delete it"):
+        Run.create(tmp_path / "half", {})
 
 
 def test_only_a_run_folder_opens(tmp_path: Path):
@@ -200,7 +204,8 @@ run = Run.open(Path(sys.argv[1]))
 n = 0
 while True:
     n += 1
-    run.write("results.json", '{"n": "' + f"{n:05d}" * 10_000 + '"}')
+    text = f"{n:05d}" * 10_000
+    run.write("results.json", '{"n": {"value": "' + text + '", "stderr": null, "n": 1, "protocol": {}}}')
     if n == 1:
         print("writing", flush=True)
 """
@@ -213,12 +218,13 @@ def test_a_reader_never_sees_half_a_file_even_when_the_writer_is_killed(tmp_path
         process.stdout.readline()
         ends, seen = time.monotonic() + 0.3, set()
         while time.monotonic() < ends:
-            seen.add(run.results()["n"])
+            seen.add(run.results()["n"]["value"])
     finally:
         process.kill()
         process.communicate()
     assert len(seen) > 1, "the reader must have looked while the writer wrote"
-    assert run.results()["n"] == run.results()["n"][:5] * 10_000
+    last = run.results()["n"]["value"]
+    assert last == last[:5] * 10_000
 
 
 def test_list_runs_finds_run_folders_alone_and_in_order(tmp_path: Path):
@@ -279,3 +285,135 @@ def test_what_was_left_out_stands_in_the_results_with_its_reason(tmp_path: Path)
     run.record({"b": Result(2.0, None, 4, {})})
     assert run.left_out() == {}
     assert run.results()["b"]["value"] == 2.0
+
+
+MAKE = """
+import builtins, io, os, signal, sys
+from pathlib import Path
+from triptych.runs import Run
+die_at, seen = int(sys.argv[2]), 0
+
+def audit(event, arguments):
+    global seen
+    if event in ("open", "os.mkdir", "os.rename") and sys.argv[1] in str(arguments[0]):
+        seen += 1
+        if seen == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(audit)
+Run.create(Path(sys.argv[1]) / "run", {"seed": 1}, {"environment.json": "{}"})
+print(seen)
+"""
+
+
+def test_a_run_folder_is_there_whole_or_not_at_all_wherever_the_process_is_killed(tmp_path: Path):
+    """At every call that makes, opens or renames something, one after the other."""
+    calls = python(MAKE, str(tmp_path / "whole"), "0").communicate()[0]
+    assert int(calls) >= 9
+    for number in range(1, int(calls) + 1):
+        root = tmp_path / f"root-{number}"
+        killed = python(MAKE, str(root), str(number))
+        killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+        assert not (root / "run").exists()
+        assert list_runs([root]) == []
+        run = Run.create(root / "run", {"seed": 2}, {"environment.json": "{}"})
+        assert run.config == {"seed": 2}
+
+
+@pytest.mark.parametrize("number", range(1, 4))
+def test_a_run_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch, number: int):
+    """A disk that is full at the first, second or third file."""
+    count, real = 0, Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        nonlocal count
+        count += 1
+        if count == number:
+            real(path, data[:1])
+            raise OSError(28, "No space left on device")
+        return real(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    files = {"environment.json": "{}", "notes.txt": "mine"}
+    with pytest.raises(TriptychError, match=r"cannot write .*: No space left on device"):
+        Run.create(tmp_path / "a", {"seed": 1}, files)
+    assert list(tmp_path.iterdir()) == []
+
+
+ODD_FILES = {
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "bytes that are no text": lambda path: path.write_bytes(b'{"a": "\xff\xfe"}\n'),
+    "deep lists": lambda path: path.write_text("[" * 100_000 + "]" * 100_000 + "\n"),
+}
+
+
+@pytest.mark.parametrize("make", ODD_FILES.values(), ids=ODD_FILES)
+@pytest.mark.parametrize("name", ["results.json", "metrics.jsonl"])
+def test_what_is_no_text_file_is_named_and_not_waited_for(tmp_path: Path, name: str, make):
+    run = Run.create(tmp_path / "a", {})
+    make(run.path / name)
+    with pytest.raises(TriptychError, match=rf"{name}' is (damaged|no text)") as caught:
+        run.results() if name == "results.json" else run.metrics()
+    assert str(caught.value).isprintable()
+
+
+BAD_LINES = {
+    '{"epoch": 1}': "step is missing or of another kind",
+    '{"step": -1}': "step is missing",
+    '{"step": true}': "step is missing",
+    '{"step": 1.5}': "step is missing",
+    '{"step": NaN}': "step is missing",
+    '{"step": 1, "epoch": "1"}': "epoch is missing",
+    '{"step": 1, "epoch": Infinity}': "epoch is missing",
+    '{"step": 1, "seconds": -1}': "seconds is missing",
+    '{"step": 1, "train/loss": "0.5"}': "train/loss is missing",
+    '{"step": 1, "train/loss": null}': "train/loss is missing",
+    '{"step": 1, "train/loss": [1]}': "train/loss is missing",
+    '{"step": 1000000000000000000000000000000}': "10000000000000000000 is larger than any number",
+    "[]": "it is missing",
+    "3": "it is missing",
+    "{": "Expecting",
+}
+
+
+@pytest.mark.parametrize(("line", "said"), BAD_LINES.items())
+def test_a_line_of_another_shape_is_named_by_its_number(tmp_path: Path, line: str, said: str):
+    run = Run.create(tmp_path / "a", {})
+    run.log({"step": 1, "epoch": 1.0, "train/loss": float("nan")})
+    assert len(run.metrics()) == 1
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(TriptychError, match=rf"metrics\.jsonl' is damaged: line 2: {said}"):
+        run.metrics()
+
+
+BAD_RESULTS = {
+    "[]": "it is missing",
+    '{"a": 3}': "a is missing or of another kind",
+    '{"a": {"value": 1, "stderr": null, "n": 1}}': "a: protocol is missing",
+    '{"a": {"value": 1, "stderr": -1, "n": 1, "protocol": {}}}': "a: stderr is missing",
+    '{"a": {"value": 1, "stderr": "1", "n": 1, "protocol": {}}}': "a: stderr is missing",
+    '{"a": {"value": 1, "stderr": null, "n": -1, "protocol": {}}}': "a: n is missing",
+    '{"a": {"value": 1, "stderr": null, "n": 1, "protocol": {"K": []}}}': "a: protocol: K is miss",
+    '{"a": {"value": 1, "stderr": null, "n": 1, "protocol": {}, "note": 3}}': "a: note is missing",
+    '{"a": {"value": NaN, "stderr": null, "n": 1, "protocol": {}}}': "NaN is no number",
+    '{"a": {"value": 1e999, "stderr": null, "n": 1, "protocol": {}}}': "1e999 is no number",
+}
+
+
+@pytest.mark.parametrize(("text", "said"), BAD_RESULTS.items())
+def test_results_of_another_shape_are_named(tmp_path: Path, text: str, said: str):
+    run = Run.create(tmp_path / "a", {})
+    (run.path / "results.json").write_text(text)
+    with pytest.raises(TriptychError, match=rf"results\.json' is damaged: {said}"):
+        run.results()
+
+
+def test_a_number_that_is_not_finite_is_recorded_as_not_measured(tmp_path: Path):
+    run = Run.create(tmp_path / "a", {})
+    run.record({"x": Result(float("nan"), None, 3, {"K": 1}), "y": Result([1.0], 0.5, 3, {})})
+    assert list(run.results()) == ["y"]
+    assert run.left_out() == {"x": "what was measured is not a finite number"}

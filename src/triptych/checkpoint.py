@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from triptych import files, records
 from triptych.errors import TriptychError
 
 __all__ = ["WEIGHTS", "load", "load_weights", "save", "weights_digest"]
@@ -54,7 +55,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     try:
         # All at once: what is opened by name twice may be two files while a training replaces it.
-        data = path.read_bytes()
+        data = files.read_bytes(path)
     except FileNotFoundError:
         raise TriptychError(f"there is no checkpoint '{path}'") from None
     try:
@@ -62,14 +63,13 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         size = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + size])["__metadata__"]
         about, expected = metadata["about"], metadata["sha256"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TriptychError(f"the checkpoint '{path}' is damaged: {error}") from None
     if expected != _digest(tensors, about):
         raise TriptychError(
             f"the checkpoint '{path}' is damaged: its content does not match its checksum"
         )
-    found: dict[str, Any] = json.loads(about)
-    return tensors, found
+    return tensors, records.about(about, path)
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

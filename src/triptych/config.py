@@ -13,20 +13,30 @@ from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from triptych.errors import TriptychError, unknown
+from triptych.errors import TriptychError, shown, unknown
+from triptych.records import toml
 
 __all__ = [
+    "LONGEST",
+    "WIDEST",
     "DeviceName",
     "Duration",
     "OptimizerConfig",
     "ViewsConfig",
     "dump",
+    "limited",
     "merge",
     "read_toml",
     "to_dict",
 ]
 
 T = TypeVar("T")
+
+LONGEST = 10**12
+"""Epochs or steps of a duration, and whatever else is counted in them, at most."""
+
+WIDEST = 1_000_000
+"""Units, channels or coordinates of a layer at most: the largest that no product of two overflows."""
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -48,18 +58,26 @@ class Duration:
     @classmethod
     def parse(cls, text: str) -> Duration:
         """Read ``20 epochs`` or ``50_000 steps``; anything else is a `TriptychError`."""
-        words = text.split()
+        words = text.split() if text.isascii() else []
         try:
             amount = float(words[0].replace("_", ""))
             unit = {"epoch": "epochs", "step": "steps"}.get(words[1], words[1])
         except (IndexError, ValueError):
             amount, unit = -1.0, ""
-        if len(words) != 2 or unit not in ("epochs", "steps") or not 0 < amount < float("inf"):
+        if len(words) != 2 or unit not in ("epochs", "steps") or not 0 < amount < inf:
             raise TriptychError(
-                f"'{text}' is not a duration; write a positive number and a unit, "
+                f"{shown(text)} is not a duration; write a positive number and a unit, "
                 "such as '20 epochs' or '50_000 steps'"
             )
         return cls(amount, unit)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        """Refuse what no training lasts."""
+        whole = self.unit != "steps" or float(self.amount).is_integer()
+        if not 0 < self.amount <= LONGEST or not whole:
+            raise TriptychError(
+                f"'{self}' is not a duration; write a positive number up to {LONGEST:,}, of steps a whole one"
+            )
 
     def steps(self, per_epoch: float) -> int:
         """The same length in steps, at least one."""
@@ -141,8 +159,26 @@ class ViewsConfig:
         if not 0 < low <= high <= 1:
             raise TriptychError(f"a view's crop scale {low} to {high} is no range within (0, 1]")
         low, high = self.crop_ratio
-        if not 0 < low <= high:
+        if not 1 / WIDEST <= low <= high <= WIDEST:
             raise TriptychError(f"a view's crop ratio {low} to {high} is no range above 0")
+
+
+def limited(option: str, value: float, least: float, most: float) -> None:
+    """Refuse a number outside of its range, one that is none included; a `TriptychError` that names the option.
+
+    Example:
+        >>> limited("--threads", 3, 0, 1024)
+        >>> limited("--threads", -1, 0, 1024)
+        Traceback (most recent call last):
+        triptych.errors.TriptychError: --threads -1 is too small; give 0 or more
+    """
+    if least <= value <= most:
+        return
+    if value < least:
+        raise TriptychError(f"{option} {shown(value)} is too small; give {least:,} or more")
+    if value > most:
+        raise TriptychError(f"{option} {shown(value)} is too large; give {most:,} at most")
+    raise TriptychError(f"{option} {value} is no number")
 
 
 def merge(default: T, values: Mapping[str, Any], where: str = "") -> T:
@@ -162,7 +198,11 @@ def merge(default: T, values: Mapping[str, Any], where: str = "") -> T:
         if name not in names:
             raise unknown("option", f"{where}{key}", [f"{where}{n}" for n in names])
         current = getattr(default, name)
-        if dataclasses.is_dataclass(current) and isinstance(value, Mapping):
+        if dataclasses.is_dataclass(current) and not isinstance(current, Duration):
+            if not isinstance(value, Mapping):
+                raise TriptychError(
+                    f"option '{where}{name}' cannot be {shown(value)}; it takes a table of options"
+                )
             changes[name] = merge(current, value, f"{where}{name}.")
         else:
             changes[name] = _convert(hints[name], value, f"{where}{name}")
@@ -194,7 +234,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     ):
         return value
     wanted = f"one of {', '.join(map(repr, args))}" if origin is Literal else _name(hint)
-    raise TriptychError(f"option '{where}' cannot be {value!r}; it takes {wanted}")
+    raise TriptychError(f"option '{where}' cannot be {shown(value)}; it takes {wanted}")
 
 
 def _name(hint: Any) -> str:
@@ -229,11 +269,7 @@ def dump(table: Mapping[str, Any]) -> str:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file; a `TriptychError` that names the file where it cannot be read."""
-    import tomllib
-
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return toml(path)
     except FileNotFoundError:
         raise TriptychError(f"there is no file '{path}'") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TriptychError(f"'{path}' is not valid TOML: {error}") from None

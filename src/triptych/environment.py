@@ -16,7 +16,7 @@ from triptych import __version__
 from triptych.data.spec import Dataset
 from triptych.errors import TriptychError
 
-__all__ = ["cores", "device_for", "environment", "has_bf16"]
+__all__ = ["cores", "device_for", "environment", "has_bf16", "memory"]
 
 
 def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
@@ -57,11 +57,26 @@ def device_for(wanted: str) -> torch.device:
 def cores() -> int:
     """The cores that this process may use, or as many as ``OMP_NUM_THREADS`` says."""
     limit = os.environ.get("OMP_NUM_THREADS", "")
-    if limit.isdigit() and int(limit) > 0:
+    if limit.isdecimal() and int(limit) > 0:
         return int(limit)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory(device: torch.device) -> int:
+    """Bytes of memory that a device has in all; on the CPU no more than the process may have."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    if not hasattr(os, "sysconf"):
+        return sys.maxsize
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        # What a container may have; "max" where it is all.
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
+    except OSError:
+        return whole
+    return min(whole, int(limit)) if limit.isdecimal() else whole
 
 
 def has_bf16(device: torch.device) -> bool:

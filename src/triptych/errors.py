@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from reprlib import Repr
 
-__all__ = ["TriptychError", "unknown"]
+__all__ = ["LONG", "DamagedError", "TriptychError", "printable", "shown", "unknown"]
 
 
 FEW = 12
 """Names beyond this number are not listed where a near one can be named."""
+
+
+JOINERS = "\u200c\u200d"
+"""Characters without a shape that words of some scripts, and many emoji, are written with."""
+
+LONG = 300
+"""Letters of anybody else's text that an error says at most."""
 
 
 class TriptychError(Exception):
@@ -20,6 +30,67 @@ class TriptychError(Exception):
     """
 
 
+class DamagedError(TriptychError):
+    """A file that is not as Triptych wrote it: which, what is wrong with it, and what to do.
+
+    Example:
+        >>> str(DamagedError(Path("a/results.json"), "it is empty", "evaluate the run again"))
+        "'a/results.json' is damaged: it is empty; evaluate the run again"
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        why: str,
+        remedy: str = "restore it from a copy",
+        state: str = "is damaged",
+    ) -> None:
+        # A parser quotes what it stumbled over, which may be long and meant for the terminal.
+        why = printable(why if len(why) <= LONG else f"{why[:LONG]}…")
+        super().__init__(f"'{path}' {state}: {why}{'; ' * bool(remedy)}{remedy}")
+
+
+def printable(text: str) -> str:
+    r"""A text of somebody else's as one line that nothing in it can move, colour or turn around.
+
+    Control characters, which a terminal would obey, marks that turn the direction of a text and halves of
+    characters are written as their escapes; bytes of a file's name that are not UTF-8 as Latin-1 has them.
+
+    Example:
+        >>> printable("red \x1b[31m and a\nnew line, naïve 数")
+        'red \\x1b[31m and a\\nnew line, naïve 数'
+        >>> printable(b"caf\xe9".decode("utf-8", "surrogateescape"))
+        'café'
+    """
+    return "".join(map(_plain, text))
+
+
+def _plain(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        # How Python holds a byte that it could not read in a file's name.
+        character = chr(ord(character) - 0xDC00)
+    space = unicodedata.category(character) == "Zs"
+    if character.isprintable() or space or character in JOINERS:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, on one line and no longer than a sentence has room for.
+
+    Example:
+        >>> shown("name"), shown([[[[[[1]]]]]]), len(shown("x" * 10_000)) < 100
+        ("'name'", '[[[[[...]]]]]', True)
+    """
+    short = Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 4, 60, 60, 40
+    try:
+        return printable(short.repr(value))
+    except ValueError:
+        # Python writes no number of more than some thousand digits.
+        return "a number of very many digits"
+
+
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> TriptychError:
     """The error for a name that nobody knows, with the nearest names that somebody does.
 
@@ -28,6 +99,7 @@ def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> Tri
         "there is no data set 'mnits'; did you mean 'mnist'? (there are: mnist, svhn)"
     """
     choices = sorted(choices)
+    name = printable(name if len(name) <= LONG else f"{name[:LONG]}…")
     near = get_close_matches(name, choices, n=2, cutoff=0.5)
     guess = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     listing = f" (there are: {', '.join(choices)})" if len(choices) <= FEW or not near else ""

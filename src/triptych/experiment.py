@@ -15,10 +15,10 @@ import torch
 
 from triptych import checkpoint, methods, presets
 from triptych import data as data_plane
-from triptych.config import DeviceName, merge, to_dict
+from triptych.config import DeviceName, limited, merge, to_dict
 from triptych.data.spec import DataConfig, Dataset, Images
 from triptych.data.stream import Stream
-from triptych.environment import cores, device_for, environment
+from triptych.environment import cores, device_for, environment, memory
 from triptych.errors import TriptychError, unknown
 from triptych.evaluate.features import Extractor, from_encoder, from_torchscript
 from triptych.evaluate.monitor import Monitor
@@ -46,12 +46,19 @@ __all__ = [
 ]
 
 
+ENVIRONMENT = "environment.json"
+"""Where a run says with what it was made."""
+
 MANY_STEPS = 10_000
 """Steps from which compiling, some ten seconds on a CPU, has paid for itself."""
 
 
 MEASURED = 5000
 """Images, at least where there are as many, behind mean and standard deviation of the channels."""
+
+
+SEEDS = 2**62
+"""The largest seed: the numbers of a TOML file have 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,14 @@ class ExperimentConfig:
     """How to train."""
     seed: int = 0
     """Everything random follows from this number."""
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that no file can hold, and a method's name beside another's config."""
+        limited("--seed", self.seed, -SEEDS, SEEDS)
+        if not isinstance(self.method, methods.find(self.method_name).Config):
+            raise TriptychError(
+                f"the config is not of {self.method_name}; a method is named by [method] name"
+            )
 
     def tables(self) -> dict[str, Any]:
         """As config.toml holds it."""
@@ -145,10 +160,25 @@ def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _build(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> Method:
     """The method with its initial weights, on its device."""
-    method = methods.find(config.method_name)(config.method, spec)
+    kind = methods.find(config.method_name)
+    with torch.device("meta"):
+        _refuse_too_large(kind(config.method, spec), device)
+    method = kind(config.method, spec)
     initialise(method, config.seed)
     method.after_initialise()
     return method.to(device)
+
+
+def _refuse_too_large(planned: Method, device: torch.device) -> None:
+    """Before a network is built, from one that has only shapes: a system that has no room ends the process instead."""
+    count = sum(parameter.numel() for parameter in planned.parameters())
+    # fp32, each with its gradient and two moments of the optimizer.
+    needed, there = 4 * 4 * count, memory(device)
+    if needed > there:
+        raise TriptychError(
+            f"these networks have {count:,} weights, whose training takes {needed / 1e9:,.0f} GB, and there are "
+            f"{there / 1e9:,.0f} GB on this {device.type}; choose smaller widths (options of --method) or --image-size"
+        )
 
 
 def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfig, Method, Stream]:
@@ -202,11 +232,11 @@ def train(
     dataset = dataset or data_plane.load(config.data)
     config, method, stream = prepare(_anchored(config), dataset)
     title = f"{config.method_name}-{Path(config.data.name).name}"
+    files = {ENVIRONMENT: _environment(dataset, stream)}
     if out is None:
-        run = Run.create_numbered(root, title, config.tables())
+        run = Run.create_numbered(root, title, config.tables(), files)
     else:
-        run = Run.create(out, config.tables())
-    run.write("environment.json", json.dumps(environment(dataset, stream.device), indent=1) + "\n")
+        run = Run.create(out, config.tables(), files)
     _fit(config, run, method, dataset, stream, display, resume=False)
     return run
 
@@ -248,17 +278,21 @@ def resume(
 
 def _note_environment(run: Run, dataset: Dataset, device: torch.device) -> None:
     """Write environment.json where a kill came before it, and where another machine or device goes on add that."""
-    path, now = run.path / "environment.json", environment(dataset, device)
-    found = run.environment()
+    found, now = run.environment(), environment(dataset, device)
     if not found:
-        run.write(path.name, json.dumps(now, indent=1) + "\n")
+        run.write(ENVIRONMENT, json.dumps(now, indent=1) + "\n")
         return
     kept = ("triptych", "torch", "python", "platform", "device", "threads", "commit")
     differs = {key: now[key] for key in kept if found.get(key) != now[key]}
     if differs:
-        step = run.about("last").get("step", 0)
-        found.setdefault("resumed", []).append({"step": step, **differs})
-        run.write(path.name, json.dumps(found, indent=1) + "\n")
+        before = found.get("resumed", [])
+        resumed = before if isinstance(before, list) else []
+        found["resumed"] = [*resumed, {"step": run.about("last").get("step", 0), **differs}]
+        run.write(ENVIRONMENT, json.dumps(found, indent=1) + "\n")
+
+
+def _environment(dataset: Dataset, stream: Stream) -> str:
+    return json.dumps(environment(dataset, stream.device), indent=1) + "\n"
 
 
 def _fit(

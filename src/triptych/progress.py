@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
+from triptych.errors import printable
+
 __all__ = ["Progress", "bars", "silent"]
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -25,6 +27,7 @@ def bars() -> Iterator[Progress]:
         ...     progress("reading train (images)", 10, 10)
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
@@ -36,7 +39,8 @@ def bars() -> Iterator[Progress]:
         if not tasks:
             drawn.start()
         if what not in tasks:
-            tasks[what] = drawn.add_task(what)
+            # A name in it may look like markup, or be meant for the terminal.
+            tasks[what] = drawn.add_task(escape(printable(what)))
         drawn.update(tasks[what], completed=done, total=total or None)
 
     try:

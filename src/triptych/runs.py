@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from triptych.config import dump, read_toml
-from triptych.errors import TriptychError
+from triptych import records
+from triptych.config import dump
+from triptych.errors import DamagedError, TriptychError, printable
+from triptych.files import read_bytes, staged, write
 
 __all__ = ["OF_WEIGHTS", "UNTRAINED", "Result", "Run", "Status", "Weights", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
+
+ARRAYS = 256_000_000
+"""Bytes of all arrays of a file, packed or unpacked, that are read at most."""
+
+REASON = 100_000
+"""The same of the sentence in DONE or FAILED."""
 
 
 @dataclass(frozen=True)
@@ -105,25 +112,42 @@ class Run:
         """The weights of the evaluation that writes into the folder: what it keeps carries their digest."""
 
     @classmethod
-    def create(cls, path: Path, config: Mapping[str, Any]) -> Run:
-        """Make the folder and write its config; a `TriptychError` where something is there already."""
+    def create(
+        cls, path: Path, config: Mapping[str, Any], files: Mapping[str, str] | None = None
+    ) -> Run:
+        """Make the folder with its config and other ``files``, whole or not at all, whenever the process is killed.
+
+        Raises `TriptychError` where something is there already.
+        """
         try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise TriptychError(
-                f"'{path}' exists already; choose another --out, "
-                f"or go on with it: triptych train --resume {path}"
-            ) from None
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() or path.is_symlink():
+                raise FileExistsError
+            with staged(path) as folder:
+                for name in ("checkpoints", "samples", "figures"):
+                    (folder / name).mkdir(parents=True)
+                for name, text in {"config.toml": dump(config), **(files or {})}.items():
+                    write(folder / name, text)
         except OSError as error:
+            # The folder of a process that was quicker has files in it, and nothing takes their place.
+            if path.parent.is_dir() and (path.exists() or path.is_symlink()):
+                begun = (path / "config.toml").is_file()
+                remedy = f"go on with it: triptych train --resume {path}" if begun else "delete it"
+                raise TriptychError(
+                    f"'{path}' exists already{'' if begun else ' and is no run'}; "
+                    f"choose another --out, or {remedy}"
+                ) from None
             raise TriptychError(f"cannot make the run folder '{path}': {error.strerror}") from None
-        for folder in ("checkpoints", "samples", "figures"):
-            (path / folder).mkdir()
-        run = cls(path)
-        run.write("config.toml", dump(config))
-        return run
+        return cls(path)
 
     @classmethod
-    def create_numbered(cls, root: Path, title: str, config: Mapping[str, Any]) -> Run:
+    def create_numbered(
+        cls,
+        root: Path,
+        title: str,
+        config: Mapping[str, Any],
+        files: Mapping[str, str] | None = None,
+    ) -> Run:
         """Make ``root/00007-title`` with the next free number, safe when two start at once."""
         from filelock import FileLock
 
@@ -134,7 +158,7 @@ class Run:
         with FileLock(root / ".lock"):
             taken = [int(m[0]) for p in root.glob("*") if (m := re.match(r"\d{5}", p.name))]
             number = max(taken, default=-1) + 1
-            return cls.create(root / f"{number:05d}-{_slug(title)}", config)
+            return cls.create(root / f"{number:05d}-{_slug(title)}", config, files)
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -148,18 +172,14 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """The tables of config.toml."""
-        return read_toml(self.path / "config.toml")
+        try:
+            return records.config(self.path / "config.toml")
+        except FileNotFoundError:
+            raise TriptychError(f"'{self.path}' has no config.toml any more") from None
 
     def environment(self) -> dict[str, Any]:
         """What environment.json holds; empty where it is not there."""
-        path = self.path / "environment.json"
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (ValueError, RecursionError) as error:
-            raise TriptychError(f"'{path}' is damaged: {error}; delete it first") from None
-        return found if isinstance(found, dict) else {}
+        return records.environment(self.path / "environment.json")
 
     def checkpoint(self, which: str) -> Path:
         """Where the checkpoint ``last`` or ``best`` lies."""
@@ -174,10 +194,9 @@ class Run:
             with self.checkpoint(which).open("rb") as file:
                 size = int.from_bytes(file.read(8), "little")
                 header = json.loads(file.read(size)) if size <= HEADER else {}
-            found = json.loads(header["__metadata__"]["about"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return records.about(header["__metadata__"]["about"], self.checkpoint(which))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, TriptychError):
             return {}
-        return found if isinstance(found, dict) else {}
 
     def weights(self, which: str) -> Weights | None:
         """Step and digest of the checkpoint ``last`` or ``best`` as it is now; none where it does not say."""
@@ -230,21 +249,24 @@ class Run:
 
     def write(self, name: str, text: str) -> None:
         """Replace a text file of the folder in one step, never half-written."""
-        target = self.path / name
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(target)
+        write(self.path / name, text)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run while training: a second process that tries is told so."""
         from filelock import FileLock, Timeout
 
+        lock = FileLock(self.path / ".lock")
         try:
-            with FileLock(self.path / ".lock", timeout=1):
-                yield
+            lock.acquire(timeout=1)
         except Timeout:
             raise TriptychError(f"another process is training '{self.path}' just now") from None
+        except IsADirectoryError:
+            raise TriptychError(f"'{self.path / '.lock'}' is a folder; delete it first") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def status(self) -> Status:
         """How the run ended, or that it has not."""
@@ -263,7 +285,8 @@ class Run:
         """What DONE or FAILED says."""
         for name in ("DONE", "FAILED"):
             if (self.path / name).exists():
-                return (self.path / name).read_text(encoding="utf-8").strip()
+                said = read_bytes(self.path / name, REASON).decode("utf-8", "replace")
+                return printable(said.strip())
         return ""
 
     def finish(self, status: Literal["DONE", "FAILED"], reason: str) -> None:
@@ -282,19 +305,14 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line cut off by a kill is dropped."""
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return []
-        lines = path.read_text(encoding="utf-8").split("\n")
-        try:
-            return [json.loads(line) for line in lines[:-1] if line]
-        except ValueError as error:
-            raise TriptychError(f"'{path}' is damaged: {error}") from None
+        return records.metrics(self.path / "metrics.jsonl")
 
     def curve(self, name: str) -> tuple[list[float], list[float]]:
         """Epochs and values of one logged metric."""
-        points = [(e["epoch"], e[name]) for e in self.metrics() if name in e]
-        return [p[0] for p in points], [p[1] for p in points]
+        found = [entry for entry in self.metrics() if name in entry]
+        if not all("epoch" in entry for entry in found):
+            raise DamagedError(self.path / "metrics.jsonl", f"a line with {name} has no epoch")
+        return [e["epoch"] for e in found], [e[name] for e in found]
 
     def rewind(self, step: int) -> None:
         """Drop the metrics of steps after ``step``: a resumed run writes them again."""
@@ -355,18 +373,11 @@ class Run:
         return why
 
     def _recorded(self) -> dict[str, dict[str, Any]]:
-        path = self.path / "results.json"
-        if not path.exists():
-            return {}
-        try:
-            found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise TriptychError(f"'{path}' is damaged: {error}") from None
-        return found
+        return records.results(self.path / "results.json")
 
     def record(self, results: Mapping[str, Result]) -> None:
         """Add results to results.json, replacing those of the same name."""
-        merged = self._recorded() | {k: asdict(v) for k, v in results.items()}
+        merged = self._recorded() | {k: asdict(_finite(v)) for k, v in results.items()}
         self.write(
             "results.json",
             json.dumps(dict(sorted(merged.items())), indent=1, allow_nan=False) + "\n",
@@ -376,18 +387,16 @@ class Run:
         """Keep what a picture is drawn from as samples/name.npz, with the weights it was made with."""
         if self.made_with is not None:
             arrays |= {MADE_WITH: np.array(json.dumps(self.made_with.protocol()))}
-        temporary = self.path / "samples" / f".{name}.{os.getpid()}.npz"
-        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-        temporary.replace(self.path / "samples" / f"{name}.npz")
+        packed = BytesIO()
+        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
+        write(self.path / "samples" / f"{name}.npz", packed.getvalue())
 
     def arrays(self, name: str) -> dict[str, npt.NDArray[Any]] | None:
         """What `save_arrays` kept, or none; none too where it is stale, as `results` says."""
-        path = self.path / "samples" / f"{name}.npz"
-        if not path.exists():
+        try:
+            found = _arrays(self.path / "samples" / f"{name}.npz")
+        except FileNotFoundError:
             return None
-        # Opened here, since NumPy leaves open what turns out to be no archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found = dict(arrays)
         made_with = found.pop(MADE_WITH, None)
         return None if self.stale(_unpacked(made_with)) else found
 
@@ -401,9 +410,9 @@ class Run:
         sheet = sheet.reshape(side * height, side * width, channels)
         folder = self.path / "samples" / "moments"
         folder.mkdir(exist_ok=True)
-        temporary = folder / f".{step}.{os.getpid()}"
-        Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet).save(temporary, "PNG")
-        temporary.replace(folder / f"{step:08d}.png")
+        packed = BytesIO()
+        Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet).save(packed, "PNG")
+        write(folder / f"{step:08d}.png", packed.getvalue())
 
     def moments(self, side: int = 8) -> Moments:
         """What `save_moment` kept of side × side images, by step: N×C×H×W, each read when it is asked for."""
@@ -438,6 +447,22 @@ class Moments(Mapping[int, npt.NDArray[np.uint8]]):
         return len(self.paths)
 
 
+def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of a file. Raises FileNotFoundError, and `DamagedError` for one that is not as `Run.save_arrays` wrote it."""
+    data = read_bytes(path, ARRAYS)
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as file:
+            unpacked = sum(member.file_size for member in file.infolist())
+        if unpacked > ARRAYS:
+            raise ValueError(f"{unpacked:,} bytes unpacked, far more than any has")
+        with np.load(BytesIO(data), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except Exception as error:
+        # What NumPy, zlib and zipfile raise over broken bytes is any of a dozen kinds.
+        why = str(error) or type(error).__name__
+        raise DamagedError(path, why, "evaluate the run again") from None
+
+
 def _unpacked(made_with: npt.NDArray[Any] | None) -> dict[str, Any]:
     """The weights that arrays say they were made with; empty where they say nothing that is known."""
     try:
@@ -448,11 +473,10 @@ def _unpacked(made_with: npt.NDArray[Any] | None) -> dict[str, Any]:
 
 
 def _made_with(path: Path) -> dict[str, Any]:
-    """The same of a file; whoever reads a damaged one says what is wrong with it."""
+    """The same of a file; whoever draws from a damaged one says what is wrong with it."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return _unpacked(arrays.get(MADE_WITH))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return _unpacked(_arrays(path).get(MADE_WITH))
+    except (FileNotFoundError, TriptychError):
         return {}
 
 
@@ -470,6 +494,15 @@ def _flat(tables: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     return found
 
 
+def _finite(result: Result) -> Result:
+    """The result, or that it was no number: JSON has no word for that, and nobody could compare it."""
+    try:
+        json.dumps((result.value, result.stderr), allow_nan=False)
+    except ValueError:
+        return Result.left_out("what was measured is not a finite number", result.protocol)
+    return result
+
+
 def _left_out(result: Mapping[str, Any]) -> bool:
     return isinstance(result, Mapping) and result.get("value", 0) is None
 
@@ -479,6 +512,6 @@ def _slug(title: str) -> str:
 
 
 def list_runs(roots: Iterable[Path]) -> list[Run]:
-    """Every run folder directly below the given folders, by name."""
-    found = [p.parent for root in roots if root.is_dir() for p in root.glob("*/config.toml")]
+    """Every run folder directly below the given folders, by name; hidden ones are half-made and nobody's."""
+    found = [p.parent for root in roots if root.is_dir() for p in root.glob("[!.]*/config.toml")]
     return [Run(path) for path in sorted(found)]

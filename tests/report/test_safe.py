@@ -87,10 +87,17 @@ def test_arrays_that_are_too_many_together_are_refused(run, monkeypatch):
     refused(run, r"r' has 3,384 bytes of arrays unpacked, far more")
 
 
-@pytest.mark.parametrize(("step", "said"), [('"x"', "Alarm:"), ("1000", "Alarm at step 1,000:")])
-def test_an_alarm_without_a_number_of_its_step_is_shown_all_the_same(run, step, said):
-    (run.path / "metrics.jsonl").write_text(f'{{"step": {step}, "alarm": "hello"}}\n')
-    assert f"<strong>{said}</strong> hello" in compose([run.path]).html
+def test_an_alarm_stands_at_its_step(run):
+    (run.path / "metrics.jsonl").write_text('{"step": 1000, "alarm": "hello"}\n')
+    assert "<strong>Alarm at step 1,000:</strong> hello" in compose([run.path]).html
+
+
+def test_a_line_without_a_number_of_its_step_is_named_once(run):
+    (run.path / "metrics.jsonl").write_text('{"step": "x", "alarm": "hello"}\n')
+    html = compose([run.path]).html
+    assert (
+        html.count("metrics.jsonl&#39; is damaged: line 1: step is missing or of another kind") == 1
+    )
 
 
 def test_half_a_character_does_not_stop_the_tables(run):

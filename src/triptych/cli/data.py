@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.cli.options import take
+from triptych.cli.say import say, show
 from triptych.config import merge
 from triptych.data import (
     DataConfig,
@@ -65,7 +66,6 @@ def _one(words: list[str], what: str) -> str:
 
 
 def _list(words: list[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     folder = take(words, "--data-dir")
@@ -82,8 +82,8 @@ def _list(words: list[str]) -> None:
             "yes" if entry.labelled else "no",
             "embedded" if entry.embedded else "yes" if place else "to download",
         )
-    Console().print(table)
-    print("\nYour own images need no name: --data PATH (a folder, .npy, .npz or parquet).")
+    show(table)
+    say("\nYour own images need no name: --data PATH (a folder, .npy, .npz or parquet).")
 
 
 def _info(words: list[str]) -> None:
@@ -97,8 +97,8 @@ def _info(words: list[str]) -> None:
             dataset = load(config, progress=progress)
     if broken:
         for name, why in found:
-            print(f"{printable(name)}: {why}")
-        print(f"{len(found):,} of {count:,} images do not decode")
+            say(f"{printable(name)}: {why}")
+        say(f"{len(found):,} of {count:,} images do not decode")
         return
     source = find(config)
     for name, fact in (*_facts(dataset, source), *_classes(dataset)):
@@ -118,7 +118,7 @@ def _config(words: list[str]) -> DataConfig:
     numbers: dict[str, int | None] = {}
     for option, name in (("--image-size", "image_size"), ("--holdout", "holdout")):
         value = take(words, option)
-        if value is not None and not (value.isascii() and value.isdigit()):
+        if value is not None and not (value.isascii() and value.isdigit() and len(value) < 10):
             raise TriptychError(f"{option} takes a number, not '{printable(value)}'")
         numbers[name] = int(value) if value else None
     colour = take(words, "--colour") or "auto"
@@ -136,7 +136,7 @@ def _say(name: str, fact: str) -> None:
     for line in textwrap.wrap(
         printable(fact), WIDTH - INDENT, break_long_words=False, break_on_hyphens=False
     ) or [""]:
-        print(f"{name:<{INDENT - 1}} {line}")
+        say(f"{name:<{INDENT - 1}} {line}")
         name = ""
 
 
@@ -225,4 +225,4 @@ def _get(words: list[str]) -> None:
     name = _one(words, "get")
     with bars() as progress:
         place = get(name, Path(folder) if folder else None, progress)
-    print(f"{name} is in {place}")
+    say(f"{name} is in {place}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from triptych.cli.say import cell, say
 from triptych.train.loop import Display
 
 __all__ = ["training_display"]
@@ -54,13 +54,12 @@ def training_display(gauge: str) -> Iterator[Display]:
             if isinstance(v, float) and not k.startswith("train/")
         ]
         if values and not console.is_terminal:
-            print(
+            say(
                 f"step {step:,} of {total:,}, epoch {epoch:g}: {', '.join(values)}",
-                file=sys.stderr,
-                flush=True,
+                aside=True,
             )
         if "alarm" in metrics:
-            console.print(f"alarm: {metrics['alarm']}", style="bold red", highlight=False)
+            console.print(cell(f"alarm: {metrics['alarm']}"), style="bold red")
 
     with bar:
         yield show

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from triptych.cli.options import Flat, parse
+from triptych.cli.say import say
 from triptych.errors import TriptychError
 from triptych.progress import bars
 
@@ -54,16 +55,20 @@ def run(words: list[str]) -> int:
 def show(path: Path) -> None:
     """Print the headline numbers of a run and the figures that were drawn."""
     from triptych.report.figures import draw
+    from triptych.report.page.safe import Attempts
     from triptych.report.table import grouped, result_lines
     from triptych.runs import Run
 
     opened = Run.open(path)
-    print("\n".join(result_lines(opened.results())))
+    say("\n".join(result_lines(opened.results())))
     if doubt := opened.doubt():
-        print(f"caution   {doubt}.")
+        say(f"caution   {doubt}.")
     for why, names in grouped(opened.left_out()):
-        print(f"left out  {', '.join(names)}: {why}")
-    drawn = [p for p in draw(opened) if p.suffix == ".png"]
-    print(f"numbers   {path / 'results.json'}")
+        say(f"left out  {', '.join(names)}: {why}")
+    attempt = Attempts()
+    drawn = [p for p in draw(opened, attempt) if p.suffix == ".png"]
+    say(f"numbers   {path / 'results.json'}")
     for figure in drawn:
-        print(f"figure    {figure}")
+        say(f"figure    {figure}")
+    for lost in attempt.lost:
+        say(f"note      not drawn: {lost}", aside=True)

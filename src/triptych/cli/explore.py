@@ -12,6 +12,7 @@ from typing import Annotated
 import tyro
 
 from triptych.cli.options import parse
+from triptych.cli.say import say
 from triptych.errors import TriptychError
 
 USAGE = "triptych explore RUN"
@@ -52,7 +53,7 @@ def run(words: list[str]) -> int:
     write_playable(path, options.data_dir, options.data)
     out = options.out or path / "explore.html"
     page = write_page([path], out, f"Explore {path.resolve().name}", explore=True)
-    print(f"page      {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    say(f"page      {page} ({page.stat().st_size / 1e6:.1f} MB)")
     if options.open and _screen():
         webbrowser.open(page.resolve().as_uri())
     return 0

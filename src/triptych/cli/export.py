@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from triptych.cli.options import parse
+from triptych.cli.say import say
 from triptych.errors import TriptychError
 from triptych.progress import bars
 from triptych.runs import Run
@@ -51,16 +52,16 @@ def run(words: list[str]) -> int:
             data=chosen.data,
             progress=progress,
         )
-    print(f"wrote     {done.path} ({done.path.stat().st_size / 1e6:.1f} MB)")
-    print(f"weights   {done.weights}")
+    say(f"wrote     {done.path} ({done.path.stat().st_size / 1e6:.1f} MB)")
+    say(f"weights   {done.weights}")
     if doubt := Run(Path(words[0])).doubt():
-        print(f"          {doubt}.")
+        say(f"          {doubt}.")
     check = done.check
-    print(f"checked   {check.images} images: features differ by {check.difference:.1e} at most")
+    say(f"checked   {check.images} images: features differ by {check.difference:.1e} at most")
     if check.knn_top1 is not None:
         here, there = check.knn_top1
         rounding = f" (rounding alone: {check.rounding:.1%})" if check.rounding else ""
-        print(
+        say(
             f"          kNN top-1 {here:.1%} in torch and {there:.1%} from the file, "
             f"another class for {check.changed:.1%}{rounding}"
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 
 from triptych import __version__
-from triptych.errors import TriptychError, unknown
+from triptych.errors import TriptychError, printable, unknown
 
 __all__ = ["main"]
 
@@ -40,30 +42,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files and classes may hold what this terminal, or none, has characters for.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _one_line  # type: ignore[assignment]
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        # What is still to be written must fail here, where it is understood, and not when Python ends.
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         # The reader of a pipe went away (`triptych runs | head`): no fault of anybody's.
-        sys.stderr.close()
+        _give_up_output()
         return 0
-    except (TriptychError, OSError) as error:
+    except (TriptychError, OSError, MemoryError) as error:
         if debug:
             raise
-        from triptych.data.names import printable
-
-        # Paths and names in it are other people's: one line, and nothing that a terminal obeys.
         print(f"triptych: {printable(_sentence(error))}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _give_up_output()
         return 2
     except KeyboardInterrupt:
         print("\ntriptych: stopped", file=sys.stderr)
         return 130
 
 
+def _give_up_output() -> None:
+    """Nobody takes what is still to be written; Python would try once more when it ends, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}: {error.filename or ''}"
-    return str(error)
+    if isinstance(error, MemoryError):
+        return (
+            "there is not enough memory for this; take fewer or smaller images, or smaller networks"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        named = f": '{error.filename}'" if error.filename is not None else ""
+        return f"{error.strerror}{named}"
+    return str(error) or type(error).__name__
 
 
 def _dispatch(words: list[str]) -> int:
@@ -84,4 +104,4 @@ def _dispatch(words: list[str]) -> int:
 def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object
 ) -> None:
-    print(f"triptych: {message}", file=sys.stderr)
+    print(f"triptych: {printable(str(message))}", file=sys.stderr)

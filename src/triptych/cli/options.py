@@ -13,7 +13,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from triptych.config import Duration
-from triptych.errors import TriptychError, unknown
+from triptych.errors import LONG, TriptychError, printable, unknown
 
 __all__ = ["Flat", "parse", "take"]
 
@@ -101,7 +101,8 @@ def parse(
                 raise
     lines = [line.strip("│╭╮╰╯─ ") for line in captured.getvalue().splitlines()]
     text = " ".join(line for line in lines[1:] if line).split(" Argument helptext:")[0]
-    raise TriptychError(re.split(r" For full helptext", text)[0] + f"; see {prog} --help")
+    wrong = printable(re.split(r" For full helptext", text)[0])
+    raise TriptychError(f"{wrong if len(wrong) <= LONG else wrong[:LONG] + '…'}; see {prog} --help")
 
 
 def _names(config: Any, prefix: str = "") -> Iterator[str]:

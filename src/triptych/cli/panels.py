@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from triptych.cli.say import say
 from triptych.cli.study import time_left
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Milestones:
             for shown in (panel, *panel.runs):
                 if shown.state not in ("waiting", self.said.get(shown.name)):
                     self.said[shown.name] = shown.state
-                    print(line(shown, board.left()), file=sys.stderr, flush=True)
+                    say(line(shown, board.left()), aside=True)
 
 
 def line(panel: Panel, left: float) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.cli.options import parse
+from triptych.cli.say import say
 from triptych.errors import TriptychError
 
 USAGE = "triptych report [--compare] RUN ..."
@@ -44,11 +44,14 @@ def run(words: list[str]) -> int:
     page = compose(paths, options.title, comparison)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     for table in write_tables(paths, options.out):
-        print(f"table     {table}")
+        say(f"table     {table}")
     figures = write_figures(page.sections, options.out)
     if figures:
-        print(f"figures   {figures[0].parent} ({len(figures)} files, PDF and SVG)")
-    print(f"report    {page.write(options.out)} ({page.size / 1e6:.1f} MB)")
+        say(f"figures   {figures[0].parent} ({len(figures)} files, PDF and SVG)")
+    say(f"report    {page.write(options.out)} ({page.size / 1e6:.1f} MB)")
+    for section in page.sections:
+        for lost in section.lost:
+            say(f"note      {section.name}: not read: {lost}", aside=True)
     if page.warning:
-        print(f"note      {page.warning}", file=sys.stderr)
+        say(f"note      {page.warning}", aside=True)
     return 0

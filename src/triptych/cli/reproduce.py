@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from triptych.cli.options import parse
+from triptych.cli.say import say
 from triptych.errors import TriptychError
 
 if TYPE_CHECKING:
@@ -68,37 +68,37 @@ def carry_out(plan: Plan, folder: Path, command: Sequence[str]) -> int:
         outcome = reproduce(plan, folder, show=show, timing=_timing, say=_estimate)
     if outcome.stopped:
         again = shlex.join(["triptych", *command])
-        print(f"\n{folder}: stopped, everything is saved; go on with: {again}", file=sys.stderr)
+        say(f"\n{folder}: stopped, everything is saved; go on with: {again}", aside=True)
         return 130
     _ended(outcome)
     for name, why in outcome.failures.items():
-        print(f"triptych: {name} has failed: {why}", file=sys.stderr)
+        say(f"triptych: {name} has failed: {why}", aside=True)
     return 1 if outcome.failures else 0
 
 
 def _timing() -> None:
-    print("timing this machine, about half a minute …", file=sys.stderr, flush=True)
+    say("timing this machine, about half a minute …", aside=True)
 
 
 def _estimate(seconds: float) -> None:
-    print(f"this will take about {clock(seconds)} on this machine", file=sys.stderr, flush=True)
+    say(f"this will take about {clock(seconds)} on this machine", aside=True)
 
 
 def _ended(outcome: Outcome) -> None:
     if outcome.idle:
-        print(
+        say(
             f"everything was done already; to do it anew, delete '{outcome.folder}' or choose another --out"
         )
     else:
-        print(times(outcome.parts))
-    print(f"\nreport    {outcome.page}    open it in a browser")
+        say(times(outcome.parts))
+    say(f"\nreport    {outcome.page}    open it in a browser")
 
 
 def times(parts: Mapping[str, Mapping[str, float | None]]) -> str:
     """Predicted and actual seconds of each part and of all.
 
     Example:
-        >>> print(times({"vae/train": {"predicted": 40.0, "actual": 50.0}}))
+        >>> say(times({"vae/train": {"predicted": 40.0, "actual": 50.0}}))
         part       predicted   took
         vae/train       0:40   0:50   +25 %
         in all          0:40   0:50   +25 %

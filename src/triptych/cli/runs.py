@@ -5,18 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from triptych.cli.options import parse
+from triptych.cli.say import cell, say, show
 from triptych.errors import TriptychError
 from triptych.runs import Run, list_runs
-
-WIDE = 200
-"""Characters of a line that no window holds."""
 
 
 def run(words: list[str]) -> int:
     """The verb."""
     from dataclasses import dataclass
 
-    from rich.console import Console
     from rich.table import Column, Table
 
     @dataclass(frozen=True)
@@ -35,24 +32,29 @@ def run(words: list[str]) -> int:
     found = list_runs([root])
     for each in found:
         try:
-            metrics, config = each.metrics(), each.config
-            table.add_row(
-                each.path.name,
-                str(config.get("method", {}).get("name", "")),
-                Path(str(config.get("data", {}).get("name", ""))).name,
-                ", ".join([each.status(), *(f"alarm at step {step}" for step, _ in each.alarms())]),
-                str(metrics[-1]["step"]) if metrics else "0",
-                _weights(each),
-                _headline(each),
-            )
-        except TriptychError as error:
-            table.add_row(each.path.name, "", "", "damaged", "", "", str(error))
-    console = Console()
-    if not console.is_terminal:
-        # Nobody's window: a line a run, for grep and the like.
-        console = Console(width=WIDE)
-    console.print(table if found else f"there are no runs in '{root}'; see triptych train --help")
+            row = _row(each)
+        except (TriptychError, OSError) as error:
+            row = [each.path.name, "", "", "damaged", "", "", str(error)]
+        table.add_row(*map(cell, row))
+    if found:
+        show(table)
+    else:
+        say(f"there are no runs in '{root}'; see triptych train --help")
     return 0
+
+
+def _row(run: Run) -> list[str]:
+    """What the table says of a run."""
+    metrics, config = run.metrics(), run.config
+    return [
+        run.path.name,
+        str(config.get("method", {}).get("name", "")),
+        Path(str(config.get("data", {}).get("name", ""))).name,
+        ", ".join([run.status(), *(f"alarm at step {step}" for step, _ in run.alarms())]),
+        str(metrics[-1]["step"]) if metrics else "0",
+        _weights(run),
+        _headline(run),
+    ]
 
 
 def _weights(run: Run) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from triptych.cli.options import parse
+from triptych.cli.say import cell, say
 from triptych.errors import TriptychError
 from triptych.progress import bars
 
@@ -55,18 +55,18 @@ def run(words: list[str]) -> int:
     if options.jobs is not None and options.jobs < 1:
         raise TriptychError(f"--jobs {options.jobs} is too small; give 1 or more")
     from triptych.study.execute import check, execute, unfinished
-    from triptych.study.plan import find, load, open_folder
+    from triptych.study.plan import find, load, refuse_another
 
     study = load(find(words[0]), options.changes, options.seeds)
     folder = options.out or Path("studies") / study.config.name
+    refuse_another(folder, study)
     with bars() as progress:
         check(study, unfinished(study, folder), options.data_dir, progress)
-    open_folder(folder, study)
     with display(study.config.curves) as show:
         ended = execute(study, folder, jobs=options.jobs, data_dir=options.data_dir, show=show)
     if ended.stopped:
         again = shlex.join(["triptych", "study", *words])
-        print(f"\n{folder}: stopped, everything is saved; go on with: {again}", file=sys.stderr)
+        say(f"\n{folder}: stopped, everything is saved; go on with: {again}", aside=True)
         return 130
     _report(study, folder)
     if ended.problems:
@@ -83,11 +83,11 @@ def _report(study: Study, folder: Path) -> None:
     from triptych.study.conclude import conclude
 
     said, figures = conclude(study, folder)
-    print(said)
+    say(said)
     for figure in figures:
         if figure.suffix == ".png":
-            print(f"figure    {figure}")
-    print(f"numbers   {folder / 'study.json'}, as text {folder / 'study.md'}")
+            say(f"figure    {figure}")
+    say(f"numbers   {folder / 'study.json'}, as text {folder / 'study.md'}")
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def display(curves: Sequence[str]) -> Iterator[Show]:
             # What had ended before this call is said once, with the others.
             if (row.ended or row.state == "stuck") and row.cell not in said:
                 said.add(row.cell)
-                print(_line(row, left), file=sys.stderr, flush=True)
+                say(_line(row, left), aside=True)
 
     if not console.is_terminal:
         yield lines
@@ -142,7 +142,7 @@ def _table(rows: list[Row], left: float | None, curves: Sequence[str]) -> Table:
     )
     table = Table(box=None, header_style="bold", caption=caption, caption_justify="left")
     for name in ("arm", "seed", "epoch", *curves, "state"):
-        table.add_column(name, justify="left" if name in ("arm", "state") else "right")
+        table.add_column(cell(name), justify="left" if name in ("arm", "state") else "right")
     styles = {"training": "bold", "measuring": "bold", "failed": "red", "stuck": "red"}
     for row in rows:
         numbers = [f"{row.latest[c]:.4g}" if c in row.latest else "" for c in curves]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -11,6 +10,7 @@ import tyro
 
 from triptych import methods, presets
 from triptych.cli.options import Flat, parse, take
+from triptych.cli.say import say
 from triptych.config import DeviceName
 from triptych.data import DataConfig, load
 from triptych.errors import TriptychError, unknown
@@ -69,7 +69,7 @@ def run(words: list[str]) -> int:
     with bars() as progress:
         dataset = load(config.data, progress=progress)
     for note in dataset.remarks:
-        print(f"{dataset.name}: {note}", file=sys.stderr)
+        say(f"{dataset.name}: {note}", aside=True)
     with training_display(method.gauge) as display:
         trained = experiment.train(
             config, options.out, root=options.root, dataset=dataset, display=display
@@ -112,14 +112,14 @@ def _resume_or_help(words: list[str]) -> int:
 
 def _say_how_it_ended(trained: Run) -> int:
     if trained.status() == "done":
-        print(f"{trained.path}: {trained.reason()}; next: triptych evaluate {trained.path}")
+        say(f"{trained.path}: {trained.reason()}; next: triptych evaluate {trained.path}")
         if doubt := trained.doubt():
-            print(f"{trained.path}: {doubt}.")
+            say(f"{trained.path}: {doubt}.")
         return 0
-    print(
+    say(
         f"\n{trained.path}: interrupted, everything is saved; "
         f"go on with: triptych train --resume {trained.path}",
-        file=sys.stderr,
+        aside=True,
     )
     return 130
 

@@ -14,8 +14,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from stat import S_ISREG
 
-from triptych.data.places import cache_root, write_atomically
+from triptych.data.places import cache_root
+from triptych.errors import TriptychError
+from triptych.files import read_text, write
 from triptych.progress import Progress
+from triptych.records import fit
 
 __all__ = ["digest", "digests"]
 
@@ -38,8 +41,7 @@ def digests(files: Sequence[Path], progress: Progress) -> list[str]:
         for path, stat in zip(files, stats, strict=True)
     )
     memo = cache_root() / "hashes" / f"{state}.json"
-    if memo.is_file():
-        remembered: list[str] = json.loads(memo.read_text())
+    if (remembered := _remembered(memo, len(files))) is not None:
         return remembered
     found = []
     readable = True
@@ -52,8 +54,19 @@ def digests(files: Sequence[Path], progress: Progress) -> list[str]:
         progress("checking (files)", done, len(files))
     newest = max((stat.st_mtime for stat in stats if stat), default=0.0)
     if readable and time.time() - newest > SETTLED_SECONDS:
-        write_atomically(memo, json.dumps(found))
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        write(memo, json.dumps(found))
     return found
+
+
+def _remembered(memo: Path, count: int) -> list[str] | None:
+    """What was hashed before, if that file is whole: else it is made again."""
+    try:
+        found: list[str] = json.loads(read_text(memo))
+        fit(found, [str], "it")
+    except (FileNotFoundError, ValueError, RecursionError, TriptychError):
+        return None
+    return found if len(found) == count else None
 
 
 def _regular(path: Path) -> os.stat_result | None:

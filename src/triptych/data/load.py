@@ -35,7 +35,6 @@ def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
         >>> digits.shape, len(digits.splits["train"])
         ((1, 28, 28), 3500)
     """
-    _check_options(config)
     progress = progress or silent
     try:
         entry = entry_for(config.name)
@@ -77,13 +76,6 @@ def _without_effect(config: DataConfig, entry: Entry | None) -> tuple[str, ...]:
         return ()
     why = "the data are a path" if entry is None else f"{entry.name} comes with Triptych"
     return (f"--data-dir {config.dir} has no effect, since {why}",)
-
-
-def _check_options(config: DataConfig) -> None:
-    if config.image_size is not None and config.image_size < 1:
-        raise TriptychError(f"--image-size {config.image_size} is not a size; give 1 or more")
-    if config.holdout is not None and config.holdout < 0:
-        raise TriptychError(f"--holdout {config.holdout} is not a number of images; give 0 or more")
 
 
 def _carves(source: Source, config: DataConfig) -> bool:

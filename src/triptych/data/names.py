@@ -6,10 +6,11 @@ import os
 import unicodedata
 from collections.abc import Sequence
 
+from triptych.errors import printable as plain
+
 __all__ = ["few", "printable"]
 
 NAMED = 5
-JOINERS = "\u200c\u200d"
 
 
 def printable(name: str) -> str:
@@ -31,7 +32,7 @@ def printable(name: str) -> str:
         text = os.fsencode(name).decode("latin-1")
     except UnicodeEncodeError:  # half of a pair, which no file's name can hold but a JSON text can
         text = name
-    return "".join(_shown(character) for character in unicodedata.normalize("NFC", text))
+    return plain(unicodedata.normalize("NFC", text))
 
 
 def few(names: Sequence[str], most: int = NAMED) -> str:
@@ -43,10 +44,3 @@ def few(names: Sequence[str], most: int = NAMED) -> str:
     """
     shown = ", ".join(printable(name) for name in names[:most])
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
-
-
-def _shown(character: str) -> str:
-    space = unicodedata.category(character) == "Zs"
-    if character.isprintable() or space or character in JOINERS:
-        return character
-    return character.encode("unicode_escape").decode()

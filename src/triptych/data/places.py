@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from secrets import token_hex
 
-__all__ = ["SYSTEM", "cache_root", "downloads", "mirror", "write_atomically"]
+__all__ = ["SYSTEM", "cache_root", "downloads", "mirror"]
 
 SYSTEM = Path("/usr/share/datasets")
 """Where Debian's packages of data sets put their files."""
@@ -29,14 +28,3 @@ def mirror(folder: str | None) -> Path | None:
     """The local mirror a person has named: the option first, then ``$TRIPTYCH_DATA``."""
     chosen = folder or os.environ.get("TRIPTYCH_DATA")
     return Path(chosen).expanduser() if chosen else None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{token_hex(4)}")
-    try:
-        temporary.write_text(text)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -10,10 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import tyro
 
+from triptych.config import LONGEST, limited
+from triptych.errors import TriptychError
+
 __all__ = ["DataConfig", "Dataset", "Images", "Values"]
 
 Values = Literal["binary", "grey", "colour"]
 Binarize = Literal["none", "dynamic", "threshold"]
+
+
+LARGEST = 4096
+"""Pixels on a side of an image at most."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,23 @@ class DataConfig:
     """Leave out images that do not decode, and say so, instead of refusing the whole."""
     binarize: Binarize = "none"
     """Draw every pixel anew at each visit from its grey level (`dynamic`), or cut at one half (`threshold`)."""
+
+    def __post_init__(self) -> None:
+        """Refuse what names no data, and sizes that no memory holds."""
+        if not self.name or "\0" in self.name + (self.dir or ""):
+            raise TriptychError(f"--data {self.name!r} is no name and no path")
+        if self.dir is not None and not self.dir:
+            raise TriptychError("--data-dir '' is no folder; leave it out")
+        if self.image_size is not None:
+            if self.image_size < 1:
+                raise TriptychError(f"--image-size {self.image_size} is not a size; give 1 or more")
+            limited("--image-size", self.image_size, 1, LARGEST)
+        if self.holdout is not None:
+            if self.holdout < 0:
+                raise TriptychError(
+                    f"--holdout {self.holdout} is not a number of images; give 0 or more"
+                )
+            limited("--holdout", self.holdout, 0, LONGEST)
 
 
 @dataclass(frozen=True)

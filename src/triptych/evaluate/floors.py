@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from triptych.data.hashing import digest
-from triptych.data.places import cache_root, write_atomically
+from triptych.data.places import cache_root
 from triptych.evaluate import knn
 from triptych.evaluate.subject import Subject
+from triptych.files import write
 
 __all__ = ["pixels_knn_top1"]
 
@@ -32,5 +33,6 @@ def pixels_knn_top1(subject: Subject, split: str) -> float:
     assert train is not None and test is not None
     bank, queries = (knn.pixels(subject, name) for name in ("train", split))
     found = knn.accuracy(bank, train, queries, test)
-    write_atomically(path, json.dumps({"data": dataset.title, "pixels_knn_top1": found}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, json.dumps({"data": dataset.title, "pixels_knn_top1": found}))
     return found

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from triptych.config import DeviceName
+from triptych.config import WIDEST, DeviceName, limited
 from triptych.environment import has_bf16
 from triptych.errors import TriptychError
 from triptych.evaluate import interpolate, knn, latent, likelihood
@@ -45,6 +45,12 @@ class EvaluateConfig:
     """Measure distances of samples over the features of another run's encoder, or of a TorchScript Inception."""
     coordinates: tuple[int, ...] = ()
     """Latent coordinates to show shifted; without any, the three that move the image most."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        limited("--samples", self.samples, 1, WIDEST)
+        for coordinate in self.coordinates:
+            limited("--coordinates", coordinate, 0, WIDEST)
 
 
 def evaluate(

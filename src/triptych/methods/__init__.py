@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
-from triptych.errors import unknown
+from triptych.errors import shown, unknown
 
 if TYPE_CHECKING:
     from triptych.types import Method
@@ -24,7 +24,8 @@ def find(name: str) -> type[Method]:
     from triptych.types import Method
 
     if name not in names():
-        raise unknown("method", name, names())
+        # From a file it may be anything.
+        raise unknown("method", name if isinstance(name, str) else shown(name), names())
     module = importlib.import_module(f"{__name__}.{name}")
     (found,) = (
         value

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from triptych.config import OptimizerConfig, ViewsConfig
+from triptych.config import WIDEST, OptimizerConfig, ViewsConfig, limited
 from triptych.errors import TriptychError
 from triptych.nets.heads import predictor, projector, random_predictor
 from triptych.nets.resnet import ResNet, Stem
@@ -57,10 +57,13 @@ class SimSiamConfig:
             raise TriptychError("--method.projector needs one width or more")
         sizes = {"width": self.width, "predictor-width": self.predictor_width}
         for name, value in (*sizes.items(), *(("projector", w) for w in self.projector)):
-            if value < 1:
-                raise TriptychError(f"--method.{name} {value} is too small; give 1 or more")
+            limited(f"--method.{name}", value, 1, WIDEST)
         if any(value <= 0 for value in self.std):
             raise TriptychError("--method.std divides: every value must be above 0")
+        for scale in self.std:
+            limited("--method.std", scale, 1 / WIDEST, WIDEST)
+        for centre in self.mean:
+            limited("--method.mean", centre, -WIDEST, WIDEST)
 
 
 class SimSiam(Method):

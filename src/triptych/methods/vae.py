@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from triptych.config import OptimizerConfig
+from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
 from triptych.nets.dcgan import ImageToVector, VectorToImage
 from triptych.nets.mlp import mlp
@@ -35,6 +35,10 @@ LIKELIHOODS = {
     "gaussian": "Gaussian over 256 levels",
     "logistic": "logistic over 256 levels",
 }
+
+
+OFFSET = 80.0
+"""Logits beyond it are probabilities of 0 or 1 in fp32, whatever the network says."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,8 @@ class VAEConfig:
             ("width", self.width),
             *(("hidden", h) for h in self.hidden),
         ):
-            if value < 1:
-                raise TriptychError(f"--method.{name} {value} is too small; give 1 or more")
+            limited(f"--method.{name}", value, 1, WIDEST)
+        limited("--method.logit-offset", self.logit_offset, -OFFSET, OFFSET)
         if not 0 <= self.kl_warmup <= 1:
             raise TriptychError(f"--method.kl-warmup {self.kl_warmup} is no share of the training")
 

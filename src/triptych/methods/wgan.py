@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from triptych.config import OptimizerConfig
+from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
 from triptych.nets.dcgan import Critic, VectorToImage
 from triptych.objectives.wasserstein import between, gradient_norm, lipschitz_penalty
@@ -46,16 +46,14 @@ class WGANConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
-        for name in ("latent", "width", "critic_steps"):
-            if getattr(self, name) < 1:
-                option = name.replace("_", "-")
-                raise TriptychError(
-                    f"--method.{option} {getattr(self, name)} is too small; give 1 or more"
-                )
+        sizes = {"latent": self.latent, "width": self.width, "critic-steps": self.critic_steps}
+        for name, value in sizes.items():
+            limited(f"--method.{name}", value, 1, WIDEST)
         if self.penalty_weight < 0:
             raise TriptychError(
                 f"--method.penalty-weight {self.penalty_weight} would reward steep critics; give 0 or more"
             )
+        limited("--method.penalty-weight", self.penalty_weight, 0, WIDEST)
         if not 0 <= self.ema < 1:
             raise TriptychError(
                 f"--method.ema {self.ema} is no decay; give 0.999 for instance, or 0"

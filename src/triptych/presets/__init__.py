@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.config import read_toml
-from triptych.errors import TriptychError, unknown
+from triptych.errors import TriptychError, shown, unknown
 
 __all__ = ["names", "tables"]
 
@@ -37,5 +37,6 @@ def _own(method: str, path: Path) -> dict[str, Any]:
     of = found.get("method", {})
     named = of.pop("name", method) if isinstance(of, dict) else method
     if named != method:
+        named = named if isinstance(named, str) else shown(named)
         raise TriptychError(f"'{path}' is of {named}: triptych train {named} --preset {path}")
     return found

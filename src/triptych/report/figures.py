@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from triptych.files import write
 from triptych.report.coordinate_grids import coordinate_grids
 from triptych.report.coordinates import coordinates
 from triptych.report.diversity import class_histogram
@@ -18,6 +18,7 @@ from triptych.report.game import critic_curves, filmstrip
 from triptych.report.interpolations import sample_interpolation, scorecard
 from triptych.report.lipschitz import lipschitz
 from triptych.report.neighbours import neighbours
+from triptych.report.page.safe import Attempts
 from triptych.report.pictures import interpolation, reconstructions, samples, traversal
 from triptych.report.principal import principal_directions, principal_spectrum
 from triptych.report.representation import representation_curves
@@ -52,8 +53,10 @@ FIGURES: tuple[Callable[[Run], Figure | None], ...] = (
 """Each gives a figure, or none where the run folder does not hold its data. Its name is the file's."""
 
 
-def draw(run: Run) -> list[Path]:
+def draw(run: Run, attempt: Attempts | None = None) -> list[Path]:
     """Draw every figure that the run folder holds the data of, and remove those of before that it does not; returns the files written.
+
+    With ``attempt`` what cannot be drawn, since its data are not as an evaluation keeps them, is noted there.
 
     Example:
         >>> run = Run.create(tmp_path / "drawn", {"data": {"name": "mnist-5k"}})
@@ -61,10 +64,11 @@ def draw(run: Run) -> list[Path]:
         >>> [path.name for path in draw(run)]
         ['elbo-curve.png', 'elbo-curve.pdf']
     """
-    written = []
+    written, attempt = [], attempt or Attempts(strict=True)
     with styled():
         for make in FIGURES:
-            figure, name = make(run), make.__name__.replace("_", "-")
+            name = make.__name__.replace("_", "-")
+            figure = attempt(f"the figure {name}", lambda make=make: make(run))  # type: ignore[misc]
             for kind in ("png", "pdf"):
                 path = run.path / "figures" / f"{name}.{kind}"
                 if figure is not None:
@@ -82,7 +86,5 @@ def save(figure: Figure, path: Path) -> Path:
     dates = {"pdf": "CreationDate", "svg": "Date"}
     figure.savefig(drawn, format=kind, metadata={dates[kind]: None} if kind in dates else None)
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(drawn.getvalue())
-    temporary.replace(path)
+    write(path, drawn.getvalue())
     return path

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from triptych.errors import TriptychError
 from triptych.report.study_json import read_study
 from triptych.report.style import INK
 from triptych.report.words import joined, setting
@@ -44,8 +43,6 @@ class StudyFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not (path / "study.json").is_file():
-            raise TriptychError(f"'{path}' holds no study.json; run triptych study first")
         self.found: dict[str, Any] = read_study(path / "study.json")
         self.arms = list(self.found["arms"])
 

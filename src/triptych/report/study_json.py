@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from triptych.errors import TriptychError
+from triptych import records
+from triptych.errors import DamagedError, TriptychError
+from triptych.records import NUMBER, Shape
 
 __all__ = ["read_study"]
 
+AGAIN = "run triptych study again"
+
+STATE = "is no study of Triptych's"
+
 SEED = re.compile(r"-?\d{1,20}")
-
-Shape = Any
-"""A type, a tuple of them, a list of one shape, or a table: its keys, or under ``...`` that of every value."""
-
-NUMBER = (int, float, type(None))
 
 RUN = {"state": str, "verdict?": str, "evidence?": str, "reason?": str, "alarms?": [{"alarm": str}]}
 SUMMARY = {"n": int, "mean": NUMBER, "stderr": NUMBER, "values": {...: (int, float)}}
@@ -45,51 +45,14 @@ def read_study(path: Path) -> dict[str, Any]:
 
     Raises `TriptychError` that says what is wrong.
     """
+    found = records.parsed(path, STUDY, AGAIN, STATE)
+    if found is None:
+        raise TriptychError(f"'{path.parent}' holds no study.json; run triptych study first")
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-        _fit(found, STUDY, "it")
         _names(found, path.parent)
-    except (ValueError, RecursionError) as error:
-        raise TriptychError(
-            f"'{path}' is no study of Triptych's: {error}; run triptych study again"
-        ) from None
+    except ValueError as error:
+        raise DamagedError(path, str(error), AGAIN, STATE) from None
     return found
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no number")
-
-
-def _fit(value: Any, shape: Shape, name: str) -> None:
-    """Raise a `ValueError` that names the first part of another shape."""
-    if isinstance(shape, list):
-        _need(isinstance(value, list), name)
-        for item in value:
-            _fit(item, shape[0], f"{name}, an item")
-    elif isinstance(shape, Mapping):
-        _need(isinstance(value, dict), name)
-        _fit_table(value, shape, name)
-    else:
-        # A truth value is an int to Python.
-        _need(isinstance(value, shape) and not isinstance(value, bool), name)
-
-
-def _fit_table(value: Mapping[str, Any], shape: Mapping[Any, Shape], name: str) -> None:
-    if ... in shape:
-        for key, item in value.items():
-            _fit(item, shape[...], f"{name}: {key[:40]}")
-        return
-    for key, inner in shape.items():
-        plain = key.removesuffix("?")
-        if plain in value:
-            _fit(value[plain], inner, plain)
-        else:
-            _need(key.endswith("?"), plain)
-
-
-def _need(right: bool, name: str) -> None:
-    if not right:
-        raise ValueError(f"{name} is missing or of another kind")
 
 
 def _names(found: Mapping[str, Any], folder: Path) -> None:

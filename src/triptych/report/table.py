@@ -82,11 +82,13 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
         return [result["note"] or value]
     if not isinstance(value, Mapping):
         return []
-    said = [value["verdict"]] if "verdict" in value else list(value.get("sentences", []))
+    sentences = value.get("sentences")
+    said = [value["verdict"]] if "verdict" in value else sentences
+    said = [s for s in said if isinstance(s, str)] if isinstance(said, list) else []
     shares = {
         kind: row["share above 1"]
         for kind, row in value.items()
-        if isinstance(row, Mapping) and "share above 1" in row
+        if isinstance(row, Mapping) and isinstance(row.get("share above 1"), (int, float))
     }
     if shares:
         said.append("above 1: " + ", ".join(f"{v:.1%} of {kind}" for kind, v in shares.items()))
@@ -99,8 +101,9 @@ def headline(run: Run) -> str:
         return run.reason()
     results = run.results()
     for name in HEADLINES:
-        if name in results:
-            return f"{name} {_number(results[name]['value'], results[name]['stderr'])}"
+        value = results.get(name, {}).get("value")
+        if isinstance(value, (int, float)):
+            return f"{name} {_number(value, results[name]['stderr'])}"
         _, values = run.curve(name)
         if values:
             return f"{name} {values[-1]:.2f} (in training)"

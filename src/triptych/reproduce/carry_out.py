@@ -15,6 +15,7 @@ from triptych.evaluate.suite import EvaluateConfig
 from triptych.explore.export import write_playable
 from triptych.report.figures import draw
 from triptych.report.page.page import compose, write_figures, write_tables
+from triptych.report.page.safe import Attempts
 from triptych.reproduce import recorded
 from triptych.reproduce.board import Board, Show
 from triptych.reproduce.plan import STUDY, Plan, refuse_another
@@ -24,7 +25,6 @@ from triptych.runs import Run
 from triptych.study.conclude import conclude
 from triptych.study.execute import check, execute, unfinished
 from triptych.study.guard import alone, stoppable
-from triptych.study.plan import open_folder
 from triptych.study.worker import measure, train
 
 __all__ = ["Outcome", "reproduce"]
@@ -74,8 +74,10 @@ def reproduce(
         return Outcome(folder, False, True, _failures(plan, folder), {})
     if not record.done:
         _check(plan, folder)
-    folder.mkdir(parents=True, exist_ok=True)
     with alone(folder), stoppable():
+        # Another process may have begun, or done, all of it until this one could hold the folder.
+        refuse_another(plan, folder)
+        record = Record(plan, folder)
         work = Work(plan, folder, record, Board(record, show))
         try:
             if record.done:
@@ -155,7 +157,7 @@ class Work:
         if left_of(path).draws:
             board.say(name, state="drawing", share=1.0)
             with board.part(f"{name}/draw"):
-                draw(Run(path))
+                draw(Run(path), Attempts())
                 write_playable(path, self.plan.data_dir)
         failed = (path / "FAILED").exists()
         board.say(name, state="failed" if failed else "done", share=1.0, reason=Run(path).reason())
@@ -184,7 +186,6 @@ class Work:
     def _study(self) -> None:
         study, folder = self.plan.study, self.folder / STUDY
         if unfinished(study, folder):
-            open_folder(folder, study)
             with self.board.part(STUDY):
                 ended = execute(
                     study,
@@ -202,7 +203,7 @@ class Work:
         with self.board.part(REPORT_PART):
             conclude(self.plan.study, self.folder / STUDY)
             shown = [p for p in self.plan.sections(self.folder) if _shows(p)]
-            draw(Run(shown[-1]))
+            draw(Run(shown[-1]), Attempts())
             title = f"Triptych, {self.plan.scale} scale, seed {self.plan.seed}"
             page, out = compose(shown, title, reference=True), self.folder / REPORT
             write_tables(shown, out)

@@ -10,16 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from triptych import data as data_plane
+from triptych import records
 from triptych.errors import TriptychError, unknown
 from triptych.experiment import ExperimentConfig, default_config
+from triptych.records import NUMBER, Shape
 from triptych.reproduce.scales import SCALES
 from triptych.study import plan as studies
 from triptych.study.plan import Cell, Study
 
-__all__ = ["RECORD", "STUDY", "Plan", "plan", "refuse_another"]
+__all__ = ["RECORD", "STUDY", "Plan", "plan", "read_record", "refuse_another"]
 
 RECORD = "reproduce.json"
 """The file in the folder that says what is done there, and how long it took."""
+
+SHAPE: Shape = {
+    "plan": dict,
+    "done": bool,
+    "calls": [{"parts": {...: {"predicted": NUMBER, "actual": NUMBER}}}],
+}
+"""Of that file."""
 
 STUDY = "simsiam-ablation"
 """The study's folder; the runs have their method's name."""
@@ -87,24 +96,25 @@ def _on(config: ExperimentConfig, data: str) -> ExperimentConfig:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, name=data))
 
 
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What the record of a reproduction holds; none where there is no such file. Raises `DamagedError`."""
+    return records.parsed(folder / RECORD, SHAPE, "choose another --out")
+
+
+def _is_no_beginning(path: Path) -> bool:
+    return path.name != ".lock" and not path.name.startswith(f".{RECORD}.")
+
+
 def refuse_another(plan: Plan, folder: Path) -> None:
     """`TriptychError` where the folder holds anything but this reproduction."""
-    if not (folder / RECORD).is_file():
+    found = read_record(folder)
+    if found is None:
         # The lock of a call that ended during its warm-up is nobody's work.
-        if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
+        if folder.exists() and any(map(_is_no_beginning, folder.iterdir())):
             raise TriptychError(
                 f"'{folder}' is not empty and holds no reproduction; choose another --out"
             )
         return
-    try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        found = None
-    kinds = {"plan": dict, "done": bool, "calls": list}
-    if not isinstance(found, dict) or not all(
-        isinstance(found.get(key), kind) for key, kind in kinds.items()
-    ):
-        raise TriptychError(f"'{folder / RECORD}' is damaged; choose another --out")
     differs = studies.difference(found["plan"], plan.tables())
     if differs:
         raise TriptychError(

@@ -63,7 +63,7 @@ def left_of(path: Path) -> Left:
     trains = not (path / "DONE").exists()
     last = Run(path).checkpoint("last")
     # The log may be ahead of the checkpoint that the training goes on from.
-    reached = int(checkpoint.load(last)[1]["step"]) if trains and last.exists() else 0
+    reached = int(checkpoint.load(last)[1].get("step", 0)) if trains and last.exists() else 0
     measures = trains or not (path / MEASURED).exists()
     return Left(trains, reached, measures, measures or not (path / PLAYABLE).exists())
 

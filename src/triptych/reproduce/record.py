@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from triptych.reproduce.plan import RECORD, Plan
+from triptych.files import write
+from triptych.reproduce.plan import RECORD, Plan, read_record
 
 __all__ = ["Record"]
 
@@ -24,9 +25,8 @@ class Record:
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.path = folder / RECORD
-        self.found: dict[str, Any] = {"plan": plan.tables(), "done": False, "calls": []}
-        if self.path.is_file():
-            self.found = json.loads(self.path.read_text(encoding="utf-8"))
+        begun = {"plan": plan.tables(), "done": False, "calls": []}
+        self.found: dict[str, Any] = read_record(folder) or begun
 
     @property
     def done(self) -> bool:
@@ -68,6 +68,4 @@ class Record:
         self._write()
 
     def _write(self) -> None:
-        temporary = self.path.with_name(f".{RECORD}")
-        temporary.write_text(json.dumps(self.found, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(self.path)
+        write(self.path, json.dumps(self.found, indent=1) + "\n")

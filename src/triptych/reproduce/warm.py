@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from statistics import fmean
 from typing import Any
 
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, printable
 from triptych.experiment import ExperimentConfig
 from triptych.reproduce import pace
 from triptych.reproduce.pace import Looks, Pace, warm_up
@@ -118,7 +118,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     except TriptychError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 2
     print(json.dumps(paces))
     return 0

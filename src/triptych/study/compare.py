@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from triptych import files
 from triptych.errors import TriptychError
 from triptych.evaluate.paired import Paired, holm, paired_t
 from triptych.runs import OF_WEIGHTS, Run
@@ -56,9 +57,7 @@ def compare(study: Study, folder: Path) -> dict[str, Any]:
 def write(study: Study, folder: Path) -> dict[str, Any]:
     """Compare and keep it as study.json; returns what that holds."""
     found = compare(study, folder)
-    temporary = folder / ".study.json"
-    temporary.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(folder / "study.json")
+    files.write(folder / "study.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from triptych import files
 from triptych.report.study import draw_study
 from triptych.report.study_table import study_table
 from triptych.study.compare import write
@@ -15,5 +16,5 @@ __all__ = ["conclude"]
 def conclude(study: Study, folder: Path) -> tuple[str, list[Path]]:
     """Write study.json, study.md and the figures; returns what study.md says and the figures' files."""
     said = study_table(write(study, folder))
-    (folder / "study.md").write_text(said, encoding="utf-8")
+    files.write(folder / "study.md", said)
     return said, draw_study(folder)

@@ -18,7 +18,7 @@ from triptych.environment import cores, device_for
 from triptych.errors import TriptychError
 from triptych.progress import Progress, silent
 from triptych.study.guard import alone, stoppable
-from triptych.study.plan import Cell, Study
+from triptych.study.plan import Cell, Study, open_folder, refuse_another
 from triptych.study.watch import Row, watch
 from triptych.study.worker import settled, threads
 
@@ -100,12 +100,22 @@ def execute(
     data_dir: str | None = None,
     show: Show = lambda rows, left: None,
 ) -> Ended:
-    """Do all runs that have no outcome yet, ``jobs`` at once, those of a seed together.
+    """Do all runs that have no outcome yet, ``jobs`` at once, those of a seed together, in the study's folder.
 
     A run that fails is an outcome. Ctrl-C and SIGTERM stop every worker at a complete
     checkpoint; the next call goes on from there, and so it does after any other death.
+
+    Raises `TriptychError` for a folder with another study in it, and where another process works in it.
     """
     jobs = jobs or default_jobs(study)
+    refuse_another(folder, study)
+    with alone(folder), stoppable():
+        open_folder(folder, study)
+        return _work(study, folder, jobs, data_dir, show)
+
+
+def _work(study: Study, folder: Path, jobs: int, data_dir: str | None, show: Show) -> Ended:
+    """`execute` in a folder that nobody else works in."""
     waiting = unfinished(study, folder)
     problems: dict[Cell, str] = {}
     running: list[Worker] = []
@@ -116,7 +126,7 @@ def execute(
         rows = watch(study, folder, [w.cell for w in running], problems)
         show(rows, _time_left(at_first, rows, time.monotonic() - began))
 
-    with alone(folder), stoppable(), ExitStack() as stack:
+    with ExitStack() as stack:
         stack.callback(_stop, running)
         try:
             while waiting or running:

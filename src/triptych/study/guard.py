@@ -15,14 +15,21 @@ __all__ = ["alone", "stoppable"]
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder; `TriptychError` where somebody else does."""
+    """Hold a folder, which is made where there is none; `TriptychError` where somebody else does."""
     from filelock import FileLock, Timeout
 
+    lock = FileLock(folder / ".lock")
     try:
-        with FileLock(folder / ".lock", timeout=1):
-            yield
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=1)
     except Timeout:
         raise TriptychError(f"another process works on '{folder}' just now") from None
+    except OSError as error:
+        raise TriptychError(f"cannot work in '{folder}': {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

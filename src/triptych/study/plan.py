@@ -11,14 +11,31 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from triptych import presets
-from triptych.config import dump, merge, read_toml, to_dict
-from triptych.errors import TriptychError, unknown
-from triptych.experiment import ExperimentConfig, default_config
+from triptych.config import dump, limited, merge, read_toml, to_dict
+from triptych.errors import DamagedError, TriptychError, unknown
+from triptych.experiment import SEEDS, ExperimentConfig, default_config
+from triptych.files import write
+from triptych.records import Shape, fit
 
-__all__ = ["Cell", "Study", "StudyConfig", "difference", "find", "load", "open_folder"]
+__all__ = [
+    "Cell",
+    "Study",
+    "StudyConfig",
+    "difference",
+    "find",
+    "load",
+    "open_folder",
+    "refuse_another",
+]
 
 TABLES = ("method", "data", "train")
 """What an arm may change; its seeds are the study's."""
+
+FILE = "study.toml"
+"""The study file in the study's folder, which needs no preset any more."""
+
+FOLDER: Shape = {"study": {"checkpoint": str}, "arms": {...: dict}}
+"""What of it runs depend on that are there already."""
 
 RESERVED = ("figures", "logs")
 """Folders of a study that are no arms."""
@@ -51,6 +68,8 @@ class StudyConfig:
         """Refuse seeds that pair nothing."""
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise TriptychError("a study needs one seed or more, each of them once")
+        for seed in self.seeds:
+            limited("a seed", seed, -SEEDS, SEEDS)
 
 
 class Cell(NamedTuple):
@@ -209,26 +228,41 @@ def _one_change(text: str) -> dict[str, Any]:
 
 
 def open_folder(folder: Path, study: Study) -> None:
-    """Make the study's folder, or see that one which exists has runs of the same arms.
+    """Make the study's folder, or see that one which exists has runs of the same arms, and write down what it is.
+
+    Whoever may not be alone in it holds it first (`triptych.study.guard.alone`).
+    """
+    refuse_another(folder, study)
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / FILE, dump(study.tables()))
+
+
+def refuse_another(folder: Path, study: Study) -> None:
+    """`TriptychError` where the folder holds anything but this study.
 
     A study may grow by arms and seeds, and compare by other numbers; runs that were made by
     another config than the file's are not mixed with new ones.
     """
-    path = folder / "study.toml"
+    path = folder / FILE
     if path.exists():
         before, now = read_toml(path), study.tables()
+        try:
+            fit(before, FOLDER, "it")
+        except ValueError as error:
+            raise DamagedError(path, str(error), "choose another --out") from None
         fixed = before["arms"]
         differs = difference(_fixed(before, fixed), _fixed(now, fixed))
         if differs:
             raise TriptychError(
                 f"'{folder}' holds a study in which {differs}; choose another --out, or delete it"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(map(_is_no_beginning, folder.iterdir())):
         raise TriptychError(f"'{folder}' is not empty and holds no study; choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(".study.toml")
-    temporary.write_text(dump(study.tables()), encoding="utf-8")
-    temporary.replace(path)
+
+
+def _is_no_beginning(path: Path) -> bool:
+    """Whether a file is another than those that a study begins with, before it has its study.toml."""
+    return path.name != ".lock" and not path.name.startswith(f".{FILE}.")
 
 
 def _fixed(tables: Mapping[str, Any], arms: Iterable[str]) -> dict[str, Any]:

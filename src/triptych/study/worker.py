@@ -17,7 +17,7 @@ from pathlib import Path
 
 from triptych import experiment
 from triptych.environment import device_for
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, printable
 from triptych.evaluate.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
 from triptych.progress import Progress, silent
@@ -134,7 +134,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     except TriptychError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 0 if (cell.path(Path(folder)) / "FAILED").exists() else 2
     return 0
 

@@ -269,7 +269,7 @@ class TrainState:
         path = run.checkpoint("last")
         tensors, about = checkpoint.load(path)
         checkpoint.load_weights(self.method, tensors, path)
-        if about["data"] != self.stream.fingerprint:
+        if about.get("data") != self.stream.fingerprint:
             raise TriptychError(
                 f"the checkpoint '{path}' was made with other data than is read now; "
                 "point --data-dir to the data that the run began with"
@@ -277,7 +277,9 @@ class TrainState:
         for optimizer in self.optimizers.values():
             optimizer.load(tensors, path)
         for name, watch in self.watches.items():
-            watch.load(tensors, about["terms"][name])
+            watch.load(tensors, about.get("terms", {}).get(name, ()), path)
+        if not {"step", "seconds", "best", "untrained"} <= about.keys():
+            raise TriptychError(f"the checkpoint '{path}' is of weights alone; take the last one")
         self.step, self.seconds = about["step"], about["seconds"]
         self.best, self.untrained = about["best"], about["untrained"]
         run.rewind(self.step)

@@ -88,11 +88,22 @@ class PhaseOptimizer:
                     for key, value in tensors.items()
                     if key.startswith(prefix)
                 }
-                if remembers and not optimizer.state[parameter]:
+                if remembers and not _fits(optimizer.state[parameter], group.optimizer, parameter):
                     raise TriptychError(
                         f"the checkpoint '{path}' was made for another config: "
-                        f"it has no optimizer state for '{name}'"
+                        f"it has no optimizer state for '{name}', or that of another one"
                     )
+
+
+def _fits(state: Mapping[str, Tensor], config: OptimizerConfig, parameter: Tensor) -> bool:
+    """Whether a state is one of this optimizer, for a parameter of this shape."""
+    moments = {"exp_avg", "exp_avg_sq"} if config.name == "adam" else {"momentum_buffer"}
+    others = {"step"} if config.name == "adam" else set()
+    return (
+        set(state) == moments | others
+        and all(state[key].shape == parameter.shape for key in moments)
+        and all(state[key].ndim == 0 for key in others)
+    )
 
 
 def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:

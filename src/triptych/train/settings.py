@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from triptych.config import DeviceName, Duration
-from triptych.errors import TriptychError
+from triptych.config import LONGEST, DeviceName, Duration, limited
 
 __all__ = ["TrainConfig"]
+
+THREADS = 1024
+"""At most: a system that has no room for so many ends the process without a word."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,6 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
-        for name, least in (("log_every", 1), ("threads", 0)):
-            value = getattr(self, name)
-            if value < least:
-                option = name.replace("_", "-")
-                raise TriptychError(f"--{option} {value} is too small; give {least} or more")
+        limited("--log-every", self.log_every, 1, LONGEST)
+        limited("--batch-size", self.batch_size, 1, LONGEST)
+        limited("--threads", self.threads, 0, THREADS)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from triptych.errors import TriptychError
 from triptych.types import Losses
 
 __all__ = ["Watch", "reduce_losses"]
+
+FIRST = 64
+"""Updates for which there is room at first."""
 
 
 def reduce_losses(losses: Losses) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
@@ -37,14 +42,18 @@ class Watch:
         self.phase, self.repeats, self.skip = phase, repeats, skip
         self.rows = repeats * log_every
         self.names: tuple[str, ...] = ()
-        self.history = torch.zeros(self.rows, 0, device=skip.device)
+        self.history = torch.zeros(0, 0, device=skip.device)
         self.count = 0
 
     def see(self, values: Tensor, bad: Tensor, names: tuple[str, ...]) -> None:
         """Take in the reduced terms of one update."""
         if not self.names:
             self.names = names
-            self.history = values.new_zeros(self.rows, len(names))
+            self.history = values.new_zeros(0, len(names))
+        if self.count == len(self.history):
+            # Twice as long: what is never reached needs no memory.
+            more = min(max(self.count, FIRST), self.rows - self.count)
+            self.history = torch.cat([self.history, values.new_zeros(more, len(names))])
         self.history[self.count] = values
         self.count += 1
         torch.maximum(self.skip, bad, out=self.skip)
@@ -70,10 +79,14 @@ class Watch:
         """What a checkpoint must hold so that the next log line of a resumed run is the same."""
         return {f"watch.{self.phase}": self.history[: self.count]}
 
-    def load(self, tensors: Mapping[str, Tensor], names: Sequence[str]) -> None:
-        """Take back what `state` gave, with the names that the checkpoint describes."""
+    def load(self, tensors: Mapping[str, Tensor], names: Sequence[str], path: Path) -> None:
+        """Take back what `state` gave, with the names that the checkpoint at ``path`` describes."""
+        begun = tensors.get(f"watch.{self.phase}", torch.empty(0))
+        if begun.ndim != 2 or begun.shape[1] != len(names) or len(begun) > self.rows:
+            raise TriptychError(
+                f"the checkpoint '{path}' was made for another config: "
+                f"what phase '{self.phase}' has logged does not fit"
+            )
         self.names = tuple(names)
-        begun = tensors[f"watch.{self.phase}"]
-        self.history = begun.new_zeros(self.rows, len(names), device=self.skip.device)
-        self.history[: len(begun)] = begun
+        self.history = begun.to(self.skip.device, torch.float32, copy=True)
         self.count = len(begun)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from triptych.files import write
 from triptych.report.figures import save
 from triptych.report.page.safe import Attempts
 from triptych.report.page.section import Section
@@ -30,8 +31,7 @@ def write_tables(paths: Sequence[Path], out: Path) -> list[Path]:
     for number, path in enumerate(paths, 1):
         for kind, text in _tables(path).items():
             table = out.with_name(f"{out.stem}-{number}-{_plain(called(path))}.{kind}")
-            # A surrogate, which no file can hold, may come from a stranger's JSON.
-            table.write_text(text, encoding="utf-8", errors="replace")
+            write(table, text)
             written.append(table)
     return written
 
@@ -40,9 +40,11 @@ def _tables(path: Path) -> dict[str, str]:
     if (path / "study.json").is_file():
         found = StudyFolder(path).found
         return {"csv": study_csv(found), "tex": study_latex(found)} if found["metrics"] else {}
-    results, attempt = Run(path).results(), Attempts()
-    table = attempt("table of results", lambda: rows(results))
-    return {"csv": as_csv(results), "tex": as_latex(table)} if table else {}
+    # The page says what could not be read.
+    attempt = Attempts()
+    results = attempt("results", Run(path).results)
+    table = attempt("table of results", lambda: rows(results)) if results else None
+    return {"csv": as_csv(results), "tex": as_latex(table)} if results and table else {}
 
 
 def write_figures(found: Sequence[Section], out: Path) -> list[Path]:

@@ -23,7 +23,10 @@ def findings(
     With ``attempt`` what cannot be read is noted there and left out. What the reference report says stands beside
     runs of its methods on its data; with ``reference`` beside those on other data too, as not comparable.
     """
-    attempt, results = attempt or Attempts(strict=True), run.results()
+    attempt = attempt or Attempts(strict=True)
+    results = attempt("results", run.results)
+    if results is None:
+        return []
     said = (
         attempt(say.__name__.replace("_", " "), lambda say=say: say(run, results, reference))  # type: ignore[misc]
         for say in SAYINGS

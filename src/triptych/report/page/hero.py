@@ -53,8 +53,9 @@ def run_hero(run: Run, charts: Sequence[Chart]) -> Hero | None:
 def _headline(run: Run) -> tuple[str, str]:
     results = run.results()
     for name, label in HEADLINES.items():
-        if name in results:
-            return value_with_error(name, results[name]["value"], results[name]["stderr"]), label
+        value = results.get(name, {}).get("value")
+        if isinstance(value, (int, float)):
+            return value_with_error(name, value, results[name]["stderr"]), label
         _, values = run.curve(name)
         if values:
             return value_with_error(name, values[-1], None), f"{label}, in training"

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from triptych.files import write
 from triptych.report.page.beside import write_figures, write_tables
 from triptych.report.page.charts import Chart
 from triptych.report.page.compare import Comparison
@@ -59,9 +60,7 @@ class Page(NamedTuple):
     def write(self, out: Path) -> Path:
         """Write it in one step; returns where."""
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = out.with_name(f".{out.name}.part")
-        temporary.write_text(self.html, encoding="utf-8")
-        temporary.replace(out)
+        write(out, self.html)
         return out
 
 

@@ -9,14 +9,13 @@ from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
-from triptych.errors import TriptychError
+from triptych.errors import DamagedError, TriptychError
+from triptych.files import TEXT
+from triptych.runs import ARRAYS
 
 __all__ = ["Attempts", "check"]
 
 T = TypeVar("T")
-
-TEXT, ARRAYS = 64_000_000, 256_000_000
-"""Bytes of a text file, and of all arrays of a file once unpacked, that are read at most."""
 
 PIXELS = 16_000_000
 """Pixels of a sheet of samples that is opened at most: a file of a kilobyte can hold billions."""
@@ -115,9 +114,18 @@ class Attempts:
         self.lost: list[str] = []
 
     def __call__(self, what: str, make: Callable[[], T]) -> T | None:
-        """What ``make`` gives; none where it breaks. A `TriptychError` is for the caller: it says what to do."""
+        """What ``make`` gives; none where it breaks.
+
+        A damaged file is named once, however many parts rest on it; any other `TriptychError` is for the caller.
+        """
         try:
             return make()
+        except DamagedError as error:
+            if self.strict:
+                raise
+            if str(error) not in self.lost:
+                self.lost.append(str(error))
+            return None
         except TriptychError:
             raise
         except Exception as error:

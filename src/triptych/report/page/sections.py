@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from triptych import records
 from triptych.errors import TriptychError
+from triptych.files import read_text
 from triptych.report.page import pictures
 from triptych.report.page.atlas import atlas
 from triptych.report.page.charts import charts
@@ -91,7 +92,7 @@ def run_section(run: Run, anchor: str, *, reference: bool = False) -> Section:
         hero=attempt("headline", lambda: run_hero(run, lines)),
         commands=attempt("how to repeat it", lambda: _commands(run, method)) or [],
         environment=attempt("environment", lambda: _environment(run)) or [],
-        config=(run.path / "config.toml").read_text(encoding="utf-8"),
+        config=read_text(run.path / "config.toml"),
         playable=_playable(run),
         atlas=placed,
         cautions=attempt("what speaks against it", lambda: _cautions(run)) or [],
@@ -111,13 +112,9 @@ def _written(run: Run) -> tuple[str, Mapping[str, Any]]:
     path = run.path / "playable.json"
     if not path.is_file():
         return "", {}
-    text = path.read_text(encoding="utf-8", errors="replace")
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise TriptychError(f"'{path}' is damaged: {error}; delete it first") from None
-    made_with = found.get("made_with") if isinstance(found, dict) else None
-    return text, made_with if isinstance(made_with, dict) else {}
+    found = records.parsed(path, {}, "delete it first") or {}
+    made_with = found.get("made_with")
+    return read_text(path), made_with if isinstance(made_with, dict) else {}
 
 
 def _cautions(run: Run) -> list[str]:

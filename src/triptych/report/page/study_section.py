@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from triptych.files import read_text
 from triptych.report.page.drawings import drawings
 from triptych.report.page.findings_study import study_findings
 from triptych.report.page.hero import study_hero
@@ -46,7 +47,7 @@ def study_section(path: Path, anchor: str, *, reference: bool = False) -> Sectio
         evidence=_evidence(found),
         hero=attempt("headline", lambda: study_hero(folder, lines)),
         commands=[shlex.join(["triptych", "study", "study.toml", "--out", path.resolve().name])],
-        config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
+        config=(attempt("study.toml", lambda: read_text(config)) or "") if config.is_file() else "",
         lost=attempt.lost,
     )
 
