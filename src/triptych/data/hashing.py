@@ -50,9 +50,11 @@ def digests(files: Sequence[Path], progress: Progress) -> list[str]:
 
 def _remembered(memo: Path, count: int) -> list[str] | None:
     """What was hashed before, if that file is whole: else it is made again."""
+    if not memo.is_file():
+        return None
     try:
         found: list[str] = json.loads(read_text(memo))
         fit(found, [str], "it")
-    except (FileNotFoundError, ValueError, RecursionError, DamagedError):
+    except (ValueError, RecursionError, DamagedError):
         return None
     return found if len(found) == count else None
