@@ -160,3 +160,17 @@ def test_data_is_light_to_import():
     code = f"import sys, triptych.data; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("damage", [b"", b"[", b"[1]", b"{}", b"[]", b"\xff", b"[" * 100_000])
+def test_damaged_notes_on_what_was_hashed_are_made_anew(tmp_path, monkeypatch, damage):
+    from triptych.data import hashing
+    from triptych.progress import silent
+
+    monkeypatch.setenv("TRIPTYCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(hashing, "SETTLED_SECONDS", -1)
+    (tmp_path / "a").write_bytes(b"a")
+    found = hashing.digests([tmp_path / "a"], silent)
+    (memo,) = (tmp_path / "cache" / "hashes").iterdir()
+    memo.write_bytes(damage)
+    assert hashing.digests([tmp_path / "a"], silent) == found
