@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import numpy as np
 import torch
 
 from triptych import checkpoint, methods, presets
 from triptych import data as data_plane
 from triptych.config import DeviceName, merge, to_dict
-from triptych.data.spec import DataConfig, Dataset, Images
+from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
 from triptych.environment import cores, device_for, environment
 from triptych.errors import TriptychError, unknown
@@ -44,10 +43,6 @@ __all__ = [
 
 MANY_STEPS = 10_000
 """Steps from which compiling, some ten seconds on a CPU, has paid for itself."""
-
-
-MEASURED = 5000
-"""Images, at least where there are as many, behind mean and standard deviation of the channels."""
 
 
 @dataclass(frozen=True)
@@ -127,16 +122,8 @@ def _spec(dataset: Dataset, data: DataConfig) -> DataSpec:
             f"the images of {dataset.title} are black and white already; leave out --binarize"
         )
     values = dataset.values if data.binarize == "none" else "binary"
-    return DataSpec(dataset.shape, values, dataset.mirrors, *_statistics(dataset.splits["train"]))
-
-
-def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel in [0, 1], over images evenly spread."""
-    step = max(1, len(images) // MEASURED)
-    levels = images.pixels[::step] / np.float32(255)
-    mean, std = levels.mean((0, 2, 3)), levels.std((0, 2, 3))
-    # Six digits are read and written alike; a channel that never changes is left as it is.
-    return tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) or 1.0 for s in std)
+    moments = dataset.moments
+    return DataSpec(dataset.shape, values, dataset.mirrors, moments.mean, moments.std)
 
 
 def _build(config: ExperimentConfig, dataset: Dataset, device: torch.device) -> Method:
@@ -156,6 +143,7 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
     config = _resolve(config, _spec(dataset, config.data), device)
     torch.set_num_threads(config.train.threads)
     method = _build(config, dataset, device)
+    method.check_batch(config.train.batch_size)
     stream = Stream(
         dataset.splits["train"],
         config.train.batch_size,

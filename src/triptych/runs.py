@@ -18,7 +18,7 @@ import numpy.typing as npt
 from triptych.config import dump, read_toml
 from triptych.errors import TriptychError
 
-__all__ = ["Result", "Run", "Status", "list_runs"]
+__all__ = ["Result", "Run", "Status", "grouped", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
 
@@ -274,6 +274,19 @@ class Moments(Mapping[int, npt.NDArray[np.uint8]]):
 
     def __len__(self) -> int:
         return len(self.paths)
+
+
+def grouped(left_out: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Each reason once, with the names of all that it kept from being measured.
+
+    Example:
+        >>> grouped({"a": "no labels", "b": "one image", "c": "no labels"})
+        [('no labels', ['a', 'c']), ('one image', ['b'])]
+    """
+    found: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        found.setdefault(why, []).append(name)
+    return list(found.items())
 
 
 def _left_out(result: Mapping[str, Any]) -> bool:

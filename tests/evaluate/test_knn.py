@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
@@ -182,9 +182,15 @@ def test_the_interval_of_a_share_is_wilsons(right: int, n: int):
     expected = binomtest(right, n).proportion_ci(method="wilson")
     assert wilson(right / n, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
     result = proportion(right / n, n, {}, "more")
-    assert result.stderr == pytest.approx(math.sqrt(right * (n - right) / n**3))
-    text = f"95 % interval {expected.low:.3f} to {expected.high:.3f} (Wilson); more"
-    assert result.note == text
+    text = f"95 % interval {expected.low:.3f} to {expected.high:.3f} (Wilson)"
+    assert result.note.startswith(text) and result.note.endswith("; more")
+    if 0 < right < n:
+        assert result.stderr == pytest.approx(math.sqrt(right * (n - right) / n**3))
+        assert result.note == text + "; more"
+    else:
+        width = (expected.high - expected.low) / 2
+        assert result.stderr == pytest.approx(width / norm.ppf(0.975), rel=1e-5), "not ± 0"
+        assert "binomial one is 0" in result.note
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,10 @@ def _info(words: list[str]) -> None:
     if entry is not None:
         facts |= {"about": entry.about, "licence": entry.licence, "source": entry.homepage}
     print("\n".join(f"{name:<12} {fact}" for name, fact in facts.items()))
-    print("".join(f"{'note':<12} {note}\n" for note in dataset.notes), end="")
+    print(
+        "".join(f"{'note':<12} {note}\n" for note in (*dataset.notes, *dataset.moments.notes)),
+        end="",
+    )
 
 
 def _get(words: list[str]) -> None:

@@ -59,6 +59,8 @@ def training_display(gauge: str) -> Iterator[Display]:
                 file=sys.stderr,
                 flush=True,
             )
+        if "left_out" in metrics:
+            console.print(f"left out: {metrics['left_out']}", highlight=False, markup=False)
         if "alarm" in metrics:
             console.print(f"alarm: {metrics['alarm']}", style="bold red", highlight=False)
 

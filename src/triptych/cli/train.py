@@ -67,7 +67,7 @@ def run(words: list[str]) -> int:
     )
     with bars() as progress:
         dataset = load(config.data, progress=progress)
-    for note in dataset.notes:
+    for note in (*dataset.notes, *dataset.moments.notes):
         print(f"{dataset.name}: {note}", file=sys.stderr)
     with training_display(method.gauge) as display:
         trained = experiment.train(

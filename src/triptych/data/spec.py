@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import tyro
+
+from triptych.data.moments import Moments, moments
 
 __all__ = ["DataConfig", "Dataset", "Images", "Values"]
 
@@ -70,3 +73,8 @@ class Dataset:
         """C, H, W of one image."""
         c, h, w = self.splits["train"].pixels.shape[1:]
         return int(c), int(h), int(w)
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and standard deviation of the training images' channels, computed once."""
+        return moments(self.splits["train"].pixels)

@@ -72,7 +72,7 @@ class Stream:
         if len(images) < batch_size:
             raise TriptychError(
                 f"a batch of {batch_size} needs at least that many training images and there are "
-                f"{len(images)}; say --batch-size {max(1, len(images) // 2)} for instance"
+                f"{len(images)}; say --batch-size {max(min(2, len(images)), len(images) // 2)} for instance"
             )
         if views is not None and binarize != "none":
             raise TriptychError("views are of grey or colour images; leave out --binarize")
