@@ -143,7 +143,6 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
     config = _resolve(config, _spec(dataset, config.data), device)
     torch.set_num_threads(config.train.threads)
     method = _build(config, dataset, device)
-    method.check_batch(config.train.batch_size)
     stream = Stream(
         dataset.splits["train"],
         config.train.batch_size,
@@ -152,6 +151,7 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
         config.data.binarize,
         dataset.fingerprint,
         method.views,
+        method.smallest_batch,
     )
     if config.train.compile == "auto":
         per_epoch = stream.batches_per_epoch / images_per_step(method.phases())

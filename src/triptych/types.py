@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from triptych.capability import Capability
 from triptych.config import OptimizerConfig, ViewsConfig
-from triptych.errors import TriptychError
 
 __all__ = [
     "Batch",
@@ -170,21 +169,11 @@ class Method(nn.Module, ABC):
         """The config with every ``auto`` decided from the data; what the run folder records."""
         return config
 
-    def check_batch(self, size: int) -> None:
-        """Raise `TriptychError` for a batch whose statistics no normalisation over it could take.
-
-        Example:
-            >>> from triptych.methods import find
-            >>> small = find("simsiam").Config(depth=10, width=4, projector=(8,), predictor_width=4)
-            >>> find("simsiam")(small, DataSpec((3, 32, 32), "colour")).check_batch(1)
-            Traceback (most recent call last):
-            triptych.errors.TriptychError: --batch-size 1 is too small for batch normalisation, which compares the images of a batch; give 2 or more
-        """
-        if size < 2 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.modules()):
-            raise TriptychError(
-                f"--batch-size {size} is too small for batch normalisation, which compares the images "
-                "of a batch; give 2 or more"
-            )
+    @property
+    def smallest_batch(self) -> int:
+        """Images that a batch of the training needs: batch normalisation has nothing to compare one image with."""
+        over_batch = nn.modules.batchnorm._BatchNorm
+        return 2 if any(isinstance(module, over_batch) for module in self.modules()) else 1
 
     @abstractmethod
     def phases(self) -> tuple[Phase, ...]:

@@ -43,7 +43,7 @@ BANK_SHARE = 15
 RARE = 10
 """Images below which the smallest class decides no more how many neighbours vote."""
 
-PART = 2**27
+PART = 2**26
 """Bytes of images, as floats, that are held at once where raw pixels are compared."""
 
 Z = 1.959964
@@ -237,6 +237,7 @@ def scored_pixels(
             similarity, order = (v[:, :k] for v in both.sort(dim=1, descending=True, stable=True))
             index = torch.cat([index, place + start], 1).gather(1, order)
             start += len(bank)
+            del bank  # Before the next is put together.
         classes = torch.from_numpy(who.bank).to(index.device)
         found.append(_voted(similarity, index, classes, temperature))
     return _score(torch.cat(found).cpu()[torch.from_numpy(who.rows)], who.labels, k)
@@ -248,8 +249,9 @@ def _pixels(subject: Subject, split: str) -> Iterator[Tensor]:
     for _, x in subject.blocks(split):
         part.append(x.flatten(1))
         if sum(v.nbytes for v in part) >= PART:
-            yield torch.cat(part)
-            part = []
+            whole, part = torch.cat(part), []
+            yield whole
+            del whole
     if part:
         yield torch.cat(part)
 

@@ -31,6 +31,9 @@ HEADLINE = 200
 ROWS = 3000
 """Latents decoded at once: enough that calling costs little, few enough for a processor's cache."""
 
+CHECKED = 64
+"""Images on which both precisions are tried, at most."""
+
 BF16_TOLERANCE = 0.02
 """Nats by which bf16 may move a log-likelihood before fp32 is used instead."""
 
@@ -171,11 +174,8 @@ def importance_estimate(
     return ImportanceEstimate(blocks, sums, torch.cat(curves))
 
 
-def bf16_error(subject: Subject, split: str, images: int = 64) -> tuple[float, float | None, int]:
-    """How far bf16 moves the log-likelihood of some images on the same noise: mean, standard error, images.
-
-    The mean is in nats; one image has no error.
-    """
+def bf16_error(subject: Subject, split: str, images: int = CHECKED) -> tuple[float, float | None]:
+    """How far bf16 moves the log-likelihood of some images on the same noise: mean and standard error, nats."""
     method, found = subject.method, []
     assert isinstance(method, HasLikelihood)
     with torch.inference_mode():
@@ -185,7 +185,7 @@ def bf16_error(subject: Subject, split: str, images: int = 64) -> tuple[float, f
             with _precision(subject, dtype):
                 log_w = next(_log_weights(subject, x, q, HEADLINE, ("check",)))
             found.append(WeightSums.of(log_w).bound())
-    return *_mean((found[0] - found[1]).cpu()), len(x)
+    return _mean((found[0] - found[1]).cpu())
 
 
 def log_likelihood(
@@ -200,12 +200,14 @@ def log_likelihood(
     assert isinstance(method, HasLikelihood)
     note = ""
     if dtype == torch.bfloat16:
-        error, uncertain, images = bf16_error(subject, split)
+        error, uncertain = bf16_error(subject, split)
+        images = min(CHECKED, len(subject.dataset.splits[split]))
         if uncertain is None or abs(error) + 2 * uncertain > BF16_TOLERANCE:
             dtype = torch.float32
         known = "" if uncertain is None else f" ± {uncertain:.4f}"
-        note = f"bf16 differs from fp32 by {error:+.4f}{known} nat on {images} images" + (
-            "; fp32 was used" if dtype == torch.float32 else ""
+        note = (
+            f"bf16 differs from fp32 by {error:+.4f}{known} nat on {images} image{'s' * (images > 1)}"
+            + ("; fp32 was used" if dtype == torch.float32 else "")
         )
     found = importance_estimate(subject, split, samples, dtype)
 
