@@ -333,7 +333,7 @@ def test_streaming_is_the_same_as_all_at_once():
 def test_one_image_does_not_show_that_bf16_is_near_enough():
     """One difference has no error, so that nothing says how far the next may be."""
     made = subject(bf16_error=0.0)
-    one = {"test": Images(made.dataset.splits["test"].pixels[:1], None)}
+    one = made.dataset.splits | {"test": Images(made.dataset.splits["test"].pixels[:1], None)}
     one_left = dataclasses.replace(made.dataset, splits=one)
     made = dataclasses.replace(made, dataset=one_left)
     assert likelihood.bf16_error(made, "test")[1] is None
