@@ -119,7 +119,7 @@ def smaller():
         patch.setattr("triptych.evaluate.directions.RANDOM", 30)
         patch.setattr("triptych.evaluate.pullback.LATENTS", 3)
         patch.setattr("triptych.evaluate.diversity.SAMPLES", 500)
-        patch.setattr("triptych.evaluate.classifier.STEPS", (30, 30))
+        patch.setattr("triptych.evaluate.classifier.STEPS", (60, 60))
         few = partial(scorecard.scorecard, pairs=8)
         patch.setattr(generation.scorecard, "scorecard", few)
         yield
@@ -223,7 +223,6 @@ DISTANCES = {"frechet", "kid", "precision", "recall", "density", "coverage"}
 @pytest.mark.parametrize(
     ("situation", "reasons"),
     [
-        ("ordinary", {}),
         ("a class in test only", {}),
         ("no labels", {"samples/class_histogram": "no labels"}),
         ("one class", {"samples/class_histogram": "one class"}),
