@@ -87,7 +87,10 @@ def test_best_and_last_weights_are_measured_apart(files: tuple[Path, Path], tmp_
 def test_images_without_labels_are_judged_by_retrieval(files: tuple[Path, Path], tmp_path: Path):
     run = trained(files[1], tmp_path / "run")
     found = experiment.evaluate(run.path)
-    assert not any("top1" in name for name in found)
+    assert not any("top1" in name for name in run.results())
+    said = run.left_out()
+    for name in ("test/knn_top1", "test/knn_balanced", "test/linear_top1", "valid/knn_top1"):
+        assert said[name] == "these data have no labels"
     assert found["features/retrieval"].n == 30
     assert "found again" in found["verdict"].note
     assert any(found["verdict"].note in line for line in result_lines(run.results()))

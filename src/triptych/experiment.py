@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
-import numpy as np
 import torch
 
 from triptych import checkpoint, methods, presets
 from triptych import data as data_plane
 from triptych.config import DeviceName, limited, merge, to_dict
-from triptych.data.spec import DataConfig, Dataset, Images
+from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
 from triptych.environment import cores, device_for, environment, memory
 from triptych.errors import TriptychError, unknown
@@ -51,10 +50,6 @@ ENVIRONMENT = "environment.json"
 
 MANY_STEPS = 10_000
 """Steps from which compiling, some ten seconds on a CPU, has paid for itself."""
-
-
-MEASURED = 5000
-"""Images, at least where there are as many, behind mean and standard deviation of the channels."""
 
 
 SEEDS = 2**62
@@ -146,16 +141,8 @@ def _spec(dataset: Dataset, data: DataConfig) -> DataSpec:
             f"the images of {dataset.title} are black and white already; leave out --binarize"
         )
     values = dataset.values if data.binarize == "none" else "binary"
-    return DataSpec(dataset.shape, values, dataset.mirrors, *_statistics(dataset.splits["train"]))
-
-
-def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel in [0, 1], over images evenly spread."""
-    step = max(1, len(images) // MEASURED)
-    levels = images.pixels[::step] / np.float32(255)
-    mean, std = levels.mean((0, 2, 3)), levels.std((0, 2, 3))
-    # Six digits are read and written alike; a channel that never changes is left as it is.
-    return tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) or 1.0 for s in std)
+    moments = dataset.moments
+    return DataSpec(dataset.shape, values, dataset.mirrors, moments.mean, moments.std)
 
 
 def _build(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> Method:
@@ -202,6 +189,7 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
         config.data.binarize,
         dataset.fingerprint,
         method.views,
+        method.smallest_batch,
     )
     if config.train.compile == "auto":
         per_epoch = stream.batches_per_epoch / images_per_step(method.phases())

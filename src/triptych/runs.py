@@ -21,7 +21,16 @@ from triptych.config import dump
 from triptych.errors import DamagedError, TriptychError, printable
 from triptych.files import read_bytes, staged, write
 
-__all__ = ["OF_WEIGHTS", "UNTRAINED", "Result", "Run", "Status", "Weights", "list_runs"]
+__all__ = [
+    "OF_WEIGHTS",
+    "UNTRAINED",
+    "Result",
+    "Run",
+    "Status",
+    "Weights",
+    "grouped",
+    "list_runs",
+]
 
 Status = Literal["done", "failed", "running", "interrupted"]
 
@@ -501,6 +510,19 @@ def _finite(result: Result) -> Result:
     except ValueError:
         return Result.left_out("what was measured is not a finite number", result.protocol)
     return result
+
+
+def grouped(left_out: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Each reason once, with the names of all that it kept from being measured.
+
+    Example:
+        >>> grouped({"a": "no labels", "b": "one image", "c": "no labels"})
+        [('no labels', ['a', 'c']), ('one image', ['b'])]
+    """
+    found: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        found.setdefault(why, []).append(name)
+    return list(found.items())
 
 
 def _left_out(result: Mapping[str, Any]) -> bool:

@@ -176,6 +176,12 @@ class Method(nn.Module, ABC):
         """The config with every ``auto`` decided from the data; what the run folder records."""
         return config
 
+    @property
+    def smallest_batch(self) -> int:
+        """Images that a batch of the training needs: batch normalisation has nothing to compare one image with."""
+        over_batch = nn.modules.batchnorm._BatchNorm
+        return 2 if any(isinstance(module, over_batch) for module in self.modules()) else 1
+
     @abstractmethod
     def phases(self) -> tuple[Phase, ...]:
         """The phases of one step, in order."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
@@ -20,8 +21,13 @@ from triptych.evaluate.knn import (
     knn,
     knn_predict,
     proportion,
+    scored,
+    scored_pixels,
+    share_error,
+    voters,
     wilson,
 )
+from triptych.evaluate.labels import judged
 from triptych.evaluate.subject import BLOCK, Subject
 from triptych.types import DataSpec, Method
 
@@ -182,9 +188,15 @@ def test_the_interval_of_a_share_is_wilsons(right: int, n: int):
     expected = binomtest(right, n).proportion_ci(method="wilson")
     assert wilson(right / n, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
     result = proportion(right / n, n, {}, "more")
-    assert result.stderr == pytest.approx(math.sqrt(right * (n - right) / n**3))
-    text = f"95 % interval {expected.low:.3f} to {expected.high:.3f} (Wilson); more"
-    assert result.note == text
+    text = f"95 % interval {expected.low:.3f} to {expected.high:.3f} (Wilson)"
+    assert result.note.startswith(text) and result.note.endswith("; more")
+    if 0 < right < n:
+        assert result.stderr == pytest.approx(math.sqrt(right * (n - right) / n**3))
+        assert result.note == text + "; more"
+    else:
+        width = (expected.high - expected.low) / 2
+        assert result.stderr == pytest.approx(width / norm.ppf(0.975), rel=1e-5), "not ± 0"
+        assert "binomial one is 0" in result.note
 
 
 @dataclass(frozen=True)
@@ -261,3 +273,76 @@ def test_accuracy_of_encoder_and_of_pixels_with_all_images_of_both_splits():
     assert "(Wilson)" in untrained.note
     assert features(subject, "test").shape == (BLOCK + 11, 12)
     assert "test/knn_top1_untrained" not in knn(subject, "test", k=30)
+
+
+@pytest.mark.parametrize(
+    ("counts", "k"),
+    [
+        ([350] * 10, 200),  # mnist-5k
+        ([4500] * 10, 200),  # CIFAR-10 with 5,000 held out
+        ([5000] * 10, 200),
+        ([450] * 100, 200),
+        ([162, 18], 12),
+        ([90, 90], 12),
+        ([3000, 60], 60),
+        ([3000, 3], 10),
+        ([1, 1], 1),
+        ([14, 1], 1),
+        ([29, 1], 2),
+    ],
+)
+def test_how_many_vote_follows_the_bank(counts: list[int], k: int):
+    assert voters(np.repeat(np.arange(len(counts)) * 10**9, counts)) == k
+
+
+def minority() -> tuple[torch.Tensor, np.ndarray, torch.Tensor, np.ndarray]:
+    """Two clusters that hardly overlap, at a cosine of 0.9: 162 and 18 in the bank, 50 queries of each."""
+    draw = np.random.default_rng(0)
+    counts = {"bank": (162, 18), "queries": (50, 50)}
+    labels = {name: np.repeat([0, 1], some) for name, some in counts.items()}
+    centres = np.array([[1.0, 0.0, 3.0], [0.0, 1.0, 3.0]])
+    bank, queries = (
+        torch.from_numpy(centres[y] + 0.25 * draw.normal(size=(len(y), 3))).float()
+        for y in labels.values()
+    )
+    return bank, labels["bank"], queries, labels["queries"]
+
+
+def test_the_minority_is_not_voted_down_by_the_whole_bank():
+    bank, labels, queries, truth = minority()
+    all_vote, few_vote = (scored(bank, labels, queries, truth, k) for k in (200, None))
+    assert (all_vote.k, few_vote.k) == (180, 12)
+    assert few_vote.balanced > 0.9 > all_vote.balanced
+    assert few_vote.top1 == accuracy(bank, labels, queries, truth)
+
+
+def test_balanced_is_the_mean_of_recalls_with_the_error_of_a_mean_of_shares():
+    bank, labels, queries, truth = minority()
+    rows = np.r_[:50, 50:57]
+    found = scored(bank, labels, queries[rows], truth[rows], k=150)
+    predicted = knn_predict(bank, torch.from_numpy(labels), queries[rows], k=150).numpy()
+    assert found.balanced == pytest.approx(balanced_accuracy_score(truth[rows], predicted))
+    assert found.top1 == (predicted == truth[rows]).mean()
+    recall = [(predicted[truth[rows] == c] == c).mean() for c in (0, 1)]
+    errors = [share_error(p, n) for p, n in zip(recall, (50, 7), strict=True)]
+    assert found.error == pytest.approx(math.sqrt(sum(e**2 for e in errors)) / 2)
+    assert (found.n, found.classes) == (57, 2)
+
+
+@pytest.mark.parametrize("size", [1, 10**9])
+def test_raw_pixels_in_parts_vote_as_all_at_once(size: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("triptych.evaluate.knn.PART", size)
+    splits = {"train": split(2 * BLOCK + 40, 0), "test": split(BLOCK + 11, 1)}
+    data = Dataset("d", "D", splits, None, "grey", "")
+    who = judged(data, "test")
+    found = scored_pixels(Subject(Mean(), data, "none", torch.device("cpu")), "test", who, k=50)
+    flat = {k: torch.from_numpy(v.pixels).flatten(1) / 255 for k, v in splits.items()}
+    expected = scored(flat["train"], who.bank, flat["test"], who.labels, k=50)
+    assert found == expected
+
+
+def test_labels_as_large_as_they_like_are_voted_for():
+    bank, labels, queries, _ = minority()
+    far = torch.from_numpy(labels) * 3_000_000_000 + 7
+    near = knn_predict(bank, torch.from_numpy(labels), queries, k=5)
+    assert torch.equal(knn_predict(bank, far, queries, k=5), near * 3_000_000_000 + 7)

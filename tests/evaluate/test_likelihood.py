@@ -328,3 +328,14 @@ def test_streaming_is_the_same_as_all_at_once():
     for part in log_w.split(200, 1):
         parts.add(part)
     torch.testing.assert_close(whole.curve(), parts.curve(), rtol=0, atol=1e-12)
+
+
+def test_one_image_does_not_show_that_bf16_is_near_enough():
+    """One difference has no error, so that nothing says how far the next may be."""
+    made = subject(bf16_error=0.0)
+    one = made.dataset.splits | {"test": Images(made.dataset.splits["test"].pixels[:1], None)}
+    one_left = dataclasses.replace(made.dataset, splits=one)
+    made = dataclasses.replace(made, dataset=one_left)
+    assert likelihood.bf16_error(made, "test")[1] is None
+    result = likelihood.log_likelihood(made, "test", 5, torch.bfloat16)["test/log_likelihood"]
+    assert result.note.startswith("bf16 differs from fp32 by +0.0000 nat on 1 image; fp32 was used")

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -224,3 +225,42 @@ def test_without_other_images_a_tenth_of_the_training_images_chooses():
     folds = Fold(x[~held], labels[~held]), Fold(x[held], labels[held])
     expected = logistic_probe(*folds, features(subject, "test")).predicted
     assert result.value == (expected == subject.dataset.splits["test"].labels).mean()
+
+
+def relabelled(subject: Subject, **labels: np.ndarray | None) -> Subject:
+    splits = {
+        name: Images(images.pixels, labels.get(name, images.labels))
+        for name, images in subject.dataset.splits.items()
+    }
+    return replace(subject, dataset=replace(subject.dataset, splits=splits))
+
+
+@pytest.mark.parametrize("valid", [None, np.full(200, 9), np.r_[np.full(191, 9), np.zeros(9, int)]])
+def test_validation_images_that_cannot_choose_leave_it_to_training_images(valid):
+    """Without labels, of classes that nobody was taught, or too few."""
+    subject = relabelled(planted({"train": 905, "valid": 200, "test": 300}), valid=valid)
+    found = probe(subject, "test")
+    assert found["test/logistic_top1"].protocol["chosen_on"] == "every tenth of train (91)"
+    bare = planted({"train": 905, "valid": 200, "test": 300})
+    del bare.dataset.splits["valid"]
+    assert {k: v.value for k, v in found.items()} == {
+        k: v.value for k, v in probe(bare, "test").items()
+    }
+
+
+def test_the_only_image_of_a_class_is_trained_on_and_not_held_out():
+    subject = planted({"train": 40, "test": 30})
+    labels = np.where(np.arange(40) == 10, 3, np.arange(40) % 3)
+    found = probe(relabelled(subject, train=labels), "test")
+    assert found["test/linear_top1"].protocol["chosen_on"] == "every tenth of train (3)"
+    two = planted({"train": 2, "test": 30})
+    found = probe(relabelled(two, train=np.array([0, 1])), "test")
+    assert found["test/linear_top1"].protocol["chosen_on"] == "train itself (2)"
+
+
+@pytest.mark.parametrize("fit", PROBES)
+def test_classes_are_the_values_that_occur(fit):
+    fold, test = triangle(300, 0), triangle(100, 1)
+    far = fold._replace(labels=fold.labels * 3_000_000_000 + 7)
+    near = fit(fold, fold, test.x).predicted
+    assert (fit(far, far, test.x).predicted == near * 3_000_000_000 + 7).all()

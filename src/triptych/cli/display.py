@@ -58,6 +58,8 @@ def training_display(gauge: str) -> Iterator[Display]:
                 f"step {step:,} of {total:,}, epoch {epoch:g}: {', '.join(values)}",
                 aside=True,
             )
+        if "left_out" in metrics:
+            console.print(f"left out: {metrics['left_out']}", highlight=False, markup=False)
         if "alarm" in metrics:
             console.print(cell(f"alarm: {metrics['alarm']}"), style="bold red")
 

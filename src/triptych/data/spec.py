@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import tyro
 
 from triptych.config import LONGEST, limited
+from triptych.data.moments import Moments, moments
 from triptych.errors import TriptychError
 
 __all__ = ["DataConfig", "Dataset", "Images", "Values"]
@@ -101,15 +103,21 @@ class Dataset:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Everything to be said of the data before anybody trusts a number on them: ``notes``, and copies."""
-        return self.notes + tuple(
+        """Everything to be said of the data before anybody trusts a number on them: ``notes``, channels that do not change, copies."""
+        copies = (
             f"{count:,} of {len(self.splits[split]):,} {split} images occur in train as well, pixel by pixel"
             for split, count in self.duplicates.items()
             if count
         )
+        return (*self.notes, *self.moments.notes, *copies)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """C, H, W of one image."""
         c, h, w = self.splits["train"].pixels.shape[1:]
         return int(c), int(h), int(w)
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and standard deviation of the training images' channels, computed once."""
+        return moments(self.splits["train"].pixels)

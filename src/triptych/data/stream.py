@@ -53,7 +53,7 @@ class Stream:
 
     Each epoch visits the images in a new order drawn from (seed, epoch); the last
     images that do not fill a batch are left out, so that every batch has one size.
-    With ``views`` a batch has two of every image, from a table of draws that
+    ``smallest`` is how many images a batch needs for the method. With ``views`` a batch has two of every image, from a table of draws that
     (seed, epoch) gives: what happens to an image does not depend on its batch.
     """
 
@@ -66,13 +66,19 @@ class Stream:
         binarize: Binarize = "none",
         fingerprint: str = "",
         views: ViewsConfig | None = None,
+        smallest: int = 1,
     ) -> None:
         if batch_size < 1:
             raise TriptychError(f"--batch-size {batch_size} is too small; give 1 or more")
+        if batch_size < smallest:
+            raise TriptychError(
+                f"--batch-size {batch_size} is too small for a network that is normalised over the batch; "
+                f"give {smallest} or more"
+            )
         if len(images) < batch_size:
             raise TriptychError(
                 f"a batch of {batch_size} needs at least that many training images and there are "
-                f"{len(images)}; say --batch-size {max(1, len(images) // 2)} for instance"
+                f"{len(images)}; say --batch-size {max(min(smallest, len(images)), len(images) // 2)} for instance"
             )
         if views is not None and binarize != "none":
             raise TriptychError("views are of grey or colour images; leave out --binarize")

@@ -22,11 +22,12 @@ from triptych.data.places import cache_root
 from triptych.data.stream import Stream
 from triptych.environment import has_bf16
 from triptych.errors import TriptychError
+from triptych.evaluate.knn import wilson
 from triptych.evaluate.subject import Subject, generator
 from triptych.nets.classifier import Classifier
 from triptych.nets.initialise import initialise
 
-__all__ = ["Judge", "judge"]
+__all__ = ["Judge", "judge", "weakness"]
 
 RECIPE = "1"
 """To be raised whenever the same images would give other weights: part of the name in the cache."""
@@ -42,8 +43,8 @@ RATE, DECAY = 4e-3, 0.05
 class Judge:
     """A trained classifier and how far to trust it.
 
-    ``confusion`` counts the images of the judged split, K×K, rows the true class,
-    columns the predicted; ``training_histogram`` counts the labels it was trained
+    ``confusion`` counts the images of the judged split whose class was trained on, K×K, rows the true
+    class, columns the predicted; ``training_histogram`` counts the labels it was trained
     on, K; ``identity`` names its very weights for protocols.
     """
 
@@ -73,6 +74,27 @@ def judge(subject: Subject, split: str) -> Judge:
         confusion,
         np.bincount(labels, minlength=len(names)),
         f"conv classifier {digest(weights)[:8]}, {split} accuracy {accuracy:.3f}",
+    )
+
+
+def weakness(confusion: npt.NDArray[np.int64]) -> str:
+    """Why a classifier with this confusion is not asked, or nothing: it must beat naming one class always.
+
+    The lower end of Wilson's 95 % interval of its accuracy is to be above the share of the most frequent class.
+
+    Example:
+        >>> weakness(np.array([[5, 5], [5, 5]]))
+        'the classifier that would judge them is right for 10 of 20 images: not surely more than the 10 of one class'
+        >>> weakness(np.array([[9, 1], [1, 9]]))
+        ''
+    """
+    right, total = int(np.trace(confusion)), int(confusion.sum())
+    most = int(confusion.sum(1).max())
+    if wilson(right / total, total)[0] > most / total:
+        return ""
+    return (
+        f"the classifier that would judge them is right for {right:,} of {total:,} images: "
+        f"not surely more than the {most:,} of one class"
     )
 
 
@@ -156,5 +178,7 @@ def _confusion(subject: Subject, split: str, network: Classifier) -> npt.NDArray
     truth, classes = _labels(subject, split), network.head.out_features
     with torch.inference_mode():
         found = torch.cat([network(x).argmax(-1).cpu() for _, x in subject.blocks(split)])
-    pairs = truth * classes + found.numpy()
+    # Of a class that it was not taught it knows nothing, and has perhaps no output.
+    known = np.isin(truth, _labels(subject, "train"))
+    pairs = truth[known] * classes + found.numpy()[known]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)

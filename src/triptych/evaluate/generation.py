@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
 from triptych.evaluate import directions, distribution, interpolate, lipschitz, pullback, scorecard
-from triptych.evaluate.classifier import Judge, judge
+from triptych.evaluate.classifier import Judge, judge, weakness
 from triptych.evaluate.diversity import class_histogram
 from triptych.evaluate.features import Extractor, from_classifier, untrained
+from triptych.evaluate.labels import judged, left_out, named
 from triptych.evaluate.subject import Subject, as_arrays
 from triptych.runs import Result, Run
 from triptych.types import HasCritic, Samples
 
 __all__ = ["generation"]
+
+NAMED = 5
+"""Classes that a reason names."""
 
 
 def generation(
@@ -27,31 +29,69 @@ def generation(
     """Measure the samples of a method that draws them; what pictures are drawn from goes to the run.
 
     Distances are over ``features``: without any those of the classifier that judges
-    the classes, and of a random network where there are no labels to train one.
+    the classes, and of a random network where there are no labels to train one. What images or
+    labels do not allow is left out with its reason.
 
     Raises:
         TriptychError: a coordinate that the latent space does not have, before anything is measured.
     """
     assert isinstance(subject.method, Samples)
     directions.check_coordinates(coordinates, subject.method.latent)
-    referee = judge(subject, split) if _judgeable(subject, split) else None
+    who = judged(subject.dataset, split)
+    trained, why = None, who if isinstance(who, str) else ""
+    if not isinstance(who, str):
+        trained = judge(subject, split)
+        why = weakness(trained.confusion)
+    referee = None if why else trained
     if features is None:
-        features = from_classifier(referee) if referee else untrained(subject)
-    found = distribution.distances(subject, split, features)
-    if referee and _all_classes(subject, split):
-        results, arrays = class_histogram(subject, referee, split)
-        found |= results
-        run.save_arrays("class_histogram", **arrays)
+        features = from_classifier(trained) if trained else untrained(subject)
+    found = _distances(subject, split, features)
+    found |= _classes(subject, run, split, referee, why)
     found |= _latent_space(subject, run, coordinates, referee)
     found |= scorecard.scorecard(
         subject, split, features, features.name, referee.network if referee else None
     )
+    if referee is None:
+        found |= left_out(subject, split, ["interpolation/entropy"], why)
     run.save_arrays("sample_interpolation", **as_arrays(interpolate.between_samples(subject)))
     if isinstance(subject.method, HasCritic):
         results, norms = lipschitz.audit(subject, split)
         found |= results
         run.save_arrays("gradient_norms", **norms)
     return found
+
+
+def _distances(subject: Subject, split: str, features: Extractor) -> dict[str, Result]:
+    """All distances, and those for which there are too few images, with the reason."""
+    found = distribution.distances(subject, split, features)
+    names = [f"{split}/{n}{end}" for end in ("", "_floor") for n in distribution.ESTIMATORS]
+    few = distribution.FEWEST
+    why = f"fewer than {few} training images are left to stand in the place of samples"
+    count = len(subject.dataset.splits[split])
+    if count < few:
+        why = f"distributions of {few} images or more are compared; {named(split)} images: {count}"
+    return found | left_out(subject, split, (n for n in names if n not in found), why)
+
+
+def _classes(
+    subject: Subject, run: Run, split: str, referee: Judge | None, why: str
+) -> dict[str, Result]:
+    """The test of the classes' shares, if there is a classifier whose confusion is known for every class."""
+    name = "samples/class_histogram"
+    if referee is None:
+        return left_out(subject, split, [name], why)
+    seen, taught = referee.confusion.sum(1), referee.training_histogram
+    unknown = np.flatnonzero((seen == 0) & (taught > 0))
+    if len(unknown):
+        classes = ", ".join(referee.classes[k] for k in unknown[:NAMED])
+        more = f" and {len(unknown) - NAMED} others" if len(unknown) > NAMED else ""
+        why = (
+            f"no {named(split)} image is of {classes}{more}, so how that is recognised is not known"
+        )
+        return left_out(subject, split, [name], why)
+    results, arrays = class_histogram(subject, referee, split)
+    run.save_arrays("class_histogram", **arrays)
+    return results
 
 
 def _latent_space(
@@ -62,24 +102,3 @@ def _latent_space(
     principal, pictures = pullback.principal(subject)
     run.save_arrays("principal", **pictures)
     return results | principal
-
-
-def _judgeable(subject: Subject, split: str) -> bool:
-    """Whether there are labels to train a classifier with, and others to see how good it is."""
-    train, test = (subject.dataset.splits[name].labels for name in ("train", split))
-    if train is None or test is None or split == "train":
-        return False
-    return len(np.unique(train)) > 1 and bool(np.isin(test, train).all())
-
-
-def _all_classes(subject: Subject, split: str) -> bool:
-    """Whether every class has test images, without which its row of the confusion is not known."""
-    train, test = (subject.dataset.splits[name].labels for name in ("train", split))
-    assert train is not None and test is not None
-    missing = np.setdiff1d(train, test)
-    if len(missing):
-        warnings.warn(
-            f"no class histogram: the {split} split has no image of class {missing[0]}",
-            stacklevel=2,
-        )
-    return not len(missing)

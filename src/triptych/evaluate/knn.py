@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,24 +13,79 @@ from torch import Tensor
 
 from triptych.errors import TriptychError
 from triptych.evaluate.cosine_neighbours import nearest
+from triptych.evaluate.labels import Judged, judged, left_out
 from triptych.evaluate.subject import Subject
 from triptych.runs import Result
 from triptych.types import Encodes
 
 __all__ = [
+    "Scored",
     "accuracy",
     "encoder_top1",
     "features",
     "knn",
     "knn_predict",
-    "pixels",
     "proportion",
+    "scored",
+    "scored_pixels",
+    "share_error",
+    "voters",
     "wilson",
 ]
 
+VOTERS = 200
+"""Neighbours that vote (Wu et al. 2018), where the bank is large enough for so many."""
+
+BANK_SHARE = 15
+"""The bank is at least so many times larger than the number of those that vote."""
+
+RARE = 10
+"""Images below which the smallest class decides no more how many neighbours vote."""
+
+PART = 2**26
+"""Bytes of images, as floats, that are held at once where raw pixels are compared."""
+
+Z = 1.959964
+"""The normal deviate of a 95 % interval."""
+
+Labels = npt.NDArray[np.int64]
+
+
+def voters(labels: Labels) -> int:
+    """How many neighbours vote in a bank with these labels: 200, or what is right for a smaller one.
+
+    No more than a fifteenth of the bank, else far and near ones vote alike, nor than the smallest class
+    has images (but 10 of them in any case): of 200 in a bank of 180 all vote, and the larger class wins always.
+
+    Example:
+        >>> voters(np.arange(3500) % 10), voters(np.arange(180) % 2), voters(np.array([0] * 3489 + [1] * 11))
+        (200, 12, 11)
+    """
+    smallest = int(np.unique(labels, return_counts=True)[1].min())
+    return max(1, min(VOTERS, len(labels) // BANK_SHARE, max(RARE, smallest)))
+
+
+class Scored(NamedTuple):
+    """What the neighbours' votes came to for N queries: shares in [0, 1].
+
+    ``balanced`` is the mean over ``classes`` classes of the share that is right in each, with its
+    binomial ``error``: always naming the largest class has 1 / classes, whatever its size.
+    """
+
+    top1: float
+    balanced: float
+    error: float
+    n: int
+    classes: int
+    k: int
+
 
 def knn_predict(
-    bank: Tensor, labels: Tensor, queries: Tensor, k: int = 200, temperature: float = 0.1
+    bank: Tensor,
+    labels: Tensor,
+    queries: Tensor,
+    k: int | None = None,
+    temperature: float = 0.1,
 ) -> Tensor:
     """Class of each query by the vote of its k nearest, weights exp(cos / τ) (Wu et al. 2018, section 3.4).
 
@@ -37,7 +93,7 @@ def knn_predict(
         bank: N×d features.
         labels: their N classes, int64.
         queries: M×d features.
-        k: how many neighbours vote.
+        k: how many neighbours vote; `voters` of the bank where none is given.
         temperature: τ of the weights; 0.1 in the paper's published code.
 
     Returns:
@@ -53,19 +109,25 @@ def knn_predict(
     """
     if not temperature > 0:
         raise TriptychError(f"the temperature of the votes must be above 0, not {temperature}")
-    similarity, index = nearest(bank, queries, k)
+    k = voters(labels.cpu().numpy()) if k is None else k
+    return _voted(*nearest(bank, queries, k), labels, temperature)
+
+
+def _voted(similarity: Tensor, index: Tensor, labels: Tensor, temperature: float) -> Tensor:
     # Relative to the nearest: exp(1 / 0.01) is beyond single precision.
     weights = ((similarity - similarity[:, :1]) / temperature).exp()
-    votes = torch.zeros(len(queries), int(labels.max()) + 1, device=weights.device)
-    return votes.scatter_add_(1, labels[index], weights).argmax(-1)
+    classes, places = torch.unique(labels, return_inverse=True)
+    votes = torch.zeros(len(index), len(classes), device=weights.device)
+    found: Tensor = classes[votes.scatter_add_(1, places[index], weights).argmax(-1)]
+    return found
 
 
 def accuracy(
     bank: Tensor,
-    bank_labels: npt.NDArray[np.int64],
+    bank_labels: Labels,
     queries: Tensor,
-    labels: npt.NDArray[np.int64],
-    k: int = 200,
+    labels: Labels,
+    k: int | None = None,
     temperature: float = 0.1,
 ) -> float:
     """Share of queries whose class `knn_predict` finds, in [0, 1].
@@ -74,10 +136,43 @@ def accuracy(
         >>> accuracy(torch.eye(2), np.array([0, 1]), torch.eye(2), np.array([0, 0]), k=1)
         0.5
     """
-    device = bank.device
-    classes = torch.from_numpy(bank_labels).to(device)
-    found = knn_predict(bank, classes, queries, k, temperature)
-    return float((found == torch.from_numpy(labels).to(device)).double().mean())
+    return scored(bank, bank_labels, queries, labels, k, temperature).top1
+
+
+def scored(
+    bank: Tensor,
+    bank_labels: Labels,
+    queries: Tensor,
+    labels: Labels,
+    k: int | None = None,
+    temperature: float = 0.1,
+) -> Scored:
+    """How often `knn_predict` is right, over all queries and class by class.
+
+    Example:
+        >>> bank, rare = torch.eye(2), torch.tensor([[1.0, 0.0]] * 9 + [[0.0, 1.0]])
+        >>> found = scored(bank, np.array([0, 0]), rare, np.array([0] * 9 + [1]), k=1)
+        >>> found.top1, found.balanced, found.classes
+        (0.9, 0.5, 2)
+    """
+    k = min(voters(bank_labels) if k is None else k, len(bank))
+    classes = torch.from_numpy(bank_labels).to(bank.device)
+    return _score(knn_predict(bank, classes, queries, k, temperature), labels, k)
+
+
+def _score(predicted: Tensor, labels: Labels, k: int) -> Scored:
+    right = predicted.cpu().numpy() == labels
+    present, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    recall = np.bincount(place, right) / counts
+    errors = [share_error(float(p), int(n)) for p, n in zip(recall, counts, strict=True)]
+    return Scored(
+        float(right.mean()),
+        float(recall.mean()),
+        math.hypot(*errors) / len(present),
+        len(labels),
+        len(present),
+        k,
+    )
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -89,10 +184,22 @@ def wilson(share: float, n: int) -> tuple[float, float]:
         >>> [round(p, 4) for p in wilson(0.5, 100)], [round(p, 4) for p in wilson(1.0, 10)]
         ([0.4038, 0.5962], [0.7225, 1.0])
     """
-    z = 1.959964
-    middle = share + z**2 / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+    middle = share + Z**2 / (2 * n)
+    half = Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    return (middle - half) / (1 + Z**2 / n), (middle + half) / (1 + Z**2 / n)
+
+
+def share_error(share: float, n: int) -> float:
+    """Standard error √(p(1−p)/n) of a share of n; at 0 and 1, where that is 0, Wilson's interval over 2z.
+
+    Example:
+        >>> share_error(0.5, 100), round(share_error(1.0, 10), 4)
+        (0.05, 0.0708)
+    """
+    if 0 < share < 1:
+        return math.sqrt(share * (1 - share) / n)
+    low, high = wilson(share, n)
+    return (high - low) / (2 * Z)
 
 
 def proportion(
@@ -100,9 +207,10 @@ def proportion(
 ) -> Result:
     """A share of n independent images as a result, with its binomial error and Wilson's interval."""
     low, high = wilson(share, n)
-    interval = f"95 % interval {low:.3f} to {high:.3f} (Wilson)"
-    stderr = math.sqrt(share * (1 - share) / n)
-    return Result(share, stderr, n, protocol, f"{interval}; {note}" if note else interval)
+    said = [f"95 % interval {low:.3f} to {high:.3f} (Wilson)"]
+    if share in (0, 1):
+        said.append("the error is half of the interval in its units, as the binomial one is 0")
+    return Result(share, share_error(share, n), n, protocol, "; ".join(filter(None, [*said, note])))
 
 
 @torch.inference_mode()
@@ -113,15 +221,44 @@ def features(subject: Subject, split: str) -> Tensor:
     return torch.cat([method.encode(x).float() for _, x in subject.blocks(split)])
 
 
-def pixels(subject: Subject, split: str) -> Tensor:
-    """Every image of a split as a vector of its values in [0, 1], N×d."""
-    return torch.cat([x.flatten(1) for _, x in subject.blocks(split)])
+def scored_pixels(
+    subject: Subject, split: str, who: Judged, k: int | None = None, temperature: float = 0.1
+) -> Scored:
+    """`scored` of a split's images as vectors of their values in [0, 1], which need not all be in memory at once."""
+    k = min(voters(who.bank) if k is None else k, len(who.bank))
+    found = []
+    for queries in _pixels(subject, split):
+        similarity = queries.new_empty(len(queries), 0)
+        index, start = similarity.long(), 0
+        for bank in _pixels(subject, "train"):
+            near, place = nearest(bank, queries, k)
+            both = torch.cat([similarity, near], 1)
+            similarity, order = (v[:, :k] for v in both.sort(dim=1, descending=True, stable=True))
+            index = torch.cat([index, place + start], 1).gather(1, order)
+            start += len(bank)
+            del bank  # Before the next is put together.
+        classes = torch.from_numpy(who.bank).to(index.device)
+        found.append(_voted(similarity, index, classes, temperature))
+    return _score(torch.cat(found).cpu()[torch.from_numpy(who.rows)], who.labels, k)
+
+
+def _pixels(subject: Subject, split: str) -> Iterator[Tensor]:
+    """Every image of a split as a vector, N×d, in parts of a bounded size."""
+    part: list[Tensor] = []
+    for _, x in subject.blocks(split):
+        part.append(x.flatten(1))
+        if sum(v.nbytes for v in part) >= PART:
+            whole, part = torch.cat(part), []
+            yield whole
+            del whole
+    if part:
+        yield torch.cat(part)
 
 
 def knn(
     subject: Subject,
     split: str,
-    k: int = 200,
+    k: int | None = None,
     temperature: float = 0.1,
     untrained: Subject | None = None,
 ) -> dict[str, Result]:
@@ -130,47 +267,56 @@ def knn(
     Raw pixels already do well above chance, ``<split>/knn_top1_pixels``, and so does the same
     encoder before any training, ``<split>/knn_top1_untrained``, given as ``untrained``.
     """
-    raw = pixels(subject, "train"), pixels(subject, split)
-    found = {
-        **encoder_top1(subject, split, k, temperature),
-        f"{split}/knn_top1_pixels": _measured(subject, split, *raw, "raw pixels", k, temperature),
-    }
+    who = judged(subject.dataset, split)
+    found = encoder_top1(subject, split, k, temperature)
+    floors = [f"{split}/knn_top1_pixels"]
+    floors += [f"{split}/knn_top1_untrained"] if untrained is not None else []
+    if isinstance(who, str):
+        return found | left_out(subject, split, floors, who)
+    raw = scored_pixels(subject, split, who, k, temperature)
+    found[floors[0]] = _results(subject, split, who, raw, "raw pixels", temperature)[0]
     if untrained is not None:
-        vectors = features(untrained, "train"), features(untrained, split)
         what = "output of the untrained encoder"
-        name = f"{split}/knn_top1_untrained"
-        found[name] = _measured(untrained, split, *vectors, what, k, temperature)
+        found[floors[1]] = _measured(untrained, split, who, what, k, temperature)[0]
     return found
 
 
 def encoder_top1(
-    subject: Subject, split: str, k: int = 200, temperature: float = 0.1
+    subject: Subject, split: str, k: int | None = None, temperature: float = 0.1
 ) -> dict[str, Result]:
-    """``<split>/knn_top1``: `accuracy` over the encoder's output with the training split as the bank."""
-    vectors = features(subject, "train"), features(subject, split)
-    what = "encoder output"
-    return {f"{split}/knn_top1": _measured(subject, split, *vectors, what, k, temperature)}
+    """``<split>/knn_top1`` and ``knn_balanced``: `scored` over the encoder's output, the training split as the bank.
+
+    Left out with the reason where labels do not allow it.
+    """
+    names = f"{split}/knn_top1", f"{split}/knn_balanced"
+    who = judged(subject.dataset, split)
+    if isinstance(who, str):
+        return left_out(subject, split, names, who)
+    results = _measured(subject, split, who, "encoder output", k, temperature)
+    return dict(zip(names, results, strict=True))
 
 
 def _measured(
-    subject: Subject,
-    split: str,
-    bank: Tensor,
-    queries: Tensor,
-    what: str,
-    k: int,
-    temperature: float,
-) -> Result:
-    train, test = subject.dataset.splits["train"].labels, subject.dataset.splits[split].labels
-    assert train is not None and test is not None
+    subject: Subject, split: str, who: Judged, what: str, k: int | None, temperature: float
+) -> tuple[Result, Result]:
+    bank, queries = features(subject, "train"), features(subject, split)
+    judged_queries = queries[torch.from_numpy(who.rows).to(queries.device)]
+    found = scored(bank, who.bank, judged_queries, who.labels, k, temperature)
+    return _results(subject, split, who, found, what, temperature)
+
+
+def _results(
+    subject: Subject, split: str, who: Judged, found: Scored, what: str, temperature: float
+) -> tuple[Result, Result]:
+    """Share right, and the mean of the shares of every class."""
     protocol = subject.protocol(
         split,
         features=what,
-        bank=f"train ({len(bank)})",
-        k=min(k, len(bank)),
+        bank=f"train ({len(who.bank)})",
+        k=found.k,
         temperature=temperature,
         similarity="cosine",
-        unit="share right",
     )
-    share = accuracy(bank, train, queries, test, k, temperature)
-    return proportion(share, len(queries), protocol)
+    top1 = proportion(found.top1, found.n, protocol | {"unit": "share right"}, who.note)
+    unit = f"share right of a class, mean of {found.classes}"
+    return top1, Result(found.balanced, found.error, found.n, protocol | {"unit": unit}, who.note)

@@ -33,10 +33,13 @@ def active_units(subject: Subject, split: str) -> dict[str, Result]:
     kl = kl_to_standard_normal(mean, log_variance).mean(0)
     spread = mean.var(0, correction=0)
     protocol = subject.protocol(split, threshold=ACTIVE, estimator="Var over images of E[z|x]")
+    active = Result(
+        int((spread > ACTIVE).sum()), None, len(mean), protocol, "a count of coordinates"
+    )
+    if len(mean) < 2:
+        active = Result.left_out("one image has no variance", protocol)
     return {
-        "latent/active_units": Result(
-            int((spread > ACTIVE).sum()), None, len(mean), protocol, "a count of coordinates"
-        ),
+        "latent/active_units": active,
         "latent/kl_per_dimension": Result(
             [round(v, 5) for v in kl.tolist()],
             None,

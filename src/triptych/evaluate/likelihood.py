@@ -31,6 +31,9 @@ HEADLINE = 200
 ROWS = 3000
 """Latents decoded at once: enough that calling costs little, few enough for a processor's cache."""
 
+CHECKED = 64
+"""Images on which both precisions are tried, at most."""
+
 BF16_TOLERANCE = 0.02
 """Nats by which bf16 may move a log-likelihood before fp32 is used instead."""
 
@@ -171,7 +174,7 @@ def importance_estimate(
     return ImportanceEstimate(blocks, sums, torch.cat(curves))
 
 
-def bf16_error(subject: Subject, split: str, images: int = 64) -> tuple[float, float]:
+def bf16_error(subject: Subject, split: str, images: int = CHECKED) -> tuple[float, float | None]:
     """How far bf16 moves the log-likelihood of some images on the same noise: mean and standard error, nats."""
     method, found = subject.method, []
     assert isinstance(method, HasLikelihood)
@@ -182,8 +185,7 @@ def bf16_error(subject: Subject, split: str, images: int = 64) -> tuple[float, f
             with _precision(subject, dtype):
                 log_w = next(_log_weights(subject, x, q, HEADLINE, ("check",)))
             found.append(WeightSums.of(log_w).bound())
-    mean, stderr = _mean((found[0] - found[1]).cpu())
-    return mean, stderr or 0.0
+    return _mean((found[0] - found[1]).cpu())
 
 
 def log_likelihood(
@@ -192,17 +194,20 @@ def log_likelihood(
     """``<split>/log_likelihood`` with effective sample size, bias and the curve over K.
 
     In bf16 some images are computed in both precisions, and fp32 is used after all
-    unless their mean difference, with two standard errors, is within 0.02 nat.
+    unless their mean difference, with two standard errors, is within 0.02 nat; one image has no such error.
     """
     method = subject.method
     assert isinstance(method, HasLikelihood)
     note = ""
     if dtype == torch.bfloat16:
         error, uncertain = bf16_error(subject, split)
-        if abs(error) + 2 * uncertain > BF16_TOLERANCE:
+        images = min(CHECKED, len(subject.dataset.splits[split]))
+        if uncertain is None or abs(error) + 2 * uncertain > BF16_TOLERANCE:
             dtype = torch.float32
-        note = f"bf16 differs from fp32 by {error:+.4f} ± {uncertain:.4f} nat on 64 images" + (
-            "; fp32 was used" if dtype == torch.float32 else ""
+        known = "" if uncertain is None else f" ± {uncertain:.4f}"
+        note = (
+            f"bf16 differs from fp32 by {error:+.4f}{known} nat on {images} image{'s' * (images > 1)}"
+            + ("; fp32 was used" if dtype == torch.float32 else "")
         )
     found = importance_estimate(subject, split, samples, dtype)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from triptych.evaluate.knn import share_error
 from triptych.evaluate.latent import prior_latents
 from triptych.evaluate.subject import BLOCK, Subject, generator
 from triptych.objectives.wasserstein import between, gradient_norm, input_gradient
@@ -82,7 +82,7 @@ def _images(subject: Subject, split: str, count: int) -> dict[str, Tensor]:
 
 
 def _summary(norms: Tensor) -> dict[str, Any]:
-    """Moments, quantiles, and the share above 1 with its binomial standard error."""
+    """Moments, quantiles, and the share above 1 with its standard error."""
     n, norms = len(norms), norms.cpu().double()
     share = float((norms > 1).double().mean())
     low, median, high = torch.quantile(norms, norms.new_tensor([0.05, 0.5, 0.95])).tolist()
@@ -94,6 +94,6 @@ def _summary(norms: Tensor) -> dict[str, Any]:
         "95% quantile": high,
         "max": float(norms.max()),
         "share above 1": share,
-        "stderr of share": math.sqrt(share * (1 - share) / n),
+        "stderr of share": share_error(share, n),
         "n": n,
     }

@@ -11,9 +11,10 @@ from triptych.evaluate import collapse, likelihood
 from triptych.evaluate.features import Extractor, untrained
 from triptych.evaluate.features_monitor import FeaturesMonitor
 from triptych.evaluate.frechet import frechet_distance
+from triptych.evaluate.labels import named
 from triptych.evaluate.latent import prior_latents
 from triptych.evaluate.subject import Subject, as_levels
-from triptych.runs import Run
+from triptych.runs import Run, grouped
 from triptych.types import HasCritic, HasLikelihood, Moment, Projects, Samples
 
 __all__ = ["WATCHED", "Monitor"]
@@ -23,6 +24,14 @@ WATCHED = 64
 
 MANY = 1000
 """Images and samples, at most, behind a figure of a moment: quick, and rough."""
+
+FEWEST = 10
+"""Real images below which their spread is no measure of anybody's."""
+
+LIKELIHOOD = ("valid/elbo", "valid/reconstruction", "valid/kl")
+
+COMPARED = ("valid/frechet_untrained", "valid/critic_gap", "valid/critic_memory")
+"""What samples are to held-out images, as far as the method has a critic."""
 
 
 class Monitor:
@@ -34,6 +43,8 @@ class Monitor:
     the step ``since`` which it is so; and with 64 validation images or more ``valid/frechet_untrained``,
     ``valid/critic_gap`` = E f(valid) − E f(samples) and
     ``valid/critic_memory`` = E f(train) − E f(valid), 0 for a critic that remembers nothing.
+
+    What the images or their labels do not allow is said once, in the first line, as ``left_out``.
     """
 
     def __init__(self, subject: Subject, run: Run) -> None:
@@ -52,6 +63,42 @@ class Monitor:
             found |= self._samples(method, moment)
         if isinstance(method, Projects) and (moment.due or moment.step == 0):
             found |= self._features(moment)
+        if moment.step == 0 and self.unwatched:
+            found["left_out"] = "; ".join(
+                f"{', '.join(names)}: {why}" for why, names in grouped(self.unwatched)
+            )
+        return found
+
+    @cached_property
+    def unwatched(self) -> dict[str, str]:
+        """What this method's log will not have, and why: name → reason."""
+        method, found = self.subject.method, dict[str, str]()
+        if isinstance(method, HasLikelihood) and "valid" not in self.subject.dataset.splits:
+            found |= dict.fromkeys(LIKELIHOOD, "there is no validation split")
+        if isinstance(method, Samples):
+            found |= self._not_compared(method)
+        if isinstance(method, Projects):
+            found |= self._features.unwatched
+        return found
+
+    def _not_compared(self, method: Samples) -> dict[str, str]:
+        found: dict[str, str] = {}
+        if self._split != "valid":
+            valid = self.subject.dataset.splits.get("valid")
+            why = "there is no validation split"
+            if valid is not None:
+                why = (
+                    f"samples are compared with {WATCHED} held-out images or more; {len(valid)} are"
+                )
+            names = COMPARED if isinstance(method, HasCritic) else COMPARED[:1]
+            found |= dict.fromkeys(names, why)
+        if len(self._real) < FEWEST:
+            few = (
+                f"{len(self._real)} {named(self._split)} images are too few to compare spreads with"
+            )
+            found["samples/diversity"] = f"{few}; {FEWEST} are enough"
+        elif self._spread == 0:
+            found["samples/diversity"] = "most of the real images have a duplicate"
         return found
 
     @cached_property
@@ -66,7 +113,7 @@ class Monitor:
         features = self._extractor(images)
         found: dict[str, float | str] = {}
         diversity = float("nan")
-        if self._spread > 0:
+        if "samples/diversity" not in self.unwatched:
             diversity = collapse.spread(features[: self._few]) / self._spread
             found["samples/diversity"] = diversity
             found |= self._alarm(moment, diversity)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from triptych.errors import TriptychError
 from triptych.evaluate.knn import features, proportion
+from triptych.evaluate.labels import judged, left_out
 from triptych.evaluate.subject import Subject, generator
 from triptych.runs import Result
 
@@ -30,6 +31,11 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 
 ITERATIONS = 500
 """Of L-BFGS for each C; a fit that takes more says so in its note."""
+
+FEWEST = 10
+"""Judged validation images below which the setting is chosen on training images: of so few most settings tie."""
+
+TENTH = 10
 
 Labels = npt.NDArray[np.int64]
 
@@ -69,18 +75,20 @@ def sgd_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
         >>> sgd_probe(fold, fold, torch.tensor([[-3.0], [3.0]])).predicted.tolist()
         [0, 1]
     """
-    x, y = F.pad(train.x.float(), (0, 1), value=1), torch.from_numpy(train.labels)
-    classes = _classes(train.labels)
+    names, places = _classes(train.labels)
+    x, y = F.pad(train.x.float(), (0, 1), value=1), torch.from_numpy(places)
+    classes = len(names)
     rates = torch.tensor(RATES, device=x.device) / x.square().sum(1).mean()
     weights = _trained(x, y.to(x.device), classes, rates)
 
-    def predict(features: Tensor) -> Tensor:
+    def predict(features: Tensor) -> Labels:
         scores = F.pad(features.float(), (0, 1), value=1) @ weights
-        return scores.view(-1, len(RATES), classes).argmax(-1).cpu()
+        found: Labels = names[scores.view(-1, len(RATES), classes).argmax(-1).cpu().numpy()]
+        return found
 
-    right = (predict(choice.x) == torch.from_numpy(choice.labels)[:, None]).sum(0)
-    best = int(right.numpy().argmax())
-    return Probe(predict(queries)[:, best].numpy(), float(rates[best]))
+    right = (predict(choice.x) == choice.labels[:, None]).sum(0)
+    best = int(right.argmax())
+    return Probe(predict(queries)[:, best], float(rates[best]))
 
 
 def logistic_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
@@ -134,21 +142,21 @@ def probe(
     """``<split>/linear_top1`` and ``<split>/logistic_top1``: `sgd_probe` and `logistic_probe` of the encoder.
 
     Features are computed once, without augmentation. Rate and C are chosen on the ``valid``
-    split, or where there is none (or it is the one measured) on every tenth training image,
-    which is then not trained on.
+    split, or where fewer than 10 of its images can be judged (or it is the one measured) on every
+    tenth training image, which is then not trained on unless its class has no other. Both are left out
+    with the reason where labels do not allow them.
 
     Args:
-        subject: of a method that encodes; its splits have labels.
+        subject: of a method that encodes.
         split: to measure.
         encoded: `features` of splits where they are known already.
-
-    Raises:
-        TriptychError: the training images are of one class only.
     """
+    who = judged(subject.dataset, split)
+    if isinstance(who, str):
+        return left_out(subject, split, (f"{split}/linear_top1", f"{split}/logistic_top1"), who)
     known = dict(encoded or {})
     train, choice, chosen_on = _folds(subject, split, known)
-    labels = _labels(subject, split)
-    queries = _encoded(subject, split, known)
+    queries = _rows(_encoded(subject, split, known), who.rows)
 
     def result(fitted: Probe, what: str, **fields: str | int | float) -> Result:
         protocol = subject.protocol(
@@ -160,9 +168,9 @@ def probe(
             **fields,
             unit="share right",
         )
-        share = float((fitted.predicted == labels).mean())
-        notes = filter(None, (f"{what} {fitted.chosen:.3g}", fitted.note))
-        return proportion(share, len(labels), protocol, "; ".join(notes))
+        share = float((fitted.predicted == who.labels).mean())
+        notes = filter(None, (f"{what} {fitted.chosen:.3g}", fitted.note, who.note))
+        return proportion(share, len(who.labels), protocol, "; ".join(notes))
 
     return {
         f"{split}/linear_top1": result(
@@ -206,14 +214,24 @@ def _trained(x: Tensor, y: Tensor, classes: int, rates: Tensor) -> Tensor:
 
 
 def _folds(subject: Subject, split: str, known: dict[str, Tensor]) -> tuple[Fold, Fold, str]:
-    x, y = _encoded(subject, "train", known), _labels(subject, "train")
-    if "valid" in subject.dataset.splits and split != "valid":
-        valid = Fold(_encoded(subject, "valid", known), _labels(subject, "valid"))
-        return Fold(x, y), valid, f"valid ({len(valid.x)})"
-    held = np.arange(len(y)) % 10 == 0
-    keep = torch.from_numpy(~held).to(x.device)
-    choice = Fold(x[~keep], y[held])
-    return Fold(x[keep], y[~held]), choice, f"every tenth of train ({len(choice.x)})"
+    """What is fitted, what the setting is chosen with, and the name of the latter."""
+    x, y = _encoded(subject, "train", known), subject.dataset.splits["train"].labels
+    assert y is not None
+    valid = judged(subject.dataset, "valid")
+    if split != "valid" and not isinstance(valid, str) and len(valid.rows) >= FEWEST:
+        choice = Fold(_rows(_encoded(subject, "valid", known), valid.rows), valid.labels)
+        return Fold(x, y), choice, f"valid ({len(choice.x)})"
+    held = np.arange(len(y)) % TENTH == 0
+    held &= np.isin(y, y[~held])
+    if not held.any():
+        return Fold(x, y), Fold(x, y), f"train itself ({len(y)})"
+    kept, apart = (np.flatnonzero(rows) for rows in (~held, held))
+    choice = Fold(_rows(x, apart), y[apart])
+    return Fold(_rows(x, kept), y[kept]), choice, f"every tenth of train ({len(choice.x)})"
+
+
+def _rows(x: Tensor, rows: Labels) -> Tensor:
+    return x[torch.from_numpy(rows).to(x.device)]
 
 
 def _encoded(subject: Subject, split: str, known: dict[str, Tensor]) -> Tensor:
@@ -222,13 +240,9 @@ def _encoded(subject: Subject, split: str, known: dict[str, Tensor]) -> Tensor:
     return known[split]
 
 
-def _labels(subject: Subject, split: str) -> Labels:
-    labels = subject.dataset.splits[split].labels
-    assert labels is not None
-    return labels
-
-
-def _classes(labels: Labels) -> int:
-    if len(np.unique(labels)) < 2:
+def _classes(labels: Labels) -> tuple[Labels, Labels]:
+    """The classes that occur, and the place among them of each label."""
+    names, places = np.unique(labels, return_inverse=True)
+    if len(names) < 2:
         raise TriptychError("a linear probe needs training images of two classes or more")
-    return int(labels.max()) + 1
+    return names, places

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from triptych.evaluate.finding import finding
 from triptych.evaluate.interpolate import end_points, overlay, path_scores, ways
+from triptych.evaluate.labels import named
 from triptych.evaluate.nearest import nearest, training_features
 from triptych.evaluate.paired import Paired, holm, paired_t
 from triptych.evaluate.subject import BLOCK, Network, Subject
@@ -31,6 +32,8 @@ Scores = Mapping[str, Tensor]
 """A score's name → its values, one for each pair."""
 
 PAIRS = 256
+FEWEST = 2
+"""Pairs of held-out images that have a spread."""
 ALPHA = torch.arange(11) / 10
 MIDDLE = slice(3, 8)
 """α = 0.3 … 0.7: nearer the ends every way is close to a sample."""
@@ -62,6 +65,8 @@ def scorecard(
     pairs: int = PAIRS,
 ) -> dict[str, Result]:
     """``interpolation/latent_vs_pixel``, the one primary score, and ``interpolation/scorecard`` around it.
+
+    With fewer than four held-out images the control is left out, as ``interpolation/control``.
 
     Primary, of each pair: the distance in feature space to the nearest training
     image, mean over α = 0.3 … 0.7, linear latent − pixel; negative where the way
@@ -101,10 +106,21 @@ def scorecard(
     }
     protocol = _protocol(subject, split, features, len(bank), pairs)
     note = "a table: every row has its own; the first is not corrected, all others by Holm together"
-    return {
+    found = {
         "interpolation/latent_vs_pixel": Result(primary.mean, primary.stderr, primary.n, protocol),
         "interpolation/scorecard": Result(table, None, pairs, protocol, note),
     }
+    if control is None:
+        found["interpolation/control"] = Result.left_out(_uncontrolled(subject, split), protocol)
+    return found
+
+
+def _uncontrolled(subject: Subject, split: str) -> str:
+    """Why nobody knows whether the features tell a picture from an overlay."""
+    if split == "train":
+        return "the control needs images that are not searched, and these are all training images"
+    count = len(subject.dataset.splits[split])
+    return f"the control needs {2 * FEWEST} held-out images or more; {named(split)} images: {count}"
 
 
 def _summary(measured: Mapping[str, Scores], distances: Scores, floor: Scores) -> dict[str, Any]:
@@ -156,7 +172,7 @@ def _floor(
     """Distances of held-out images and of the overlays of their pairs, and the control that compares them."""
     images = subject.examples(split, 2 * pairs)
     pairs = len(images) // 2
-    if split == "train" or pairs < 2:  # An image of the bank would find itself.
+    if split == "train" or pairs < FEWEST:  # An image of the bank would find itself.
         return {}, None
     # Neighbours in a file sorted by class would be of one class.
     ends = torch.stack([images[:pairs], images[pairs : 2 * pairs]], 1)

@@ -17,6 +17,8 @@ from triptych.evaluate import interpolate, knn, latent, likelihood
 from triptych.evaluate.agreement import agreement
 from triptych.evaluate.features import Extractor
 from triptych.evaluate.generation import generation
+from triptych.evaluate.labels import left_out
+from triptych.evaluate.monitor import Monitor
 from triptych.evaluate.subject import Subject, as_arrays, as_levels
 from triptych.runs import Result, Run
 from triptych.types import Decodes, Encodes, HasLikelihood, Projects, Reconstructs, Samples
@@ -84,22 +86,24 @@ def evaluate(
             subject, split, config.samples, _dtype(config.dtype, subject.device)
         )
         found |= latent.active_units(subject, split)
-    labelled = all(splits[name].labels is not None for name in ("train", split))
     if isinstance(method, Projects):
         end = last() if subject.checkpoint != "last" else None
         found |= agreement(subject, run, split, untrained(), end)
-    # A training image would find itself in the bank.
-    elif isinstance(method, Encodes) and labelled and split != "train":
+    elif isinstance(method, Encodes):
         found |= knn.knn(subject, split)
     if isinstance(method, Samples):
         run.record(found)  # What comes next takes minutes: keep what is known.
         found |= generation(subject, run, split, features, config.coordinates)
-    _keep_pictures(subject, run, split)
+    found |= _keep_pictures(subject, run, split)
+    # What training could not watch is missed on the page as well.
+    for name, why in Monitor(subject, run).unwatched.items():
+        found.setdefault(name, Result.left_out(why, subject.protocol(name.split("/")[0])))
     run.record(found)
     return found
 
 
-def _keep_pictures(subject: Subject, run: Run, split: str) -> None:
+def _keep_pictures(subject: Subject, run: Run, split: str) -> dict[str, Result]:
+    """Keep what the pictures are drawn from; returns those that cannot be, with the reason."""
     method, splits = subject.method, subject.dataset.splits
     if isinstance(method, (Decodes, Samples)):
         run.save_arrays("samples", images=as_levels(latent.prior_samples(subject, PICTURES)))
@@ -113,8 +117,11 @@ def _keep_pictures(subject: Subject, run: Run, split: str) -> None:
             )
     if isinstance(method, HasLikelihood) and isinstance(method, Decodes):
         run.save_arrays("traversal", **as_arrays(latent.traversal(subject, split)))
-    if isinstance(method, Encodes) and isinstance(method, Decodes) and len(splits[split]) > 1:
+    if isinstance(method, Encodes) and isinstance(method, Decodes):
+        if len(splits[split]) < 2:
+            return left_out(subject, split, ["interpolation"], "one image leads to no other")
         run.save_arrays("interpolation", **as_arrays(interpolate.between_images(subject, split)))
+    return {}
 
 
 def _dtype(wanted: str, device: torch.device) -> torch.dtype:

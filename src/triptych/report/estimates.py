@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,11 +57,11 @@ def _follows_reference(run: Run, split: str) -> bool:
 
 def _bounds(axes: Axes, curve: Mapping[str, list[float]]) -> None:
     k, value = curve["k"], curve["value"]
+    # One image has no standard error, and its points no bars.
+    stderr = [math.nan if error is None else error for error in curve["stderr"]]
     label = "bound, K samples (K = 1: ELBO)"
     axes.plot(k, value, color=MEASURED, marker="o", markersize=3.0, label=label)
-    axes.errorbar(
-        k, value, curve["stderr"], fmt="none", ecolor=MEASURED, capsize=2.0, elinewidth=0.8
-    )
+    axes.errorbar(k, value, stderr, fmt="none", ecolor=MEASURED, capsize=2.0, elinewidth=0.8)
     axes.set_xscale("log")
     axes.set_xticks(k, [f"{count:,}" for count in k])
     axes.xaxis.set_minor_locator(NullLocator())

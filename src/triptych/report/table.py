@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from triptych.runs import Run
+from triptych.runs import Run, grouped
 
 __all__ = ["grouped", "headline", "result_lines"]
 
@@ -51,19 +51,6 @@ def result_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
             lines.append(f"{name:<{width}}  {value:<20}  n={result['n']:<6}  {said}")
         lines += [f"{name:<{width}}  {sentence}" for sentence in _sentences(result)]
     return lines
-
-
-def grouped(left_out: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    """Each reason once, with the names of all that it kept from being measured.
-
-    Example:
-        >>> grouped({"a": "no labels", "b": "one image", "c": "no labels"})
-        [('no labels', ['a', 'c']), ('one image', ['b'])]
-    """
-    found: dict[str, list[str]] = {}
-    for name, why in left_out.items():
-        found.setdefault(why, []).append(name)
-    return list(found.items())
 
 
 def _value(result: Mapping[str, Any]) -> str:

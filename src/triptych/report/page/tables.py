@@ -53,7 +53,7 @@ def value_with_error(name: str, value: float, stderr: float | None) -> str:
         >>> value_with_error("test/knn_top1", 0.425, 0.005), value_with_error("features/std", 0.9959, None)
         ('42.50 ± 0.50 %', '0.9959')
     """
-    if "_top1" in name:
+    if _is_share(name):
         return f"{with_error(100 * value, None if stderr is None else 100 * stderr)} %"
     if abs(value) >= 1:
         return with_error(value, stderr)
@@ -68,7 +68,11 @@ def scale(name: str) -> tuple[float, str]:
         >>> scale("test/knn_top1"), scale("train/loss")
         ((100.0, ' points'), (1.0, ''))
     """
-    return (100.0, " points") if "_top1" in name else (1.0, "")
+    return (100.0, " points") if _is_share(name) else (1.0, "")
+
+
+def _is_share(name: str) -> bool:
+    return "_top1" in name or "_balanced" in name
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
