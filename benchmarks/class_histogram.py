@@ -1,6 +1,6 @@
 """How often the class-histogram test raises a false alarm, and what it finds: an exact simulation.
 
-    python benchmarks/class_histogram.py alarms [TRIALS]
+    python benchmarks/class_histogram.py alarms [TRIALS [CLASSES ...]]
     python benchmarks/class_histogram.py power [TRIALS]
 
 Where the null is true, samples have the classes' shares of the training images and the classifier sees them as it sees
@@ -12,7 +12,7 @@ is flagged is the false alarms, which ALPHA is to bound. For power one class has
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -89,10 +89,10 @@ def trials(
     return counts, np.stack(rows, 1)
 
 
-def alarms(count: int) -> Iterator[tuple[float, str]]:
-    """The share of false alarms of every setting."""
+def alarms(count: int, numbers: Sequence[int]) -> Iterator[tuple[float, str]]:
+    """The share of false alarms of every setting of so many classes."""
     random = np.random.default_rng(0)
-    for classes, images, samples in product((2, 3, 5, 10), (5, 10, 20, 50, 100, 1000), (500, 5000)):
+    for classes, images, samples in product(numbers, (5, 10, 20, 50, 100, 1000), (500, 5000)):
         for (prior, training), (shape, channel) in product(
             shares(classes).items(), channels(classes).items()
         ):
@@ -120,9 +120,10 @@ def power(count: int) -> Iterator[tuple[float, str]]:
 
 def main() -> None:
     """Print every setting's share as it is found, and of alarms the largest."""
-    what, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1000
-    found = []
-    for share, setting in {"alarms": alarms, "power": power}[what](count):
+    what, numbers = sys.argv[1], [int(word) for word in sys.argv[2:]]
+    count, found = numbers[0] if numbers else 1000, []
+    measured = power(count) if what == "power" else alarms(count, numbers[1:] or tuple(DRAWS))
+    for share, setting in measured:
         print(f"{share:.4f}  {setting}", flush=True)
         found.append((share, setting))
     if what == "alarms":
