@@ -43,7 +43,7 @@
       const x = Number(left) + (Number(right) - Number(left)) * epoch / end;
       pointer.setAttribute("transform", `translate(${x} 0)`);
       pointer.setAttribute("visibility", "visible");
-      output.textContent = `epoch ${said(epoch)}: ${parts.join(", ") || "nothing was logged here"}`;
+      output.textContent = `epoch ${epoch.toFixed(2)}: ${parts.join(", ") || "nothing was logged here"}`;
     };
     const hide = () => { pointer.setAttribute("visibility", "hidden"); output.textContent = hint; };
 
