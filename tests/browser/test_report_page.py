@@ -141,7 +141,7 @@ def test_a_chart_reads_out_the_point_under_the_pointer(visit: Visit, report: Pat
     left, right = (float(plot.get_attribute(f"data-{end}") or 0) for end in ("left", "right"))
     x = (left + (right - left) / 2) / 640 * box["width"]
     page.mouse.move(box["x"] + x, box["y"] + box["height"] / 2)
-    assert chart.locator(".reading").inner_text() == "epoch 5.00: training 5.50"
+    assert chart.locator(".reading").inner_text() == "epoch 5.00: training 5.500"
 
 
 def test_a_chart_answers_a_finger_and_goes_on_after_it_is_lifted(
@@ -159,7 +159,7 @@ def test_a_chart_is_read_by_arrow_keys_and_aloud(visit: Visit, report: Path) -> 
     plot, reading = chart.locator(".plot"), chart.locator(".reading")
     plot.focus()
     plot.press("Home")
-    assert reading.inner_text().startswith("epoch 0.0000: default 30.20, no-stop-gradient 30.20")
+    assert reading.inner_text().startswith("epoch 0.00: default 30.20, no-stop-gradient 30.20")
     plot.press("End")
     # One of no-predictor's seeds failed: its mean is of the other.
     assert reading.inner_text() == (

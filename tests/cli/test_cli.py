@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from triptych.cli.main import main
+from triptych.report.words import signed
 from triptych.runs import Run
 
 TINY = ["--batch-size", "50", "--binarize", "dynamic", "--method.hidden", "32", "--log-every", "5"]
@@ -70,7 +71,7 @@ def test_train_evaluate_runs(here: Path, capsys: pytest.CaptureFixture[str]):
     said = capsys.readouterr().out
     results = json.loads(Path("run/results.json").read_text())
     value = results["test/log_likelihood"]["value"]
-    assert f"{value:.3f} ± " in said
+    assert f"{signed(value, 3)} ± " in said
     assert results["test/log_likelihood"]["protocol"]["binarization"] == "dynamic"
     assert results["test/log_likelihood"]["n"] == 1000
     assert results["test/elbo"]["value"] < value

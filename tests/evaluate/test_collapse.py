@@ -51,3 +51,8 @@ def test_what_is_noise_at_the_beginning_does_not_count(total: int, first: int | 
     fired = [since for since in found if since is not None]
     assert (fired[0] if fired else None) == first
     assert GRACE == (0.2, 200, 2000)
+
+
+def test_what_is_not_a_number_is_no_collapse():
+    assert collapsed([(1000, 0.8), (2000, math.nan), (3000, math.nan)], total=5000) is None
+    assert collapsed([(1000, 0.1), (2000, math.nan), (3000, 0.1), (4000, 0.1)], total=5000) == 3000

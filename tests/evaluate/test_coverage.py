@@ -48,6 +48,15 @@ def test_equal_sets_cover_each_other_and_distant_ones_do_not():
     assert overlap(real, real + 100) == (0, 0, 0, 0)
 
 
+def test_copies_are_in_each_others_balls_though_these_have_no_radius():
+    """Three images, each thirty times, far from the origin: distances are rounding errors."""
+    three = cloud(3, 0, 40) * 7 + 1000 / 3
+    real, samples = three.repeat(30, 1), three.flip(0).repeat(20, 1)
+    # Each sample lies in the balls of its thirty copies, over k = 5.
+    assert overlap(real, samples) == (1, 1, 6, 1)
+    assert overlap(real, samples + 1e-3) == (0, 0, 0, 0)
+
+
 def test_a_lost_mode_costs_recall_and_coverage_and_a_wild_one_precision_and_density():
     """Precision is of the samples, recall of the real images: a well-known package had them swapped."""
     one, other = cloud(150, 0), cloud(150, 1, shift=50)

@@ -104,7 +104,9 @@ def test_one_special_axis_is_found_by_its_number():
 
 def test_a_turned_space_has_no_special_axes():
     value = directions(subject(Toy(1.5, rotation(D, rng(4)))))[0]["latent/coordinates"].value
-    assert value["sentences"][0].startswith("The coordinate axes are not special: in none of 9")
+    assert value["sentences"][0].startswith(
+        "The coordinate axes are not shown to be special: in none of 9"
+    )
     assert value["sentences"][1].startswith("0 of 24 coordinates")
 
 
@@ -186,7 +188,7 @@ def test_a_generator_that_does_not_listen_is_described_too():
 
     value = directions(subject(Dead()), planted(tuple("0123")))[0]["latent/coordinates"].value
     json.dumps(value, allow_nan=False)
-    assert "not special" in value["sentences"][0]
+    assert "not shown to be special" in value["sentences"][0]
     assert value["start"]["share"] == 1 and value["start"]["diversity"] == 0
     assert value["converged"]["100"] == {"axes": 0, "random": 0, "p": 1}
     assert value["sentences"][2].startswith("Nothing follows from where the samples end")

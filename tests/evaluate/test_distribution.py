@@ -129,7 +129,10 @@ def test_fewer_training_images_than_test_images_make_one_small_floor():
     result = found["test/kid_floor"]
     assert result.stderr is None
     assert "no standard error" in result.note
-    assert "fewer training images (40) than reference images (100)" in result.note
+    assert (
+        "fewer training images (40) than reference images (100), so that it is no floor"
+        in result.note
+    )
     assert (result.protocol["samples"], result.protocol["sets"], result.n) == (40, 1, 40)
     assert found["test/kid"].stderr is not None
 
@@ -188,3 +191,17 @@ def test_progress_comes_to_its_end():
     measured(subject(train=150, test=30, progress=note))
     assert len(told) == 3
     assert all(done == total for done, total in told.values())
+
+
+def test_fewer_images_than_features_are_said_to_have_no_full_covariance():
+    """Four features: four images span three directions, and six leave none out."""
+    many, _ = measured(subject(train=50, test=20))
+    assert "full rank" not in many["test/frechet"].note
+    made, recorder = subject(train=50, test=20), Recorder()
+
+    def wide(x: Tensor) -> Tensor:
+        return torch.cat([recorder(x)] * 6, 1)
+
+    found = distances(made, "test", Extractor("pixels", wide))
+    assert "no more than 20 images in a set for 24 features" in found["test/frechet"].note
+    assert "full rank" not in found["test/kid"].note

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
+from triptych.errors import TriptychError
 from triptych.evaluate.frechet import CHUNK, frechet_distance, kernel_distance
 
 
@@ -123,3 +124,14 @@ def test_kernel_distance_is_unbiased_also_for_small_sets():
     expected = (3 * shift2 + 3 * pairs2 + same3) + 3 * null2 - 2 * 3 * cross2
     mean, error = repeated(s)
     assert abs(mean - expected) < 3 * error < 0.2 * expected
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
+def test_sets_without_a_spread_have_no_distance(distance):
+    some, one = torch.rand(5, 3), torch.rand(1, 3)
+    with pytest.raises(TriptychError, match="two images or more in each set; there are 5 and 1"):
+        distance(some, one)
+    broken = torch.where(torch.rand(5, 3) > 2, 1.0, torch.nan)
+    with pytest.raises(TriptychError, match="not finite"):
+        distance(some, broken)
+    assert np.isfinite(distance(some, torch.rand(2, 3)))

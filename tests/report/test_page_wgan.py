@@ -62,6 +62,25 @@ def test_classes_of_other_images_are_not_compared(tmp_path):
     assert asked.why == "other data: mnist-5k"
 
 
+@pytest.mark.parametrize(
+    ("floor", "said"),
+    [
+        (500, "; as many training images score 2.0 ± 1.0."),
+        (
+            60,
+            "; 60 training images, fewer than the 500 samples of a set and farther off for that alone, score",
+        ),
+        (None, "; training images score 2.0 ± 1.0."),
+    ],
+)
+def test_the_distance_of_fewer_training_images_is_said_to_be_of_fewer(tmp_path, floor, said):
+    run = plant(tmp_path / "r")
+    for name, count in (("frechet", 500), ("frechet_floor", floor)):
+        protocol = {} if count is None else {"samples": count}
+        run.record({f"test/{name}": Result(2.0, 1.0, 10, protocol)})
+    assert said in by_title(run)["Distance to real images"].sentence
+
+
 AXES = 100
 
 

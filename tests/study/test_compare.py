@@ -41,11 +41,19 @@ def test_sentences_follow_the_numbers_in_both_directions():
     (down,) = findings(worse=shifted(-0.1, 0.01))
     assert down.startswith("test/knn_top1 is lower in worse than in default, by 0.100 (95 % ")
     (none,) = findings(same=shifted(0.005, 0.01))
-    assert none.startswith("test/knn_top1: no difference between same and default was found (")
+    assert none.startswith("test/knn_top1: undecided between same and default: +0.005 (")
     for said, low, high in ((up, "0.0", "0.1"), (down, "−0.1", "−0.0"), (none, "−0.0", "0.0")):
         assert f"default: {low}" in said
         assert f" to {high}" in said
         assert "4 seeds" in said
+
+
+def test_two_seeds_whose_interval_has_0_in_it_decide_nothing():
+    """37 apart on average, −27 to 101 by Student's factor of 12.7: no "no difference"."""
+    values = {"default": numbers(500.0, 500.0), "warm": numbers(532.0, 542.0)}
+    (said,) = compare_metric("test/log_likelihood", values, "default")["findings"]
+    assert said.startswith("test/log_likelihood: undecided between warm and default: +37 (95 % ")
+    assert "−27 to 101, 2 seeds" in said and said.endswith("; add seeds.")
 
 
 def test_what_only_one_comparison_would_call_sure_is_not_called_so_among_many():
@@ -88,8 +96,8 @@ def test_one_seed_has_a_difference_and_no_interval():
     values = {"default": numbers(0.4), "up": numbers(0.5), "down": numbers(0.3), "none": {}}
     found = compare_metric("m", values, "default")
     up, down, none = found["findings"]
-    assert up.startswith("m is 0.10 higher in up than in default (one seed")
-    assert down.startswith("m is 0.10 lower in down than in default (one seed")
+    assert up.startswith("m: undecided between up and default: +0.10 (one seed")
+    assert down.startswith("m: undecided between down and default: −0.10 (one seed")
     assert "no interval" in up
     assert none == "m: no seed gave both none and default a value."
     assert found["differences"]["up"]["low"] is None
@@ -172,4 +180,4 @@ def test_a_failed_run_is_shown_as_such_and_gives_no_numbers(tmp_path: Path, stud
     assert found["arms"]["default"]["runs"]["1"] == {"state": "not done"}
     knn = found["metrics"]["test/knn_top1"]
     assert knn["arms"]["other"]["values"] == {"0": 0.4}
-    assert knn["findings"][0].startswith("test/knn_top1 is the same")
+    assert knn["findings"][0].startswith("test/knn_top1: undecided between other and default: 0 (")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from triptych.cli.say import cell, say
+from triptych.report.words import number, plain
 from triptych.train.loop import Display
 
 __all__ = ["training_display"]
@@ -46,16 +47,16 @@ def training_display(gauge: str) -> Iterator[Display]:
         for part, word in (("train", gauge), ("valid", "valid")):
             value = metrics.get(f"{part}/{gauge}")
             if isinstance(value, float):
-                latest[part] = f"{word} {value:.2f}"
+                latest[part] = f"{word} {number(value)}"
         bar.update(task, completed=step, total=total, latest=", ".join(latest.values()) or gauge)
         values = [
-            f"{k} {v:.3g}"
+            f"{k} {number(v)}"
             for k, v in metrics.items()
             if isinstance(v, float) and not k.startswith("train/")
         ]
         if values and not console.is_terminal:
             say(
-                f"step {step:,} of {total:,}, epoch {epoch:g}: {', '.join(values)}",
+                f"step {step:,} of {total:,}, epoch {plain(epoch, 2)}: {', '.join(values)}",
                 aside=True,
             )
         if "left_out" in metrics:

@@ -114,7 +114,9 @@ def display(curves: Sequence[str]) -> Iterator[Show]:
 
 
 def _line(row: Row, left: float | None) -> str:
-    numbers = [f"{name} {value:.4g}" for name, value in row.latest.items()]
+    from triptych.report.words import number
+
+    numbers = [f"{name} {number(value)}" for name, value in row.latest.items()]
     parts = [row.reason, *numbers, *(["alarm"] if row.alarm else []), time_left(left)]
     return f"{row.cell}: {row.state}; {', '.join(part for part in parts if part)}"
 
@@ -136,6 +138,8 @@ def time_left(left: float | None) -> str:
 def _table(rows: list[Row], left: float | None, curves: Sequence[str]) -> Table:
     from rich.table import Table
 
+    from triptych.report.words import number, plain
+
     done = sum(row.ended for row in rows)
     caption = (
         f"{done} of {len(rows)} runs ended{', about ' if time_left(left) else ''}{time_left(left)}"
@@ -145,10 +149,10 @@ def _table(rows: list[Row], left: float | None, curves: Sequence[str]) -> Table:
         table.add_column(cell(name), justify="left" if name in ("arm", "state") else "right")
     styles = {"training": "bold", "measuring": "bold", "failed": "red", "stuck": "red"}
     for row in rows:
-        numbers = [f"{row.latest[c]:.4g}" if c in row.latest else "" for c in curves]
+        numbers = [number(row.latest[c]) if c in row.latest else "" for c in curves]
         state = f"{row.state}, alarm" if row.alarm else row.state
         style = styles.get(row.state, "" if row.ended else "dim")
         table.add_row(
-            row.cell.arm, str(row.cell.seed), f"{row.epoch:.4g}", *numbers, state, style=style
+            row.cell.arm, str(row.cell.seed), plain(row.epoch, 2), *numbers, state, style=style
         )
     return table

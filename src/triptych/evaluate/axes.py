@@ -122,14 +122,14 @@ def axes_sentence(found: Mapping[str, Comparison], random: int = RANDOM) -> str:
     Example:
         >>> even = Comparison(np.zeros(3), np.ones(3), 0.5, 1.0, 0)
         >>> axes_sentence({"brightness": even})
-        'The coordinate axes are not special: in none of 1 measures do the 3 axes lie farther out than 200 random directions (smallest corrected p = 1).'
+        'The coordinate axes are not shown to be special: in none of 1 measures do the 3 axes surely lie farther out than 200 random directions (smallest corrected p = 1).'
     """
     smallest = min(c.overall for c in found.values())
     count = len(next(iter(found.values())).z)
     if smallest >= ALPHA:
         return (
-            f"The coordinate axes are not special: in none of {len(found)} measures do the {count} axes "
-            f"lie farther out than {random} random directions (smallest corrected p = {smallest:.2g})."
+            f"The coordinate axes are not shown to be special: in none of {len(found)} measures do the {count} axes "
+            f"surely lie farther out than {random} random directions (smallest corrected p = {smallest:.2g})."
         )
     said = [
         f"{_spelled(name)} ({_named(c.special)}, p {_p(c.overall)})"
@@ -228,9 +228,9 @@ def converged_sentence(axes: Flags, random: Flags, what: str, start: Start) -> s
             seen + f"coordinates do so {'more' if a > b else 'less'} often than random directions."
         )
     if max(a, b) < 0.1:
-        return seen + "hardly any direction does that, a coordinate no more than others."
+        return seen + "hardly any direction does that; that coordinates differ is not shown."
     both = np.concatenate([axes, random]).mean()
     return (
-        seen + "no difference between coordinates and random directions was found; "
+        seen + "whether coordinates differ from random directions is undecided; "
         f"{both:.0%} of all directions do it."
     )

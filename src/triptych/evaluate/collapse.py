@@ -64,7 +64,8 @@ def collapsed(looks: Sequence[tuple[int, float]], total: int) -> int | None:
     begin = counts_from(total)
     low: list[int] = []
     for step, value in reversed(looks):
-        if value >= LOW or step < begin:
+        # What is not a number is another fault, and no sign of this one.
+        if not value < LOW or step < begin:
             break
         low.append(step)
     return low[-1] if len(low) >= TWICE else None

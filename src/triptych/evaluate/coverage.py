@@ -20,8 +20,11 @@ K_DENSITY = 5
 CHUNK = 500
 """Rows of a matrix of distances held at once."""
 
-TIE = 1 + 1e-9
+TIE = 1e-9
 """A neighbour on the rim of a ball is in it, whichever way rounding went: copies of real images are."""
+
+ROUNDING = 1e-13
+"""Share of the largest squared length that rounding may put between copies: a ball around equals has no radius else."""
 
 
 class Overlap(NamedTuple):
@@ -101,5 +104,6 @@ def _radii(x: Tensor) -> tuple[Tensor, Tensor]:
         rows = torch.arange(len(distance))
         distance[rows, start + rows] = torch.inf
         found.append(distance.topk(K_DENSITY, largest=False).values)
-    nearest = torch.cat(found) * TIE
+    slack = ROUNDING * x.square().sum(1).max()
+    nearest = torch.cat(found) * (1 + TIE) + slack
     return nearest[:, K_PRECISION - 1], nearest[:, K_DENSITY - 1]

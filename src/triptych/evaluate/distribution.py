@@ -158,7 +158,7 @@ def _measured(
             reference_images=reference,
             **estimator,
         )
-        notes = _notes(name, len(sets), size, reference, bool(suffix))
+        notes = _notes(name, len(sets), size, reference, real.shape[1], bool(suffix))
         found[f"{split}/{name}{suffix}"] = Result(
             fmean(values[name]), _error(values[name]), size * len(sets), protocol, "; ".join(notes)
         )
@@ -170,14 +170,24 @@ def _error(values: Sequence[float]) -> float | None:
     return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
-def _notes(name: str, sets: int, size: int, reference: int, floor: bool) -> Iterator[str]:
+def _notes(
+    name: str, sets: int, size: int, reference: int, dimension: int, floor: bool
+) -> Iterator[str]:
     if floor:
         yield "training images in the place of samples"
     if floor and size < reference:
-        yield f"fewer training images ({size}) than reference images ({reference})"
+        yield (
+            f"fewer training images ({size}) than reference images ({reference}), so that it is no floor "
+            "of distances at that many"
+        )
     if sets > 1:
         yield "standard error over sets, against the same reference images"
     else:
         yield "one set only, so no standard error"
     if name == "frechet":
         yield BIAS
+        if min(size, reference) <= dimension:
+            yield (
+                f"no more than {min(size, reference)} images in a set for {dimension} features: covariances are not of "
+                "full rank, and the bias is large"
+            )

@@ -10,9 +10,11 @@ import torch
 from triptych.evaluate.classifier import Judge
 from triptych.evaluate.histogram import (
     ALPHA,
-    DRAWS,
     MISSING,
+    SHIFTS,
     Array,
+    could_be_missing,
+    draws_for,
     histogram_test,
     marks,
     unmix,
@@ -62,7 +64,10 @@ def class_histogram(
         classifier=judge.identity,
         confusion=f"{split} ({confusion.sum()})",
         null="predicted counts follow training shares x confusion",
-        estimator=f"max |z| over classes, parametric bootstrap ({DRAWS} draws), confusion redrawn",
+        estimator=(
+            "|z| of each class, parametric bootstrap of the likeliest confusion under the null "
+            f"({draws_for(len(counts))} draws, largest p of {len(SHIFTS)} such), Bonferroni over classes"
+        ),
         alpha=ALPHA,
         missing=MISSING,
         unmixing="maximum likelihood on the simplex, for display only",
@@ -80,6 +85,8 @@ def _table(judge: Judge, counts: Array, confusion: Array, training: Array) -> di
     random = np.random.default_rng(derive(0, "evaluate", "class histogram"))
     test, shares = histogram_test(counts, training, confusion, random), unmix(counts, confusion)
     marked = marks(test, training, shares)
+    judging = confusion.sum(1)
+    unseen = could_be_missing(counts, training, confusion, random)
     per_class = {
         "training_share": training / training.sum(),
         "expected_share": test.expected,
@@ -88,11 +95,14 @@ def _table(judge: Judge, counts: Array, confusion: Array, training: Array) -> di
         "unmixed_share": shares,
         "z": test.z,
         "p_adjusted": test.adjusted,
+        "critical_z": test.critical,
     }
     return {
-        "verdict": verdict(judge.classes, test, marked),
-        "p": test.p,
-        "critical_z": round(test.critical, 4),
+        "verdict": verdict(judge.classes, test, marked, unseen, judging[training > 0]),
+        "p": float(test.p),
+        "could be missing": [
+            name for name, hidden in zip(judge.classes, unseen, strict=True) if hidden
+        ],
         "classifier_accuracy": judge.accuracy,
         "classes": list(judge.classes),
         "mark": marked,

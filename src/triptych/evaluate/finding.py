@@ -12,14 +12,21 @@ def finding(primary: Paired, control: Paired | None, features: str) -> str:
 
     ``control`` is the distance of overlays of held-out images − that of the
     images themselves: features that do not see them as farther away cannot tell
-    an overlay from an image.
+    an overlay from an image. An interval that has 0 in it decides nothing, and says how large
+    a difference may be.
     """
+    if primary.low == primary.high == 0:
+        return (
+            "Linear latent and pixel interpolation are equally far from the training images in each of "
+            f"{primary.n} pairs ({features})."
+        )
     interval = f"95 % interval {primary.low:.3g} to {primary.high:.3g}, {primary.n} pairs"
     interval = f"({features}; latent − pixel: {interval.replace('-', '−')})."
     if primary.low <= 0 <= primary.high:
+        mean = f"{primary.mean:+.3g}".replace("-", "−")
         said = (
-            "No difference between linear latent and pixel interpolation was found in the distance "
-            f"to the nearest training image {interval}"
+            "Whether linear latent or pixel interpolation stays nearer to the training images is undecided: "
+            f"the distances differ by {mean} {interval}"
         )
     else:
         side = "nearer to" if primary.mean < 0 else "farther from"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from triptych.errors import TriptychError
+
 __all__ = ["frechet_distance", "kernel_distance"]
 
 CHUNK = 500
@@ -26,13 +28,16 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     Returns:
         A distance ≥ 0 but for rounding, in squared units of the features.
 
+    Raises:
+        TriptychError: a set of fewer than two images, which has no covariance, or features that are not finite.
+
     Example:
         >>> a = torch.tensor([[0.0], [2.0]])
         >>> frechet_distance(a, a + 3)
         9.0
     """
     # On the host: not every accelerator has float64.
-    a, b = a.cpu().double(), b.cpu().double()
+    a, b = _checked(a, b)
     first, second = torch.cov(a.T).view(a.shape[1], -1), torch.cov(b.T).view(a.shape[1], -1)
     values, vectors = torch.linalg.eigh(first)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
@@ -55,13 +60,27 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
     Returns:
         An estimate whose expectation is 0 for equal distributions, so it can be negative.
 
+    Raises:
+        TriptychError: a set of fewer than two images, which has no pairs, or features that are not finite.
+
     Example:
         >>> kernel_distance(torch.zeros(3, 1), torch.ones(2, 1))
         7.0
     """
-    a, b = a.cpu().double(), b.cpu().double()
+    a, b = _checked(a, b)
     between = _kernel_sum(a, b) / (len(a) * len(b))
     return _within(a) + _within(b) - 2 * between
+
+
+def _checked(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sets on the host in float64, if a distance between them means anything."""
+    if min(len(a), len(b)) < 2:
+        raise TriptychError(
+            f"a distance of distributions needs two images or more in each set; there are {len(a)} and {len(b)}"
+        )
+    if not (a.isfinite().all() and b.isfinite().all()):
+        raise TriptychError("features that are not finite numbers have no distance")
+    return a.cpu().double(), b.cpu().double()
 
 
 def _within(x: Tensor) -> float:

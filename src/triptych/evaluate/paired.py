@@ -28,15 +28,15 @@ class Paired(NamedTuple):
 def paired_t(differences: Sequence[float], confidence: float = 0.95) -> Paired:
     """Student's t interval and test of paired differences: d̄ ± t_{n−1} s/√n (Student 1908).
 
-    Differences that are all the same have no spread to judge by: p is then 1
-    where they are 0, else 0.
+    Differences that are all the same have no spread to judge by: p is then 1 where they are 0, else that
+    of the sign test, 2^(1−n).
 
     Args:
         differences: first minus second treatment, one for each unit; units are independent.
         confidence: share of such intervals that cover the true mean.
 
     Raises:
-        TriptychError: fewer than two differences.
+        TriptychError: fewer than two differences, or one that is not finite.
 
     Example:
         >>> found = paired_t([1.0, 2.0, 3.0])
@@ -47,9 +47,18 @@ def paired_t(differences: Sequence[float], confidence: float = 0.95) -> Paired:
     n = len(d)
     if n < 2:
         raise TriptychError(f"a paired comparison needs two pairs or more; there are {n}")
+    if not np.isfinite(d).all():
+        raise TriptychError(
+            f"{int((~np.isfinite(d)).sum())} of {n} paired differences are not finite numbers"
+        )
     mean, stderr = float(d.mean()), float(d.std(ddof=1)) / math.sqrt(n)
     half = float(stdtrit(n - 1, 0.5 + confidence / 2)) * stderr
-    p = 2 * float(stdtr(n - 1, -abs(mean) / stderr)) if stderr > 0 else float(mean == 0)
+    if (d == d[0]).all():
+        # Of equal numbers the mean may be off by a rounding, and their spread then not 0.
+        mean, stderr, half = float(d[0]), 0.0, 0.0
+        p = 2.0 ** (1 - n) if mean else 1.0
+    else:
+        p = 2 * float(stdtr(n - 1, -abs(mean) / stderr))
     return Paired(n, mean, stderr, mean - half, mean + half, p)
 
 

@@ -135,7 +135,7 @@ def _sentence(found: dict[str, Any]) -> str:
     count = len(found["p"])
     if not near:
         return (
-            f"None of the first {count} principal directions lies nearer to a coordinate axis than "
+            f"None of the first {count} principal directions surely lies nearer to a coordinate axis than "
             f"random unit vectors do (smallest Holm-corrected p = {min(found['p']):.2g})."
         )
     return (

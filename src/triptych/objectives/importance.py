@@ -92,8 +92,10 @@ class WeightSums(NamedTuple):
     def bias(self) -> Tensor:
         """Leading term of E[L_K] − log p(x): −½(1/ESS − 1/K), nats, ≤ 0 (delta method).
 
-        It says how far below log p(x) the estimate lies on average. Trust it
-        where ESS is well above 1; with an ESS of a few it is itself too small.
+        It says how far below log p(x) the estimate lies on average, where ESS is large. With an
+        ESS of a few it is no estimate: it never falls below −½, however far below the estimate lies. Nor does
+        an ESS that is large for most images vouch for it: where q is narrower than the posterior the weights have no
+        variance to speak of, and only the few images whose sample caught a large weight show it.
         """
         return -0.5 * (1 / self.effective_sample_size() - 1 / self.count)
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from triptych.report.style import GREY, MEASURED, PAGE, TRAINED, Page, Words
-from triptych.report.words import setting
+from triptych.report.words import plain, setting
 from triptych.runs import Run
 
 __all__ = ["coordinates"]
@@ -139,7 +139,8 @@ def _attributes(axes: Axes, table: Table) -> None:
                 ha="center",
             )
     units = {"stroke": "px", "hue": "°"}
-    labels = [f"{n}\nσ = {table['random'][n]['std']:.2g} {units.get(n, '')}" for n in names]
+    spread = {n: plain(float(f"{table['random'][n]['std']:.2g}")) for n in names}
+    labels = [f"{n}\nσ = {spread[n]} {units.get(n, '')}" for n in names]
     axes.set_yticks(range(len(names)), [label.rstrip() for label in labels])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x")

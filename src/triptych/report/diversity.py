@@ -87,8 +87,8 @@ def _caption(value: Value, protocol: Mapping[str, Any], full: bool) -> str:
     said += [
         "Expected: the training shares as seen through the classifier's confusion, measured on "
         f"{int(images.strip('()')):,} {split} images. If the samples had the training shares, all "
-        f"points would lie in their bands with probability {1 - protocol['alpha']:g}, the sampling error of "
-        f"the confusion included (parametric bootstrap; p\u00a0=\u00a0{value['p']:.2g})."
+        f"points would lie in their bands with probability {1 - protocol['alpha']:g} or more, whatever "
+        f"confusion those images leave possible (parametric bootstrap; p\u00a0=\u00a0{value['p']:.2g})."
     ]
     if "missing" in value["mark"]:
         said.append(f"Missing: an unmixed share below {protocol['missing']:g} of the training's.")
@@ -107,7 +107,7 @@ def _shares(axes: Axes, value: Value) -> None:
     }
     at = np.arange(len(value["classes"]))
     left, right = at - 0.18, at + 0.24
-    reach = 100 * value["critical_z"] * np.array(value["stderr"])
+    reach = 100 * np.array(value["critical_z"]) * np.array(value["stderr"])
     low = percent["expected"] - reach
     axes.bar(left, 2 * reach, 0.4, low, color=BAND, label="band if none differs")
     ends = left - 0.2, left + 0.2

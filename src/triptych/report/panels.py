@@ -11,6 +11,7 @@ from matplotlib.axis import YAxis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from triptych.report.style import INK
+from triptych.report.words import plain
 
 __all__ = ["DASHDOT", "DASHED", "DOTTED", "Curve", "Line", "Panel", "draw_panel", "name_ends"]
 
@@ -77,7 +78,7 @@ def _scale(axis: YAxis, panel: Panel, high: float) -> None:
     else:
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     unit = "\u00a0%" if panel.percent else ""
-    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}{unit}".replace("-", "−")))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{plain(v)}{unit}"))
 
 
 def name_ends(axes: Axes, lines: Sequence[Line], tall: float) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from triptych.report.words import number, signed
 from triptych.runs import Run, grouped
 
 __all__ = ["grouped", "headline", "result_lines"]
@@ -25,12 +26,10 @@ SAID = ("unit", "estimator", "K", "features")
 
 
 def _number(value: float, stderr: float | None) -> str:
-    if isinstance(value, int):
-        return str(value)
     if stderr is None:
-        return f"{value:.3f}"
+        return number(value)
     digits = 3 if not stderr else max(3, 1 - math.floor(math.log10(stderr)))
-    return f"{value:.{digits}f} ± {stderr:.{digits}f}"
+    return f"{signed(value, digits)} ± {stderr:,.{digits}f}"
 
 
 def result_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -56,7 +55,7 @@ def result_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _value(result: Mapping[str, Any]) -> str:
     value = result["value"]
     if isinstance(value, dict) and not _sentences(result):
-        return ", ".join(f"{k} {v:.1f}" for k, v in value.items() if isinstance(v, float))
+        return ", ".join(f"{k} {signed(v, 1)}" for k, v in value.items() if isinstance(v, float))
     if isinstance(value, (int, float)):
         return _number(value, result["stderr"])
     return ""
@@ -93,5 +92,5 @@ def headline(run: Run) -> str:
             return f"{name} {_number(value, results[name]['stderr'])}"
         _, values = run.curve(name)
         if values:
-            return f"{name} {values[-1]:.2f} (in training)"
+            return f"{name} {number(values[-1])} (in training)"
     return ""

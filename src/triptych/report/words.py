@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from triptych.runs import Run
 
-__all__ = ["called", "joined", "look", "setting", "signed", "with_error"]
+__all__ = ["called", "joined", "look", "number", "plain", "setting", "signed", "with_error"]
 
 _BINARIZED = {"dynamic": "dynamically binarized", "threshold": "binarized at one half"}
 _LIKELIHOODS = {
@@ -43,17 +44,52 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
+def number(value: float) -> str:
+    """A number whose error nobody knows: four figures, two decimals at least, so that two of a course differ.
+
+    Powers of ten only where there would be more than twelve digits before the point, or five noughts after it.
+
+    Example:
+        >>> number(-16512.31), number(0.98765), number(0.0001234), number(3), number(-4.2e-9)
+        ('−16,512.31', '0.9877', '0.0001234', '3', '−4.200e−09')
+    """
+    if isinstance(value, int):
+        return signed(value, 0)
+    size = abs(value)
+    if size == 0 or not math.isfinite(size):
+        return signed(value, 0) if size else "0"
+    if not 1e-6 <= size < 1e12:
+        return f"{value:.3e}".replace("-", "−")
+    return signed(value, max(2, 3 - math.floor(math.log10(size))))
+
+
+def plain(value: float, decimals: int = 10) -> str:
+    """A round number, the tick of an axis say, with no more decimals than it has; never a power of ten.
+
+    Example:
+        >>> plain(-16512.5), plain(20000.0), plain(0.30000000000000004), plain(-0.0)
+        ('−16,512.5', '20,000', '0.3', '0')
+    """
+    if not math.isfinite(value):
+        return signed(value, 0)
+    said = f"{round(value, decimals) + 0.0:,.{decimals}f}"
+    return said.rstrip("0").rstrip(".").replace("-", "−") if decimals else said.replace("-", "−")
+
+
 def with_error(value: float, stderr: float | None) -> str:
     """A number with its standard error, in as many digits as the error leaves it.
 
     Example:
-        >>> with_error(-95.4812, 0.2431), with_error(-1678.11, 10.12)
-        ('−95.48 ± 0.24', '−1,678 ± 10')
+        >>> with_error(-95.4812, 0.2431), with_error(-1678.11, 10.12), with_error(0.00312, 0.00041)
+        ('−95.48 ± 0.24', '−1,678 ± 10', '0.00312 ± 0.00041')
     """
     if stderr is None:
-        return signed(value)
+        return signed(value) if abs(value) >= 1 and isinstance(value, float) else number(value)
     digits = 2 - (stderr >= 1) - (stderr >= 10)
-    return f"{signed(value, digits)} ± {stderr:.{digits}f}"
+    if 0 < stderr < 0.01:
+        # An error is never shown as 0.00: two figures of it.
+        digits = 1 - math.floor(math.log10(stderr))
+    return f"{signed(value, digits)} ± {stderr:,.{digits}f}"
 
 
 def joined(*parts: str | None) -> str:

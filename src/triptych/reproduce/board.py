@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from triptych.report.words import signed
+from triptych.report.words import number, signed
 from triptych.reproduce.plan import STUDY
 from triptych.reproduce.record import Record
 from triptych.study.watch import Row
@@ -145,15 +145,15 @@ def gauges(metrics: Mapping[str, float | str]) -> str:
 
     Example:
         >>> gauges({"valid/elbo": -99.84, "train/kl": 20.0}), gauges({"test/knn_top1": 0.842, "train/loss": -0.9})
-        ('ELBO −99.8', 'kNN 84 % · loss −0.900')
+        ('ELBO −99.8', 'kNN 84.2 % · loss −0.900')
     """
     found = []
     if "valid/elbo" in metrics:
         found.append(f"ELBO {signed(float(metrics['valid/elbo']), 1)}")
     if "valid/critic_gap" in metrics:
-        found.append(f"critic gap {signed(float(metrics['valid/critic_gap']))}")
+        found.append(f"critic gap {number(float(metrics['valid/critic_gap']))}")
     if "test/knn_top1" in metrics:
-        found.append(f"kNN {100 * float(metrics['test/knn_top1']):.0f} %")
+        found.append(f"kNN {100 * float(metrics['test/knn_top1']):.1f} %")
         if "train/loss" in metrics:
             found.append(f"loss {signed(float(metrics['train/loss']), 3)}")
     return " · ".join(found)

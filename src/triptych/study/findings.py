@@ -10,7 +10,7 @@ from triptych.report.words import signed
 
 __all__ = ["finding", "lone_finding"]
 
-ONE_SEED = "one seed, so no interval: another may say otherwise"
+ONE_SEED = "one seed, so no interval: another may say otherwise; add seeds"
 
 LEVEL = 0.05
 """Adjusted p-values below it are called a difference."""
@@ -19,10 +19,11 @@ LEVEL = 0.05
 def finding(
     metric: str, arm: str, control: str, test: Paired, adjusted: float, comparisons: int
 ) -> str:
-    """Higher, lower, or no difference found, with the interval of the mean of arm − control.
+    """Higher, lower, or undecided, with the interval of the mean of arm − control.
 
-    ``adjusted`` is the p-value after Holm's correction for ``comparisons`` arms. An interval
-    without 0 and an adjusted p above the level are told apart from both.
+    ``adjusted`` is the p-value after Holm's correction for ``comparisons`` arms. An interval that has
+    0 in it decides nothing: it says how large a difference may be. One
+    without 0 whose adjusted p is above the level is told apart from both.
 
     Example:
         >>> finding("loss", "a", "b", Paired(3, 0.2, 0.01, 0.157, 0.243, 0.0025), 0.005, 2)
@@ -41,9 +42,10 @@ def finding(
     side = f"{'higher' if test.mean > 0 else 'lower'} in {arm} than in {control}"
     size = signed(abs(test.mean), digits)
     if test.low <= 0 <= test.high:
-        return f"{metric}: no difference between {arm} and {control} was found {evidence}."
+        mean = f"{'+' if test.mean > 0 else ''}{signed(test.mean, digits)}"
+        return f"{metric}: undecided between {arm} and {control}: {mean} {evidence}; add seeds."
     if adjusted >= LEVEL:
-        return f"{metric} may be {side}, by {size}, but with so many comparisons it is not sure {evidence}."
+        return f"{metric} may be {side}, by {size}, but with so many comparisons it is not sure {evidence}; add seeds."
     return f"{metric} is {side}, by {size} {evidence}."
 
 
@@ -61,16 +63,14 @@ def lone_finding(metric: str, arm: str, control: str, differences: Sequence[floa
 
     Example:
         >>> lone_finding("loss", "a", "b", [-0.25])
-        'loss is 0.25 lower in a than in b (one seed, so no interval: another may say otherwise).'
+        'loss: undecided between a and b: −0.25 (one seed, so no interval: another may say otherwise; add seeds).'
     """
     if not differences:
         return f"{metric}: no seed gave both {arm} and {control} a value."
     (difference,) = differences
-    if difference == 0:
-        return f"{metric} is the same in {arm} and {control} ({ONE_SEED})."
-    size = signed(abs(difference), _digits(difference, difference))
-    side = "higher" if difference > 0 else "lower"
-    return f"{metric} is {size} {side} in {arm} than in {control} ({ONE_SEED})."
+    said = signed(difference, _digits(difference, difference)) if difference else "0"
+    plus = "+" if difference > 0 else ""
+    return f"{metric}: undecided between {arm} and {control}: {plus}{said} ({ONE_SEED})."
 
 
 def _digits(width: float, mean: float) -> int:

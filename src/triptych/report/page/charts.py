@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from triptych.report import reference
+from triptych.report.words import number, plain
 from triptych.runs import Run
 
 __all__ = ["Chart", "Line", "Series", "charts", "curve", "plot", "ticks"]
@@ -97,9 +98,9 @@ class Chart:
     def said(self) -> str:
         """The chart in words, for those who cannot see it."""
         ends = [
-            f"{s.name} from {_number(s.values[0])} to {_number(s.values[-1])}" for s in self.series
+            f"{s.name} from {number(s.values[0])} to {number(s.values[-1])}" for s in self.series
         ]
-        return f"{self.title} over {_number(self.ranges[1])} epochs: {'; '.join(ends)}."
+        return f"{self.title} over {plain(self.ranges[1], 2)} epochs: {'; '.join(ends)}."
 
 
 def charts(run: Run) -> list[Chart]:
@@ -120,12 +121,12 @@ def charts(run: Run) -> list[Chart]:
 
 def _lines(run: Run, title: str, metrics: Sequence[str]) -> list[Line]:
     lines = []
-    for number, metric in enumerate(metrics):
+    for place, metric in enumerate(metrics):
         part, _, name = metric.partition("/")
         said = NAMES.get(part, name.replace("_", " ")) if len(metrics) > 1 else title
         epochs, values = curve(run, metric)
         if len(epochs) > 1:
-            lines.append(Line(said, epochs, values, number))
+            lines.append(Line(said, epochs, values, place))
     return lines
 
 
@@ -179,8 +180,8 @@ def plot(name: str, title: str, lines: Sequence[Line], alarms: Sequence[float] =
         name,
         title,
         drawn,
-        [(x(tick), _number(tick)) for tick in ticks(0.0, end)],
-        [(y(tick), _number(tick)) for tick in ticks(low, high)],
+        [(x(tick), plain(tick)) for tick in ticks(0.0, end)],
+        [(y(tick), plain(tick)) for tick in ticks(low, high)],
         [x(epoch) for epoch in alarms],
         any(not low <= value <= high for _, value in points),
         (0.0, end, low, high),
@@ -199,7 +200,3 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     step = next(s * power for s in (1, 2, 5, 10) if s * power >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(i * step, 10) + 0.0 for i in range(first, last + 1)]
-
-
-def _number(value: float) -> str:
-    return f"{value:,.4g}".replace("-", "−")

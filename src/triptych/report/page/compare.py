@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from triptych.errors import TriptychError
@@ -24,6 +25,14 @@ LOGGED = "numbers that were logged in training do not say on which data they wer
 
 OWN = ("elbo", "reconstruction", "kl")
 """Terms of a method's own objective: of another method they are other numbers, whatever both are called."""
+
+NOT_PAIRED = "at most, not paired"
+"""Of an error: what each image gave is not kept, and what is hard for one is likely hard for the other."""
+
+SAME = "0 (the same measurement)"
+
+OF_DATA = ("_pixels", "_floor")
+"""Ends of the names of baselines that are measured without the run's weights."""
 
 
 class Compared(NamedTuple):
@@ -47,8 +56,10 @@ class Comparison(NamedTuple):
 def compare(first: Path, second: Path) -> Comparison:
     """All numbers that both have; those of different protocols are refused, with the fields that differ.
 
-    The standard error of a difference is √(a² + b²), as if the two were independent: on the same
-    test images it errs to the large side.
+    What each image gave is not kept, so two runs' numbers are not paired: the standard error of a
+    difference is √(a² + b²), as if the two were independent, which on the same test images errs to
+    the large side, and is said to. Two results that are one measurement, made twice, differ by 0 and not by an error.
+    The arms of two studies are paired seed by seed.
 
     Raises `TriptychError` where nothing can be compared.
     """
@@ -84,6 +95,8 @@ def _results(path: Path) -> Results:
         f"{metric}, {arm}": {
             "value": numbers["mean"],
             "stderr": numbers["stderr"],
+            "n": numbers["n"],
+            "seeds": numbers["values"],
             "protocol": {**(about["protocol"] or {}), "seeds": numbers["n"]},
         }
         for metric, about in study["metrics"].items()
@@ -95,6 +108,7 @@ def _results(path: Path) -> Results:
 def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared:
     first, second = (value_with_error(name, r["value"], r["stderr"]) for r in (a, b))
     fields = {*a["protocol"], *b["protocol"]} - {*OF_WEIGHTS}
+    fields -= {"checkpoint"} if name.endswith(OF_DATA) else set()
     if "source" in a["protocol"] or "source" in b["protocol"]:
         return Compared(name, first, second, "", LOGGED)
     differing = sorted(f for f in fields if a["protocol"].get(f) != b["protocol"].get(f))
@@ -104,9 +118,44 @@ def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared
             for f in differing
         )
         return Compared(name, first, second, "", said)
-    errors = a["stderr"], b["stderr"]
-    error = None if None in errors else math.hypot(*errors)
-    return Compared(name, first, second, _difference(name, b["value"] - a["value"], error))
+    return Compared(name, first, second, _between(name, a, b))
+
+
+def _between(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    """The second minus the first, of one protocol, as it is read."""
+    if "seeds" in a and "seeds" in b:
+        return _by_seed(name, a["seeds"], b["seeds"]) or _unpaired(name, a, b)
+    return SAME if _one_measurement(name, a, b) else _unpaired(name, a, b)
+
+
+def _one_measurement(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two results are one: the same number of the same images, by the same weights or by none.
+
+    Two networks that happen to be right equally often have different digests.
+    """
+    alike = all(a.get(part) == b.get(part) for part in ("value", "stderr", "n"))
+    digest = a["protocol"].get("weights")
+    known = name.endswith(OF_DATA) or (digest and digest == b["protocol"].get("weights"))
+    return bool(alike and known)
+
+
+def _by_seed(name: str, a: Mapping[str, float], b: Mapping[str, float]) -> str:
+    """The mean over seeds that both studies have, with the error of the paired differences; nothing without two."""
+    differences = [b[seed] - a[seed] for seed in a if seed in b]
+    seeds = len(differences)
+    if seeds < 2:
+        return ""
+    if min(differences) == max(differences):
+        return f"{_difference(name, differences[0], None)} with each of {seeds} seeds"
+    error = stdev(differences) / math.sqrt(seeds)
+    return f"{_difference(name, fmean(differences), error)}, paired over {seeds} seeds"
+
+
+def _unpaired(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    difference, errors = b["value"] - a["value"], (a["stderr"], b["stderr"])
+    if None in errors:
+        return _difference(name, difference, None)
+    return f"{_difference(name, difference, math.hypot(*errors))} {NOT_PAIRED}"
 
 
 def _difference(name: str, value: float, stderr: float | None) -> str:

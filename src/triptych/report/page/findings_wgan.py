@@ -89,8 +89,19 @@ def the_distance(run: Run, results: Results, asked: bool) -> Finding | None:
         return None
     sentence = f"The Fréchet distance of samples to test images is {with_error(found['value'], found['stderr'])}"
     if floor is not None:
-        sentence += f"; as many training images score {with_error(floor['value'], floor['stderr'])}"
+        score = with_error(floor["value"], floor["stderr"])
+        sentence += f"; {_in_their_place(found, floor)} score {score}"
     return Finding("Distance to real images", sentence + ".", shows=("samples",))
+
+
+def _in_their_place(found: Mapping[str, Any], floor: Mapping[str, Any]) -> str:
+    """How many training images stood in the place of samples: of fewer the distance is larger by its bias."""
+    made, real = (result["protocol"].get("samples") for result in (found, floor))
+    if made is None or real is None:
+        return "training images"
+    if real >= made:
+        return "as many training images"
+    return f"{real:,} training images, fewer than the {made:,} samples of a set and farther off for that alone,"
 
 
 def the_shifted_coordinates(run: Run, results: Results, asked: bool) -> Finding | None:

@@ -166,7 +166,7 @@ def _points(chart: Chart) -> str:
         {
             "name": line.name,
             "epochs": [round(epoch, 3) for epoch in line.epochs],
-            "values": [float(f"{value:.6g}") for value in line.values],
+            "values": [float(f"{value:.9g}") for value in line.values],
         }
         for line in chart.series
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -72,9 +73,14 @@ def _difference(metric: str, found: Mapping[str, Any]) -> list[str]:
         return ["none", "", "", str(found["n"])]
     times, unit = scale(metric)
     digits = 1 if unit else 3
+    if found["stderr"]:
+        # Two figures of an error that is small.
+        digits = max(digits, 1 - math.floor(math.log10(times * found["stderr"])))
     mean = f"{signed(times * found['mean'], digits)}{unit}"
     if found["low"] is None or found["high"] is None:
         return [mean, "one seed: none", "", str(found["n"])]
+    if found["low"] == found["high"]:
+        return [mean, "the same for each seed", "", str(found["n"])]
     low, high = (signed(times * found[end], digits) for end in ("low", "high"))
     p = found["holm"]
     said = "" if p is None else "< 0.001" if p < 0.001 else f"{p:.2g}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from typing import Any, NamedTuple
 
-from triptych.report.words import with_error
+from triptych.report.words import signed, with_error
 
 __all__ = [
     "Row",
@@ -57,8 +57,9 @@ def value_with_error(name: str, value: float, stderr: float | None) -> str:
         return f"{with_error(100 * value, None if stderr is None else 100 * stderr)} %"
     if abs(value) >= 1:
         return with_error(value, stderr)
-    said = f"{value:.4g}" if stderr is None else f"{value:.4f} ± {stderr:.4f}"
-    return said.replace("-", "−")
+    if stderr is None or 0 < stderr < 1e-4:
+        return with_error(value, stderr)
+    return f"{signed(value, 4)} ± {stderr:.4f}"
 
 
 def scale(name: str) -> tuple[float, str]:

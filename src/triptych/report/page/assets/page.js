@@ -13,10 +13,11 @@
     });
   }
 
+  // As `number` of words.py: four figures, two decimals at least, so that neighbouring points differ.
   const said = (value) => {
-    const size = Math.abs(value);
-    const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
-    return value.toFixed(digits).replace("-", "\u2212");
+    const digits = value ? Math.min(10, Math.max(2, 3 - Math.floor(Math.log10(Math.abs(value))))) : 0;
+    const format = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+    return value.toLocaleString("en", format).replace("-", "\u2212");
   };
 
   for (const figure of document.querySelectorAll(".chart")) {
@@ -42,7 +43,7 @@
       const x = Number(left) + (Number(right) - Number(left)) * epoch / end;
       pointer.setAttribute("transform", `translate(${x} 0)`);
       pointer.setAttribute("visibility", "visible");
-      output.textContent = `epoch ${said(epoch)}: ${parts.join(", ") || "nothing was logged here"}`;
+      output.textContent = `epoch ${epoch.toFixed(2)}: ${parts.join(", ") || "nothing was logged here"}`;
     };
     const hide = () => { pointer.setAttribute("visibility", "hidden"); output.textContent = hint; };
 
