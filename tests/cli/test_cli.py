@@ -81,7 +81,7 @@ def test_train_evaluate_runs(here: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["runs", "--root", "."]) == 0
     row = capsys.readouterr().out.splitlines()[-1]
     assert "done" in row
-    assert f"{value:.3f}" in row
+    assert signed(value, 3) in row
 
 
 def test_overrides_win_over_the_preset_and_are_recorded(here: Path):
