@@ -76,7 +76,7 @@ def test_what_exists_is_left_alone(tmp_path: Path):
         Run.create(tmp_path / "file" / "below", {})
     assert (tmp_path / "file").read_text() == "mine"
     (tmp_path / "half" / "checkpoints").mkdir(parents=True)
-    with pytest.raises(TriptychError, match="exists already and is no run; .* or delete it"):
+    with pytest.raises(TriptychError, match=r"exists already and is no run; .* or delete it"):
         Run.create(tmp_path / "half", {})
 
 
