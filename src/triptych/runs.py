@@ -253,7 +253,7 @@ class Run:
             return ""
         return (
             f"The best weights, of step {best.step:,}, are no better than the untrained network by "
-            f"{chosen.get('metric')}: {value:.4g} against {untrained:.4g}"
+            f"{chosen.get('metric')}: {value:,.4f} against {untrained:,.4f}"
         )
 
     def write(self, name: str, text: str) -> None:
@@ -345,10 +345,10 @@ class Run:
         """What results.json names without a value, and what is stale: name → the reason."""
         stale, found = self._stale(), {}
         for name, result in self._recorded().items():
-            if _left_out(result):
-                found[name] = str(result.get("note", ""))
-            elif why := stale(_protocol_of(result)):
+            if why := stale(_protocol_of(result)):
                 found[name] = why
+            elif _left_out(result):
+                found[name] = str(result.get("note", ""))
         for path in sorted((self.path / "samples").glob("*.npz")):
             if why := stale(_made_with(path)):
                 found[f"pictures: {path.stem}"] = why

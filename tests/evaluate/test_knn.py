@@ -1,7 +1,7 @@
 """Nearest neighbours against scikit-learn's and against all cosines in double precision."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -242,7 +242,7 @@ def test_accuracy_of_encoder_and_of_pixels_with_all_images_of_both_splits():
     subject = Subject(
         Mean().eval(), Dataset("d", "D", splits, None, "grey", ""), "none", torch.device("cpu")
     )
-    found = knn(subject, "test", k=30, untrained=Dark().eval())
+    found = knn(subject, "test", k=30, untrained=replace(subject, method=Dark().eval()))
     flat = {k: v.pixels.reshape(len(v), -1).astype(np.float64) / 255 for k, v in splits.items()}
     for name, shift in (("test/knn_top1", 0.5), ("test/knn_top1_pixels", 0.0)):
         bank, queries = flat["train"] - shift, flat["test"] - shift

@@ -321,10 +321,10 @@ def _said(name: Name, e: Evidence, what: str, cause: str) -> Verdict:
         return Verdict(name, f"Diverged by step {e.step:,}: {what}; {cause}.")
     numbers = [
         f"spread {e.std:.2g} where an even one has 1",
-        f"{e.rank:.3g} of {e.dimension} directions{_before(e.floor_rank)}",
+        f"{_figures(e.rank)} of {e.dimension} directions{_before(e.floor_rank)}",
     ]
     if e.backbone_rank is not None and e.backbone_dimension is not None:
-        numbers.append(f"{e.backbone_rank:.3g} of {e.backbone_dimension} in the backbone")
+        numbers.append(f"{_figures(e.backbone_rank)} of {e.backbone_dimension} in the backbone")
     if e.agreement is not None:
         numbers.append(f"predictions and targets agree to a cosine of {e.agreement:.2f}")
     if e.knn is not None:
@@ -335,8 +335,13 @@ def _said(name: Name, e: Evidence, what: str, cause: str) -> Verdict:
     return Verdict(name, sentence + (f"; {cause}." if cause else "."))
 
 
+def _figures(rank: float) -> str:
+    """Three figures, and all before the point: 2,048 is no 2.05e+03."""
+    return f"{rank:.3g}" if rank < 1000 else f"{rank:,.0f}"
+
+
 def _before(floor_rank: float | None) -> str:
-    return "" if floor_rank is None else f", untrained {floor_rank:.3g}"
+    return "" if floor_rank is None else f", untrained {_figures(floor_rank)}"
 
 
 def _compared(gain: Gain) -> str:

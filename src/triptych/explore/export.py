@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from triptych import experiment
-from triptych.errors import TriptychError
+from triptych.errors import DamagedError, TriptychError
 from triptych.evaluate.latent import prior_latents
 from triptych.evaluate.pullback import principal_directions, pullback_metrics
 from triptych.evaluate.subject import Network, Subject, as_levels
 from triptych.explore.layers import Layer, apply, layers_of
 from triptych.explore.quantise import BITS, text
+from triptych.records import fit
 from triptych.runs import Run
 from triptych.types import Decodes, Encodes, Method, Samples
 
@@ -151,10 +153,24 @@ def _principal(run: Run, subject: Subject, function: Network) -> tuple[Tensor, T
     kept, spectrum = run.arrays("principal"), run.results().get("latent/principal_spectrum")
     measured = spectrum is not None and spectrum["protocol"].get("weights") == subject.weights
     if kept is not None and spectrum is not None and measured:
-        return torch.tensor(spectrum["value"]["eigenvalues"]), Tensor(kept["directions"])
+        return _kept(run, spectrum["value"], kept, subject.method.latent)  # type: ignore[arg-type]
     metrics = pullback_metrics(function, prior_latents(subject, CALIBRATION))
     values, rows = principal_directions(metrics.mean(0))
     return values.float(), rows.float()
+
+
+def _kept(run: Run, spectrum: Any, arrays: Mapping[str, Any], latent: int) -> tuple[Tensor, Tensor]:
+    """An evaluation's directions, if they are as many as the latent space has, and numbers."""
+    rows = np.asarray(arrays.get("directions"))
+    try:
+        fit(spectrum, {"eigenvalues": [(int, float)]}, "latent/principal_spectrum")
+        right = len(spectrum["eigenvalues"]) == latent
+        right = right and rows.shape == (latent, latent)
+        if not (right and rows.dtype.kind == "f" and bool(np.isfinite(rows).all())):
+            raise ValueError("its principal directions do not fit the network")
+    except ValueError as error:
+        raise DamagedError(run.path, str(error), "evaluate the run again") from None
+    return torch.tensor(spectrum["eigenvalues"]), torch.from_numpy(rows.astype(np.float32))
 
 
 def _directions(subject: Subject, values: Tensor, rows: Tensor) -> dict[str, Any]:

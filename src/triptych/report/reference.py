@@ -51,6 +51,7 @@ PROTOCOL: Mapping[str, tuple[Any, ...]] = {
     "method.name": ("vae",),
     "data.name": ("binarized-mnist",),
     "data.image_size": (None, 28),
+    "data.skip_broken": (False, None),
     "data.binarize": ("none",),
     "method.latent": (100,),
     "method.net": ("mlp",),

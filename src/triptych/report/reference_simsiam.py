@@ -84,6 +84,7 @@ PROTOCOL: Mapping[str, tuple[Any, ...]] = {
     "method.name": ("simsiam",),
     "data.name": ("cifar10",),
     "data.image_size": (None, 32),
+    "data.skip_broken": (False, None),
     "data.colour": ("auto", "colour"),
     "data.binarize": ("none",),
     "data.holdout": (None,),

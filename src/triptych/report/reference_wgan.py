@@ -36,6 +36,7 @@ PROTOCOL: Mapping[str, tuple[Any, ...]] = {
     "method.name": ("wgan",),
     "data.name": ("svhn",),
     "data.image_size": (None, 32),
+    "data.skip_broken": (False, None),
     "data.colour": ("auto", "colour"),
     "data.binarize": ("none",),
     "data.holdout": (None,),

@@ -261,8 +261,8 @@ def refuse_another(folder: Path, study: Study) -> None:
 
 
 def _is_no_beginning(path: Path) -> bool:
-    """Whether a file is another than those that a study begins with, before it has its study.toml."""
-    return path.name != ".lock" and not path.name.startswith(f".{FILE}.")
+    """Whether a file is another than those that a study begins with, its study.toml among them: that may come just now."""
+    return path.name not in (".lock", FILE) and not path.name.startswith(f".{FILE}.")
 
 
 def _fixed(tables: Mapping[str, Any], arms: Iterable[str]) -> dict[str, Any]:
