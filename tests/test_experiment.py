@@ -11,6 +11,7 @@ import torch
 
 from triptych import checkpoint, experiment
 from triptych.config import merge
+from triptych.data import load
 from triptych.data.places import cache_root
 from triptych.errors import TriptychError
 from triptych.evaluate.suite import EvaluateConfig
@@ -58,6 +59,14 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(trained: Run, tmp_path: Pat
     assert environment["torch"] == torch.__version__
     assert environment["threads"] == recorded.train.threads
     assert environment["data"]["images"] == {"train": 3500, "valid": 500, "test": 1000}
+
+
+def test_sums_on_a_gpu_are_in_one_order():
+    """A WGAN ended in other bits each time there; that it is switched on shows here too."""
+    torch.backends.cudnn.deterministic = False
+    tiny = config(train={"duration": "1 steps"})
+    experiment.prepare(tiny, load(tiny.data))
+    assert torch.backends.cudnn.deterministic
 
 
 def test_another_seed_is_another_run(trained: Run, tmp_path: Path):

@@ -52,7 +52,8 @@ def test_a_labelled_run_is_scored_beside_its_floors(files: tuple[Path, Path], tm
     assert [line["step"] for line in looks] == [0, 4, 8, 12]
     found = experiment.evaluate(run.path)
 
-    best = max(looks, key=lambda line: line["valid/knn_top1"])
+    best = next(line for line in looks if line["step"] == run.weights("best").step)
+    assert best["valid/knn_top1"] == max(line["valid/knn_top1"] for line in looks[1:])
     assert found["valid/knn_top1"].value == best["valid/knn_top1"]
     assert found["test/knn_top1"].value == best["test/knn_top1"]
     assert found["test/knn_top1_untrained"].value == looks[0]["test/knn_top1"]

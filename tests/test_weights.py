@@ -20,6 +20,7 @@ from triptych.explore.export import bundle, write_playable
 from triptych.export import export
 from triptych.report.figures import draw
 from triptych.report.page.page import write_page
+from triptych.report.page.study_section import study_section
 from triptych.runs import Result, Run, Weights
 from triptych.train.loop import Display
 from triptych.types import Selection
@@ -323,6 +324,24 @@ def test_a_bad_choice_is_told_of_an_alarm_too(tmp_path: Path) -> None:
         "The best weights, of step 6, are from after the alarm of step 2: evaluate them with that "
         "in mind, or train again"
     )
+
+
+def test_a_study_says_which_runs_went_on_since_it_was_compared(tmp_path: Path) -> None:
+    digests = {}
+    for seed in (0, 1):
+        run = Run.create(tmp_path / "default" / f"seed-{seed}", {})
+        checkpoint.save(run.checkpoint("last"), {"weights.a": torch.ones(1) + seed}, {"step": 3})
+        digests[seed] = run.weights("last").digest
+    ended = {str(seed): {"state": "done", "weights": digests[seed]} for seed in digests}
+    found = {"study": "s", "control": "default", "seeds": [0, 1], "curves": [], "metrics": {}}
+    found["arms"] = {"default": {"verdicts": {}, "runs": ended}}
+    (tmp_path / "study.json").write_text(json.dumps(found))
+    assert study_section(tmp_path, "a").cautions == []
+    checkpoint.save(run.checkpoint("last"), {"weights.a": torch.ones(1) + 7}, {"step": 6})
+    (said,) = study_section(tmp_path, "a").cautions
+    assert said.startswith("Stale: default, seed 1 has other weights now")
+    page = write_page([tmp_path], tmp_path / "page.html", "Page").read_text()
+    assert "Stale: default, seed 1" in page
 
 
 def test_results_without_weights_of_their_own_are_not_stale(tmp_path: Path) -> None:

@@ -215,6 +215,10 @@ class Run:
             return None
         return Weights(which, step, digest)
 
+    def chosen(self) -> Weights | None:
+        """The weights that an evaluation or an export takes if nobody says otherwise."""
+        return self.weights("best") or self.weights("last")
+
     def edited(self) -> list[str]:
         """What config.toml says otherwise than the config that the weights were trained with, a clause each.
 

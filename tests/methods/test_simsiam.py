@@ -277,7 +277,7 @@ def test_images_are_mirrored_where_a_mirror_image_is_of_its_kind(mirrors: bool, 
 def test_channels_are_normalised_by_the_training_images(planted):
     levels = planted(shape=(3, 8, 8)).splits["train"].pixels / 255
     config = replace(default_config("simsiam"), method=TINY)
-    config = replace(config, train=replace(config.train, threads=1, batch_size=8))
+    config = replace(config, train=replace(config.train, threads=1, batch_size=8, device="cpu"))
     resolved, method, _ = prepare(config, planted(shape=(3, 8, 8)))
     assert resolved.method.mean == pytest.approx(levels.mean((0, 2, 3)), abs=1e-6)
     assert resolved.method.std == pytest.approx(levels.std((0, 2, 3)), abs=1e-6)

@@ -58,8 +58,8 @@ def _row(run: Run) -> list[str]:
 
 
 def _weights(run: Run) -> str:
-    """Which weights an evaluation or an export takes if nobody says otherwise: their step and digest."""
-    found = run.weights("best") or run.weights("last")
+    """Step and digest of the weights that an evaluation takes if nobody says otherwise."""
+    found = run.chosen()
     return f"{found.step:,} {found.digest[:8]}" if found else ""
 
 

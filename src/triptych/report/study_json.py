@@ -19,7 +19,14 @@ STATE = "is no study of Triptych's"
 
 SEED = re.compile(r"-?\d{1,20}")
 
-RUN = {"state": str, "verdict?": str, "evidence?": str, "reason?": str, "alarms?": [{"alarm": str}]}
+RUN = {
+    "state": str,
+    "weights?": str,
+    "verdict?": str,
+    "evidence?": str,
+    "reason?": str,
+    "alarms?": [{"alarm": str}],
+}
 SUMMARY = {"n": int, "mean": NUMBER, "stderr": NUMBER, "values": {...: (int, float)}}
 DIFFERENCE = {"n": int, **dict.fromkeys(("mean", "stderr", "low", "high", "holm"), NUMBER)}
 

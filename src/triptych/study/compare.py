@@ -76,6 +76,9 @@ def _ended(run: Run) -> dict[str, Any]:
     if state == "failed":
         # The folder is named in an error; where the study lies is no finding.
         ended["reason"] = run.reason().replace(str(run.path), run.path.name)
+    kept = run.chosen()
+    if kept is not None:
+        ended["weights"] = kept.digest
     verdict = run.results().get("verdict")
     if verdict is not None:
         ended |= {"verdict": verdict["value"], "evidence": verdict["note"]}

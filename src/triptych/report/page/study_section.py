@@ -18,6 +18,7 @@ from triptych.report.page.section import Section
 from triptych.report.page.study_charts import study_charts
 from triptych.report.page.study_tables import study_tables
 from triptych.report.study_folder import StudyFolder
+from triptych.runs import Run
 
 __all__ = ["study_section"]
 
@@ -48,8 +49,27 @@ def study_section(path: Path, anchor: str, *, reference: bool = False) -> Sectio
         hero=attempt("headline", lambda: study_hero(folder, lines)),
         commands=[shlex.join(["triptych", "study", "study.toml", "--out", path.resolve().name])],
         config=(attempt("study.toml", lambda: read_text(config)) or "") if config.is_file() else "",
+        cautions=attempt("what speaks against it", lambda: _cautions(folder)) or [],
         lost=attempt.lost,
     )
+
+
+def _cautions(folder: StudyFolder) -> list[str]:
+    """The runs that have other weights now than when the study was compared: its numbers are not theirs any more."""
+    went_on = [
+        f"{arm}, seed {seed}"
+        for arm, about in folder.found["arms"].items()
+        for seed, ended in about["runs"].items()
+        if "weights" in ended
+        and (now := Run(folder.path / arm / f"seed-{seed}").chosen()) is not None
+        and now.digest != ended["weights"]
+    ]
+    if not went_on:
+        return []
+    return [
+        f"Stale: {', '.join(went_on)} {'has' if len(went_on) == 1 else 'have'} other weights now than when the "
+        "study was compared; run triptych study again."
+    ]
 
 
 def _setting(folder: StudyFolder) -> str:
