@@ -21,9 +21,10 @@ from triptych.export import export
 from triptych.report.figures import draw
 from triptych.report.page.page import write_page
 from triptych.report.page.study_section import study_section
-from triptych.runs import Result, Run, Weights
+from triptych.runs import Result, Run
 from triptych.train.loop import Display
 from triptych.types import Selection
+from triptych.weights import Weights
 
 TINY = {
     "vae": {"latent": 3, "hidden": [16], "likelihood": "logistic"},

@@ -26,10 +26,11 @@ from triptych.evaluate.suite import EvaluateConfig
 from triptych.evaluate.suite import evaluate as measure
 from triptych.nets.initialise import initialise
 from triptych.progress import Progress, silent
-from triptych.runs import UNTRAINED, Result, Run, Weights
+from triptych.runs import Result, Run
 from triptych.train.loop import Display, fit, images_per_step
 from triptych.train.settings import TrainConfig
 from triptych.types import DataSpec, Encodes, Method
+from triptych.weights import UNTRAINED, Weights
 
 __all__ = [
     "ExperimentConfig",

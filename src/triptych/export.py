@@ -23,7 +23,7 @@ from triptych.evaluate.knn import knn_predict
 from triptych.evaluate.subject import BLOCK, Network, Subject
 from triptych.experiment import Trained
 from triptych.progress import Progress, silent
-from triptych.runs import Weights
+from triptych.weights import Weights
 
 __all__ = ["Check", "Exported", "Format", "HasBackbone", "export"]
 

@@ -11,31 +11,26 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from triptych import records
+from triptych import records, weights
 from triptych.config import dump
 from triptych.errors import DamagedError, TriptychError, printable
 from triptych.files import read_bytes, staged, write
+from triptych.weights import Weights, staleness
 
-__all__ = [
-    "OF_WEIGHTS",
-    "UNTRAINED",
-    "Result",
-    "Run",
-    "Status",
-    "Weights",
-    "grouped",
-    "list_runs",
-]
+__all__ = ["Result", "Run", "Status", "grouped", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
 
 ARRAYS = 256_000_000
 """Bytes of all arrays of a file, packed or unpacked, that are read at most."""
+
+MADE_WITH = "made_with"
+"""The array that says which weights the others of a file were made with."""
 
 REASON = 100_000
 """The same of the sentence in DONE or FAILED."""
@@ -66,41 +61,6 @@ class Result:
             True
         """
         return cls(None, None, 0, protocol, why)
-
-
-class Weights(NamedTuple):
-    """Which weights something was made with.
-
-    ``checkpoint`` is the name they have in the run (``best``, ``last``, or ``untrained`` for the
-    initial ones, which no file holds), ``step`` how long they were trained, ``digest`` what they are.
-    """
-
-    checkpoint: str
-    step: int
-    digest: str
-
-    def protocol(self) -> dict[str, str | int]:
-        """The fields of a protocol that say with which weights something was made."""
-        return {"checkpoint": self.checkpoint, "step": self.step, "weights": self.digest}
-
-    def __str__(self) -> str:
-        return f"{self.checkpoint} weights, step {self.step:,} ({self.digest})"
-
-
-UNTRAINED = "untrained"
-"""The checkpoint that a protocol names for the network with its initial weights."""
-
-MADE_WITH = "made_with"
-"""The array that says which weights the others of a file were made with."""
-
-ELSEWHERE = ("data.name", "data.dir")
-"""Fields of a config that say where things are, and decide nothing."""
-
-OF_WEIGHTS = ("step", "weights")
-"""Fields of a protocol that say which weights were measured: they are what is compared, and not how."""
-
-HEADER = 50_000_000
-"""Bytes of a checkpoint's description that are read at most."""
 
 
 class Run:
@@ -195,17 +155,8 @@ class Run:
         return self.path / "checkpoints" / f"{which}.safetensors"
 
     def about(self, which: str) -> dict[str, Any]:
-        """What the checkpoint ``last`` or ``best`` says of itself, its tensors unread; empty where there is none.
-
-        A damaged file says nothing here: whoever loads it says what is wrong.
-        """
-        try:
-            with self.checkpoint(which).open("rb") as file:
-                size = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(size)) if size <= HEADER else {}
-            return records.about(header["__metadata__"]["about"], self.checkpoint(which))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, TriptychError):
-            return {}
+        """What the checkpoint ``last`` or ``best`` says of itself; empty where there is none that says anything."""
+        return weights.about(self.checkpoint(which))
 
     def weights(self, which: str) -> Weights | None:
         """Step and digest of the checkpoint ``last`` or ``best`` as it is now; none where it does not say."""
@@ -228,37 +179,14 @@ class Run:
             []
         """
         trained = self.about("last").get("config") or self.about("best").get("config")
-        if not isinstance(trained, Mapping):
-            return []
-        then, now = _flat(trained), _flat(self.config)
-        return [
-            f"{name} is {now.get(name, 'not there')} in config.toml and was {then.get(name, 'not there')}"
-            for name in sorted(then | now)
-            if then.get(name) != now.get(name) and name not in ELSEWHERE
-        ]
+        return weights.edits(trained, self.config) if isinstance(trained, Mapping) else []
 
     def doubt(self) -> str:
         """Why the best weights are a bad choice, in a sentence; empty where nothing speaks against them."""
-        about, best = self.about("best"), self.weights("best")
-        chosen = about.get("chosen")
+        chosen, best = self.about("best").get("chosen"), self.weights("best")
         if best is None or not isinstance(chosen, Mapping):
             return ""
-        raised = [since for since, _ in self.alarms() if since <= best.step]
-        if raised:
-            return (
-                f"The best weights, of step {best.step:,}, are from after the alarm of step "
-                f"{min(raised):,}: evaluate them with that in mind, or train again"
-            )
-        value, untrained = chosen.get("value"), chosen.get("untrained")
-        if not isinstance(value, (int, float)) or not isinstance(untrained, (int, float)):
-            return ""
-        worse = value <= untrained if chosen.get("better") == "higher" else value >= untrained
-        if not worse:
-            return ""
-        return (
-            f"The best weights, of step {best.step:,}, are no better than the untrained network by "
-            f"{chosen.get('metric')}: {value:,.4f} against {untrained:,.4f}"
-        )
+        return weights.doubt(best, chosen, [since for since, _ in self.alarms()])
 
     def write(self, name: str, text: str) -> None:
         """Replace a text file of the folder in one step, never half-written."""
@@ -369,21 +297,9 @@ class Run:
 
     def _stale(self) -> Callable[[Mapping[str, Any]], str]:
         """`stale`, for many questions: the checkpoints are looked at once."""
-        there = [w for which in ("best", "last") if (w := self.weights(which)) is not None]
-        digests = {weights.digest for weights in there}
-        steps = " and ".join(dict.fromkeys(f"{weights.step:,}" for weights in there))
-
-        def why(made_with: Mapping[str, Any]) -> str:
-            digest = made_with.get("weights")
-            known = digest is None or digest in digests or not digests
-            if known or made_with.get("checkpoint") == UNTRAINED:
-                return ""
-            return (
-                f"stale: made with weights of step {made_with.get('step')}, and the run has those "
-                f"of step {steps} now; run triptych evaluate again"
-            )
-
-        return why
+        return staleness(
+            [w for which in ("best", "last") if (w := self.weights(which)) is not None]
+        )
 
     def _recorded(self) -> dict[str, dict[str, Any]]:
         return records.results(self.path / "results.json")
@@ -496,15 +412,6 @@ def _made_with(path: Path) -> dict[str, Any]:
 def _protocol_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
     found = result.get("protocol") if isinstance(result, Mapping) else None
     return found if isinstance(found, Mapping) else {}
-
-
-def _flat(tables: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested tables as one, with names such as ``train.batch_size``."""
-    found: dict[str, Any] = {}
-    for name, value in tables.items():
-        inner = isinstance(value, Mapping)
-        found |= _flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
-    return found
 
 
 def _finite(result: Result) -> Result:

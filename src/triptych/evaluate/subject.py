@@ -17,9 +17,9 @@ from triptych.data.spec import Binarize, Dataset
 from triptych.data.stream import as_floats
 from triptych.errors import unknown
 from triptych.progress import Progress, silent
-from triptych.runs import Weights
 from triptych.seeds import derive
 from triptych.types import Method
+from triptych.weights import Weights
 
 __all__ = ["BLOCK", "Network", "Subject", "as_arrays", "as_levels", "generator"]
 

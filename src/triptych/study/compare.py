@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, TypeAlias
 from triptych import files
 from triptych.errors import TriptychError
 from triptych.evaluate.paired import Paired, holm, paired_t
-from triptych.runs import OF_WEIGHTS, Run
+from triptych.runs import Run
 from triptych.study.findings import finding, lone_finding
 from triptych.study.plan import Cell, Study
+from triptych.weights import OF_WEIGHTS
 
 __all__ = ["Number", "Values", "compare", "compare_metric", "one_protocol", "write"]
 

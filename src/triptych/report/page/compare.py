@@ -12,7 +12,8 @@ from triptych.errors import TriptychError
 from triptych.report.page.tables import scale, value_with_error
 from triptych.report.study_json import read_study
 from triptych.report.words import called, with_error
-from triptych.runs import OF_WEIGHTS, Run
+from triptych.runs import Run
+from triptych.weights import OF_WEIGHTS
 
 __all__ = ["Compared", "Comparison", "compare"]
 

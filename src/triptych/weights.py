@@ -1,0 +1,148 @@
+"""Which weights something was made with: what a checkpoint says of itself, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from triptych import records
+from triptych.errors import TriptychError
+
+__all__ = [
+    "OF_WEIGHTS",
+    "UNTRAINED",
+    "Weights",
+    "about",
+    "doubt",
+    "edits",
+    "staleness",
+]
+
+
+class Weights(NamedTuple):
+    """Which weights something was made with.
+
+    ``checkpoint`` is the name they have in the run (``best``, ``last``, or ``untrained`` for the
+    initial ones, which no file holds), ``step`` how long they were trained, ``digest`` what they are.
+    """
+
+    checkpoint: str
+    step: int
+    digest: str
+
+    def protocol(self) -> dict[str, str | int]:
+        """The fields of a protocol that say with which weights something was made."""
+        return {"checkpoint": self.checkpoint, "step": self.step, "weights": self.digest}
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint} weights, step {self.step:,} ({self.digest})"
+
+
+UNTRAINED = "untrained"
+"""The checkpoint that a protocol names for the network with its initial weights."""
+
+ELSEWHERE = ("data.name", "data.dir")
+"""Fields of a config that say where things are, and decide nothing."""
+
+OF_WEIGHTS = ("step", "weights")
+"""Fields of a protocol that say which weights were measured: they are what is compared, and not how."""
+
+HEADER = 50_000_000
+"""Bytes of a checkpoint's description that are read at most."""
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself, its tensors unread; empty where there is none.
+
+    A damaged file says nothing here: whoever loads it says what is wrong.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if size <= HEADER else {}
+        return records.about(header["__metadata__"]["about"], path)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, TriptychError):
+        return {}
+
+
+def staleness(there: Sequence[Weights]) -> Callable[[Mapping[str, Any]], str]:
+    """Asks of what was made with some weights why it does not belong to those that are there; empty where it does.
+
+    What does not say its weights, or is of the untrained network, belongs to all.
+
+    Example:
+        >>> stale = staleness([Weights("last", 60, "0a1b")])
+        >>> stale({"checkpoint": "last", "step": 60, "weights": "0a1b"})
+        ''
+        >>> stale({"checkpoint": "last", "step": 20, "weights": "ffff"})
+        'stale: made with weights of step 20, and the run has those of step 60 now; run triptych evaluate again'
+    """
+    digests = {weights.digest for weights in there}
+    steps = " and ".join(dict.fromkeys(f"{weights.step:,}" for weights in there))
+
+    def why(made_with: Mapping[str, Any]) -> str:
+        digest = made_with.get("weights")
+        known = digest is None or digest in digests or not digests
+        if known or made_with.get("checkpoint") == UNTRAINED:
+            return ""
+        return (
+            f"stale: made with weights of step {made_with.get('step')}, and the run has those "
+            f"of step {steps} now; run triptych evaluate again"
+        )
+
+    return why
+
+
+def edits(trained: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """What config.toml says otherwise than the config that weights were trained with, a clause each.
+
+    Example:
+        >>> edits({"train": {"batch_size": 64}, "data": {"name": "a"}}, {"train": {"batch_size": 32}, "data": {"name": "b"}})
+        ['train.batch_size is 32 in config.toml and was 64']
+    """
+    then, now = _flat(trained), _flat(config)
+    return [
+        f"{name} is {now.get(name, 'not there')} in config.toml and was {then.get(name, 'not there')}"
+        for name in sorted(then | now)
+        if then.get(name) != now.get(name) and name not in ELSEWHERE
+    ]
+
+
+def doubt(best: Weights, chosen: Mapping[str, Any], alarms: Sequence[int]) -> str:
+    """Why weights are a bad choice for the best, in a sentence; empty where nothing speaks against them.
+
+    Args:
+        best: the weights.
+        chosen: the ``metric`` that chose them, its ``value``, whether ``higher`` or lower is ``better``,
+            and its value for the ``untrained`` network, if it was looked at.
+        alarms: the steps from which on the training had failed.
+    """
+    raised = [step for step in alarms if step <= best.step]
+    if raised:
+        return (
+            f"The best weights, of step {best.step:,}, are from after the alarm of step "
+            f"{min(raised):,}: evaluate them with that in mind, or train again"
+        )
+    value, untrained = chosen.get("value"), chosen.get("untrained")
+    if not isinstance(value, (int, float)) or not isinstance(untrained, (int, float)):
+        return ""
+    worse = value <= untrained if chosen.get("better") == "higher" else value >= untrained
+    if not worse:
+        return ""
+    return (
+        f"The best weights, of step {best.step:,}, are no better than the untrained network by "
+        f"{chosen.get('metric')}: {value:,.4f} against {untrained:,.4f}"
+    )
+
+
+def _flat(tables: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested tables as one, with names such as ``train.batch_size``."""
+    found: dict[str, Any] = {}
+    for name, value in tables.items():
+        inner = isinstance(value, Mapping)
+        found |= _flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
+    return found
