@@ -16,6 +16,7 @@ from triptych.data.places import cache_root
 from triptych.errors import TriptychError
 from triptych.evaluate.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
+from triptych.report.table import headline
 from triptych.runs import Run
 
 TABLES = {
@@ -240,6 +241,30 @@ def test_moved_data_are_named_and_nothing_else_is_said(tmp_path: Path):
         run.path, EvaluateConfig(samples=5), data=str(tmp_path / "moved.npy")
     )
     assert "trained_on" not in found["test/elbo"].protocol
+
+
+def test_images_that_a_person_names_are_meant(tmp_path: Path):
+    """Though the cache has those of the training: these are measured, and their name is theirs."""
+    run = small(tmp_path)
+    (tmp_path / "other").mkdir()
+    other = own_images(tmp_path / "other", 40, seed=2)
+    with pytest.warns(UserWarning, match="as many|48 train images then and 32"):
+        found = experiment.evaluate(run.path, EvaluateConfig(samples=5), data=other)
+    assert found["test/elbo"].n == 4
+    assert found["test/elbo"].protocol["trained_on"] == run.about("best")["data"]
+    assert "on other images than trained on" in headline(run)
+    (run.path / "DONE").unlink()
+    with pytest.raises(TriptychError, match="cannot go on with other data"):
+        experiment.resume(run.path, data=other)
+
+
+def test_images_from_the_cache_have_the_name_of_the_training(tmp_path: Path):
+    run = small(tmp_path)
+    title = run.environment()["data"]["title"]
+    (tmp_path / "mine.npy").rename(tmp_path / "moved.npy")
+    with pytest.warns(UserWarning, match="read from the cache"):
+        found = experiment.evaluate(run.path, EvaluateConfig(samples=5))
+    assert found["test/elbo"].protocol["data"] == title
 
 
 def test_a_method_is_loaded_without_its_data(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from triptych.export import export
 from triptych.report.figures import draw
 from triptych.report.page.page import write_page
 from triptych.report.page.study_section import study_section
+from triptych.report.table import headline, result_lines
 from triptych.runs import Result, Run
 from triptych.train.loop import Display
 from triptych.types import Selection
@@ -111,9 +113,16 @@ def test_an_untrained_baseline_says_that_it_is_one(tmp_path: Path) -> None:
     experiment.evaluate(run.path)
     protocol = run.results()["test/knn_top1_untrained"]["protocol"]
     assert (protocol["checkpoint"], protocol["step"]) == ("untrained", 0)
-    digests = {r["protocol"]["weights"] for r in run.results().values()}
+    digests = {r["protocol"].get("weights") for r in run.results().values()}
+    pixels = run.results()["test/knn_top1_pixels"]["protocol"]
+    assert (pixels["checkpoint"], "weights" in pixels) == ("none", False)
     assert protocol["weights"] not in {run.weights("best").digest, run.weights("last").digest}
-    assert digests == {protocol["weights"], run.weights("best").digest, run.weights("last").digest}
+    assert digests == {
+        None,
+        protocol["weights"],
+        run.weights("best").digest,
+        run.weights("last").digest,
+    }
 
 
 def test_an_export_knows_its_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,15 +163,17 @@ def went_on(tmp_path_factory: pytest.TempPathFactory) -> Run:
     write_playable(run.path)
     assert run.results()
     assert not stale_of(run)
-    measured = (run.path / "results.json").read_bytes()
+    kept = (run.path / "playable.json").read_bytes()
     experiment.resume(run.path)
-    # As an evaluation beside the training leaves it.
-    (run.path / "results.json").write_bytes(measured)
+    assert not list((run.path / "figures").iterdir())
+    assert not (run.path / "playable.json").exists()
+    # As `explore` beside the training leaves it.
+    (run.path / "playable.json").write_bytes(kept)
     return run
 
 
 def test_numbers_and_pictures_of_other_weights_are_stale_and_said(went_on: Run) -> None:
-    assert went_on.results() == {}
+    assert list(went_on.results()) == ["test/knn_top1_pixels"]
     assert went_on.arrays("samples") is None
     stale = went_on.left_out()
     assert {"test/elbo", "test/log_likelihood", "pictures: samples"} <= stale.keys()
@@ -325,6 +336,65 @@ def test_a_bad_choice_is_told_of_an_alarm_too(tmp_path: Path) -> None:
         "The best weights, of step 6, are from after the alarm of step 2: evaluate them with that "
         "in mind, or train again"
     )
+
+
+def test_numbers_of_other_images_do_not_stand_beside_new_ones(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "a", {})
+    run.record({name: Result(1.0, None, 1, {"fingerprint": "one"}) for name in ("x", "x_last")})
+    run.record({"y": Result(1.0, None, 1, {})})
+    run.record({"x": Result(2.0, None, 1, {"fingerprint": "two"})})
+    assert {name: r["value"] for name, r in run.results().items()} == {"x": 2.0, "y": 1.0}
+
+
+def test_the_table_of_runs_tells_the_number_of_the_weights_it_names(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "a", {})
+    for step, value in ((2, 0.3), (4, 0.2)):
+        run.log({"step": step, "epoch": 1.0, "test/knn_top1": value})
+    for which, step in (("best", 2), ("last", 4)):
+        checkpoint.save(run.checkpoint(which), {"weights.a": torch.ones(step)}, {"step": step})
+    assert headline(run) == "test/knn_top1 0.3000 (in training, step 2)"
+    for which, said in (("best", ""), ("last", " (of step 4)")):
+        protocol = run.weights(which).protocol()
+        run.record({"test/knn_top1": Result(0.25, 0.01, 9, protocol)})
+        assert headline(run) == f"test/knn_top1 0.250 ± 0.010{said}"
+
+
+def test_lines_of_several_weights_say_whose_they_are() -> None:
+    one, other = (Weights(name, step, "0a").protocol() for name, step in (("best", 2), ("last", 4)))
+    found = {
+        "x": Result(0.5, 0.1, 9, one),
+        "verdict": Result("healthy", None, 9, other, "Healthy: so."),
+    }
+    lines = result_lines({name: asdict(result) for name, result in found.items()})
+    assert "best weights, step 2" in lines[1]
+    assert lines[2].endswith("at step 4: Healthy: so.")
+
+
+def test_a_best_that_was_chosen_after_what_goes_on_is_chosen_again(tmp_path: Path) -> None:
+    """Killed between the two: on another device its score may never come again."""
+    run = train(tmp_path, "vae")
+    whole = checkpoint.load(run.checkpoint("best"))[0]
+    early = train_to(tmp_path / "early", 2)
+    shutil.copy(early.checkpoint("last"), run.checkpoint("last"))
+    tensors, about = checkpoint.load(run.checkpoint("last"))
+    checkpoint.save(run.checkpoint("last"), tensors, {**about, "config": run.config, "best": 1e9})
+    (run.path / "DONE").unlink()
+    experiment.resume(run.path)
+    again = checkpoint.load(run.checkpoint("best"))[0]
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+
+
+def train_to(folder: Path, step: int) -> Run:
+    """The same run, stopped after some steps."""
+    folder.mkdir()
+
+    def stop(at: int, *_: object) -> None:
+        if at > step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, "vae", 6, stop)
+    return Run(folder / "run")
 
 
 def test_a_study_says_which_runs_went_on_since_it_was_compared(tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ def resume(
     run, config = _opened(path, data_dir, data)
     if run.status() == "done":
         raise TriptychError(f"'{path}' is done already: {run.reason()}")
-    dataset = _images(run, config, exact=True)
+    dataset = _images(run, config, exact=True, named=data is not None)
     before = config.train.device
     if device is not None:
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, device=device))
@@ -328,7 +328,13 @@ class Trained(NamedTuple):
 
     def last(self) -> Subject:
         """The same with the weights of the end of the training."""
-        return self.with_checkpoint("last")
+        method, weights = _weighted(self.run, self.config, self.subject.device, "last")
+        return self.subject.with_weights(method, weights)
+
+    @property
+    def trained_on(self) -> str:
+        """The title of the images that it was trained on, which need not be those that it is looked at with."""
+        return _title(self.run, self.config)
 
     def untrained(self) -> Subject:
         """The same with the weights before any training: what they score is a baseline."""
@@ -338,11 +344,6 @@ class Trained(NamedTuple):
             {f"{checkpoint.WEIGHTS}{k}": v for k, v in method.state_dict().items()}
         )
         return subject.with_weights(method, Weights(UNTRAINED, 0, digest))
-
-    def with_checkpoint(self, which: str) -> Subject:
-        """The same with the weights of another checkpoint of the run."""
-        subject = self.subject
-        return subject.with_weights(*_weighted(self.run, self.config, subject.device, which))
 
 
 def open_trained(
@@ -366,7 +367,7 @@ def open_trained(
     run, config = _opened(path, data_dir, data)
     where = device_for(device)
     method, weights = _weighted(run, config, where, which)
-    dataset = _images(run, config, progress)
+    dataset = _images(run, config, progress, named=data is not None)
     if dataset.shape != method.spec.shape:
         raise TriptychError(
             f"'{path}' was trained on images of {_by(method.spec.shape)} and {dataset.title} has "
@@ -404,11 +405,17 @@ def _opened(path: Path, data_dir: str | None, data: str | None) -> tuple[Run, Ex
 
 
 def _images(
-    run: Run, config: ExperimentConfig, progress: Progress = silent, *, exact: bool = False
+    run: Run,
+    config: ExperimentConfig,
+    progress: Progress = silent,
+    *,
+    exact: bool = False,
+    named: bool = False,
 ) -> Dataset:
     """The images of a run, known by their content; what is not as it was is warned of.
 
-    With ``exact`` other images are a `TriptychError`.
+    With ``exact`` other images are a `TriptychError`. Images that a person has ``named`` are
+    meant: those of the training in the cache do not take their place.
     """
     told = run.environment().get("data", {})
     wanted = next(
@@ -423,10 +430,10 @@ def _images(
         return dataset
     if dataset is not None:
         why = f"{config.data.name} holds other images than the run was trained on: {_differ(told, dataset)}"
-    kept = data_plane.kept(config.data, str(told.get("decoded", "")))
+    kept = None if named else data_plane.kept(config.data, str(told.get("decoded", "")))
     if kept is not None and kept.fingerprint == wanted:
-        warnings.warn(f"{why}; those of the training are read from the cache", stacklevel=2)
-        return kept
+        warnings.warn(f"those of the training are read from the cache, since {why}", stacklevel=2)
+        return dataclasses.replace(kept, title=str(told.get("title", kept.title)))
     if dataset is None:
         raise TriptychError(
             f"{why}; where the images of '{run.path}' lie now is said by --data PATH"
@@ -492,7 +499,7 @@ def evaluate(
         config,
         features,
         untrained=trained.untrained,
-        last=trained.last,
+        last=trained.last if trained.run.checkpoint("last").exists() else None,
     )
 
 
@@ -509,8 +516,14 @@ def extractor(path: Path, dataset: Dataset, device: torch.device) -> Extractor:
             f"'{path}' was trained on images of {_by(method.spec.shape)} "
             f"and these are of {_by(dataset.shape)}"
         )
-    title = run.environment().get("data", {}).get("title", config.data.name)
-    return from_encoder(method, f"{config.method_name} trained on {title}, {weights}")
+    return from_encoder(method, f"{config.method_name} trained on {_title(run, config)}, {weights}")
+
+
+def _title(run: Run, config: ExperimentConfig) -> str:
+    """What the images of a training are called."""
+    told = run.environment().get("data", {})
+    found = told.get("title") if isinstance(told, Mapping) else None
+    return str(found or config.data.name)
 
 
 def load_method(

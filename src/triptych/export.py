@@ -149,7 +149,7 @@ def _about(trained: Trained) -> dict[str, str]:
     table = trained.run.config["method"]
     return {
         "method": trained.config.method_name,
-        "data": dataset.title,
+        "data": trained.trained_on if trained.subject.trained_on else dataset.title,
         "fingerprint": trained.subject.trained_on or dataset.fingerprint,
         "checkpoint": weights.checkpoint,
         "step": str(weights.step),

@@ -235,9 +235,15 @@ class Run:
         self.write(status, reason + "\n")
 
     def reopen(self) -> None:
-        """Forget how the run ended and what was measured then: it goes on."""
-        for name in ("DONE", "FAILED", "results.json"):
+        """Forget how the run ended, and what was drawn and made playable then: it goes on.
+
+        What was measured stays, and is stale as soon as the weights are others (`results`).
+        """
+        for name in ("DONE", "FAILED", "playable.json"):
             (self.path / name).unlink(missing_ok=True)
+        for drawn in (self.path / "figures").glob("*"):
+            if drawn.suffix in (".png", ".pdf"):
+                drawn.unlink()
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
@@ -305,8 +311,14 @@ class Run:
         return records.results(self.path / "results.json")
 
     def record(self, results: Mapping[str, Result]) -> None:
-        """Add results to results.json, replacing those of the same name."""
-        merged = self._recorded() | {k: asdict(_finite(v)) for k, v in results.items()}
+        """Add results to results.json, replacing those of the same name and those of other images."""
+        added = {k: asdict(_finite(v)) for k, v in results.items()}
+        images = {found for v in added.values() if (found := v["protocol"].get("fingerprint"))}
+        merged = {
+            name: result
+            for name, result in self._recorded().items()
+            if not images or _protocol_of(result).get("fingerprint") in (None, *images)
+        } | added
         self.write(
             "results.json",
             json.dumps(dict(sorted(merged.items())), indent=1, allow_nan=False) + "\n",

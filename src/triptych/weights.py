@@ -89,8 +89,10 @@ def staleness(there: Sequence[Weights]) -> Callable[[Mapping[str, Any]], str]:
         known = digest is None or digest in digests or not digests
         if known or made_with.get("checkpoint") == UNTRAINED:
             return ""
+        step = made_with.get("step")
+        said = f"{step:,}" if isinstance(step, int) else step
         return (
-            f"stale: made with weights of step {made_with.get('step')}, and the run has those "
+            f"stale: made with weights of step {said}, and the run has those "
             f"of step {steps} now; run triptych evaluate again"
         )
 

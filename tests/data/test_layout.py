@@ -208,6 +208,8 @@ def test_a_class_that_train_does_not_have_is_said(tree):
         (("images", "thumbs"), "holds the folder 'images' beside thumbs; give the one with the"),
         (("one_train", "one_test", "two_train", "two_test"), "holds several data sets"),
         (("a/train", "a/training"), "two folders for one split (train: train, training)"),
+        (("tr/a", "tr/b", "te/a", "te/b"), "call them train, valid and test if they are splits"),
+        (("fold0/a", "fold0/b", "fold1/a", "fold1/b"), "all hold folders of the same names (a, b)"),
     ],
 )
 def test_what_has_no_single_reading(tree, refusal, folders, complaint):

@@ -61,6 +61,10 @@ def show(path: Path) -> None:
 
     opened = Run.open(path)
     say("\n".join(result_lines(opened.results())))
+    for weights in filter(None, map(opened.weights, ("best", "last"))):
+        say(f"weights   {weights}")
+    if opened.status() in ("running", "interrupted"):
+        say("caution   the training is not at its end: the numbers are of the weights so far")
     if doubt := opened.doubt():
         say(f"caution   {doubt}.")
     for why, names in grouped(opened.left_out()):

@@ -45,13 +45,14 @@ def run(words: list[str]) -> int:
 
 def _row(run: Run) -> list[str]:
     """What the table says of a run."""
-    metrics, config = run.metrics(), run.config
+    metrics, config, last = run.metrics(), run.config, run.weights("last")
+    reached = max(metrics[-1]["step"] if metrics else 0, last.step if last else 0)
     return [
         run.path.name,
         str(config.get("method", {}).get("name", "")),
         Path(str(config.get("data", {}).get("name", ""))).name,
         ", ".join([run.status(), *(f"alarm at step {step}" for step, _ in run.alarms())]),
-        str(metrics[-1]["step"]) if metrics else "0",
+        f"{reached:,}",
         _weights(run),
         _headline(run),
     ]

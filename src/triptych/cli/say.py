@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["cell", "say", "show"]
 
 
-WIDE = 200
+WIDE = 5000
 """Characters of a line that no window holds."""
 
 

@@ -12,6 +12,9 @@ from triptych.runs import Result, Run
 
 __all__ = ["agreement"]
 
+LAST = ("knn_top1", "knn_balanced", "linear_top1", "logistic_top1")
+"""What is measured with the last weights as well."""
+
 NOT_INDEPENDENT = "one value of a set of images: its error over images is not estimated"
 
 
@@ -36,8 +39,11 @@ def agreement(
         found |= knn.encoder_top1(subject, "valid")
     if last is not None:
         end = knn.encoder_top1(last, split) | probe.probe(last, split)
-        for name in ("knn_top1", "knn_balanced", "linear_top1", "logistic_top1"):
+        for name in LAST:
             found[f"{split}/{name}_last"] = end[f"{split}/{name}"]
+    elif subject.checkpoint != "last":
+        names = [f"{split}/{name}_last" for name in LAST]
+        found |= left_out(subject, split, names, "the training has saved no last weights yet")
     return found
 
 
@@ -69,6 +75,9 @@ def _spread(subject: Subject, run: Run) -> dict[str, Result]:
         if name == "verdict" or name.startswith("features/"):
             found[name] = Result.left_out(why, protocol)
     looks = [line["step"] for line in lines if "features/std" in line]
+    if subject.trained_on:
+        why = "it rests on what the log says of the images of the training, and these are others"
+        found["verdict"] = Result.left_out(why, protocol)
     if "verdict" not in found and looks:
         said, sentence = monitor.verdict(lines)
         # The log knows the step of its last look; the weights are kept where a checkpoint is of that step.

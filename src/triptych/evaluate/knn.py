@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -274,7 +275,9 @@ def knn(
     if isinstance(who, str):
         return found | left_out(subject, split, floors, who)
     raw = scored_pixels(subject, split, who, k, temperature)
-    found[floors[0]] = _results(subject, split, who, raw, "raw pixels", temperature)[0]
+    # No weights have a part in it.
+    plain = replace(subject, checkpoint="none", step=0, weights="", trained_on="")
+    found[floors[0]] = _results(plain, split, who, raw, "raw pixels", temperature)[0]
     if untrained is not None:
         what = "output of the untrained encoder"
         found[floors[1]] = _measured(untrained, split, who, what, k, temperature)[0]

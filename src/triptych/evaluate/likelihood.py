@@ -206,7 +206,7 @@ def _bias(
         bias = float(found.sums.bias().double().mean())
         return Result(bias, None, len(found.curve), protocol, note)
     why = (
-        f"5 % of the images have fewer than {low:.1f} effective samples of {found.sums.count}, and below "
+        f"5 % of the images have {low:.1f} effective samples or fewer of {found.sums.count}, and below "
         f"{EFFECTIVE} the delta method is no estimate: how far log_likelihood lies below log p(x) is not known"
     )
     at, most = found.blocks.index(found.sums.count), found.blocks[-1]

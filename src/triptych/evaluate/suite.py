@@ -62,12 +62,12 @@ def evaluate(
     features: Extractor | None = None,
     *,
     untrained: Callable[[], Subject],
-    last: Callable[[], Subject],
+    last: Callable[[], Subject] | None,
 ) -> dict[str, Result]:
     """Measure what can be measured, record it in results.json and keep what pictures are drawn from.
 
     ``features`` are those over which samples are compared with images, where not the default ones;
-    ``untrained`` and ``last`` give the same subject with the method's initial and its final weights.
+    ``untrained`` and ``last`` give the same subject with the method's initial and its final weights, if there are any.
 
     Raises:
         TriptychError: an option that this method has no use for, or a coordinate that it lacks.
@@ -87,7 +87,7 @@ def evaluate(
         )
         found |= latent.active_units(subject, split)
     if isinstance(method, Projects):
-        end = last() if subject.checkpoint != "last" else None
+        end = last() if last is not None and subject.checkpoint != "last" else None
         found |= agreement(subject, run, split, untrained(), end)
     elif isinstance(method, Encodes):
         found |= knn.knn(subject, split)

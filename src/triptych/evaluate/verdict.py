@@ -326,13 +326,20 @@ def _said(name: Name, e: Evidence, what: str, cause: str) -> Verdict:
     if e.backbone_rank is not None and e.backbone_dimension is not None:
         numbers.append(f"{_figures(e.backbone_rank)} of {e.backbone_dimension} in the backbone")
     if e.agreement is not None:
-        numbers.append(f"predictions and targets agree to a cosine of {e.agreement:.2f}")
+        numbers.append(f"predictions and targets agree to a cosine of {_signed(e.agreement)}")
     if e.knn is not None:
         numbers.append("kNN " + _compared(e.knn))
     elif e.retrieval is not None:
         numbers.append("the same image found again in another view for " + _compared(e.retrieval))
-    sentence = f"{name.capitalize()}: {what} ({'; '.join(numbers)}; {e.images:,} images)"
+    sentence = (
+        f"{name.capitalize()}: {what} ({'; '.join(numbers)}; {e.images:,} images, step {e.step:,})"
+    )
     return Verdict(name, sentence + (f"; {cause}." if cause else "."))
+
+
+def _signed(value: float) -> str:
+    """Two digits with a true minus, and no minus before nought."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _figures(rank: float) -> str:

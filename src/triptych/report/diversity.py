@@ -87,8 +87,8 @@ def _caption(value: Value, protocol: Mapping[str, Any], full: bool) -> str:
     said += [
         "Expected: the training shares as seen through the classifier's confusion, measured on "
         f"{int(images.strip('()')):,} {split} images. If the samples had the training shares, all "
-        f"points would lie in their bands with probability {1 - protocol['alpha']:g} or more, whatever "
-        f"confusion those images leave possible (parametric bootstrap; p\u00a0=\u00a0{value['p']:.2g})."
+        f"points would lie in their bands with probability {1 - protocol['alpha']:g} or more, in every "
+        f"setting that was simulated (parametric bootstrap; p\u00a0=\u00a0{value['p']:.2g})."
     ]
     if "missing" in value["mark"]:
         said.append(f"Missing: an unmixed share below {protocol['missing']:g} of the training's.")

@@ -9,7 +9,7 @@ from typing import Any
 from triptych.report.words import number, signed
 from triptych.runs import Run, grouped
 
-__all__ = ["grouped", "headline", "result_lines"]
+__all__ = ["at_the_weights", "grouped", "headline", "result_lines"]
 
 HEADLINES = (
     "test/log_likelihood",
@@ -41,14 +41,27 @@ def result_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         else {}
     )
     lines = [", ".join(f"{k} {v}" for k, v in shared.items() if k != "fingerprint")]
+    told = {
+        p["step"]: f"{p.get('checkpoint')} weights, step {p['step']:,}"
+        for p in protocols
+        if "step" in p
+    }
+    several = len(told) > 1
     width = max((len(name) for name in results), default=0)
     for name, result in results.items():
         value = _value(result)
         if value:
             kept = {k: v for k, v in result["protocol"].items() if k in SAID}
             said = ", ".join(f"K={v}" if k == "K" else str(v) for k, v in kept.items())
-            lines.append(f"{name:<{width}}  {value:<20}  n={result['n']:<6}  {said}")
-        lines += [f"{name:<{width}}  {sentence}" for sentence in _sentences(result)]
+            whose = (
+                f"; {told[step]}"
+                if several and (step := result["protocol"].get("step")) in told
+                else ""
+            )
+            lines.append(f"{name:<{width}}  {value:<20}  n={result['n']:<6}  {said}{whose}")
+        step = result["protocol"].get("step")
+        at = f"at step {step:,}: " if several and step in told else ""
+        lines += [f"{name:<{width}}  {at}{sentence}" for sentence in _sentences(result)]
     return lines
 
 
@@ -87,10 +100,29 @@ def headline(run: Run) -> str:
         return run.reason()
     results = run.results()
     for name in HEADLINES:
-        value = results.get(name, {}).get("value")
+        result = results.get(name, {})
+        value, protocol = result.get("value"), result.get("protocol", {})
         if isinstance(value, (int, float)):
-            return f"{name} {_number(value, results[name]['stderr'])}"
-        _, values = run.curve(name)
-        if values:
-            return f"{name} {number(values[-1])} (in training)"
+            said = f"{name} {_number(value, result['stderr'])}"
+            return f"{said} ({aside})" if (aside := _aside(run, protocol)) else said
+        if (logged := at_the_weights(run, name)) is not None:
+            return f"{name} {number(logged[1])} (in training, step {logged[0]:,})"
     return ""
+
+
+def _aside(run: Run, protocol: Mapping[str, Any]) -> str:
+    """What keeps a number from being one of the weights and images that the run is known by."""
+    weights, other = run.chosen(), protocol.get("step")
+    said = [f"of step {other:,}"] if weights and other not in (None, weights.step) else []
+    return ", ".join(
+        [*said, *(["on other images than trained on"] if "trained_on" in protocol else [])]
+    )
+
+
+def at_the_weights(run: Run, name: str) -> tuple[int, float] | None:
+    """Step and value of a logged metric at the run's weights, or where it was not looked at there, at its last look."""
+    looks = [(e["step"], e[name]) for e in run.metrics() if name in e]
+    weights = run.chosen()
+    there = [look for look in looks if weights is not None and look[0] == weights.step]
+    found = (there or looks)[-1:]
+    return found[0] if found else None

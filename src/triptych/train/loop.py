@@ -282,6 +282,11 @@ class TrainState:
             raise TriptychError(f"the checkpoint '{path}' is of weights alone; take the last one")
         self.step, self.seconds = about["step"], about["seconds"]
         self.best, self.untrained = about["best"], about["untrained"]
+        if run.about("best").get("step", 0) > self.step:
+            # Chosen after the state that goes on was saved: on another device that may never come again,
+            # and where the bits are the same the looks that follow choose it once more.
+            run.checkpoint("best").unlink()
+            self.best = None
         run.rewind(self.step)
 
     def _origin(self) -> dict[str, Any]:

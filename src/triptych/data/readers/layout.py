@@ -28,6 +28,7 @@ PICTURES_IN_A_PAIR = {
 }
 COMPANIONS = {
     *("mask", "masks", "label", "labels", "annotation", "annotations", "depth", "depths", "seg"),
+    *("gtfine", "gtcoarse", "groundtruth", "ground_truth"),
     *("segmentation", "segmentations", "segmentationclass", "segmentationobject", "gt", "trimap"),
     *("trimaps", "groundtruth", "ground_truth", "target", "targets", "disparity", "edges"),
 }
@@ -346,11 +347,27 @@ def _label(
         for split in labelled:
             if new := sorted(classes[split] - classes["train"]):
                 notes.append(f"{split} has classes that train does not have: {few(new)}")
+    for split in labelled:
+        _no_split_class(root, found.splits[split])
     deeper = sorted(
         {"/".join(p.below[:2]) for s in labelled for p in found.splits[s] if p.below[1:]}
     )
     if deeper:
         notes.append(f"folders within a class folder count to the class: {few(deeper, 3)}")
+
+
+def _no_split_class(root: Path, pictures: Sequence[Picture]) -> None:
+    """Refuse "classes" that all hold folders of the same names: these are the classes, and those are splits or folds."""
+    inner: dict[str, set[str]] = {}
+    for picture in pictures:
+        inner.setdefault(picture.below[0], set()).add(picture.below[1] if picture.below[1:] else "")
+    names = set(map(frozenset, inner.values()))
+    if len(inner) > 1 and len(names) == 1 and len(next(iter(names))) > 1:
+        raise TriptychError(
+            f"the folders {few(sorted(inner))} in {root} all hold folders of the same names "
+            f"({few(sorted(next(iter(names))))}); call them train, valid and test if they are splits, "
+            "or take one level away if they are classes"
+        )
 
 
 def _no_hollow_class(

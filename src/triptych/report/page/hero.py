@@ -11,6 +11,7 @@ from triptych.report.page.charts import Chart
 from triptych.report.page.pictures import inlined, mosaic
 from triptych.report.page.tables import value_with_error
 from triptych.report.study_folder import StudyFolder
+from triptych.report.table import at_the_weights
 from triptych.runs import Run
 
 __all__ = ["Hero", "run_hero", "study_hero"]
@@ -56,9 +57,9 @@ def _headline(run: Run) -> tuple[str, str]:
         value = results.get(name, {}).get("value")
         if isinstance(value, (int, float)):
             return value_with_error(name, value, results[name]["stderr"]), label
-        _, values = run.curve(name)
-        if values:
-            return value_with_error(name, values[-1], None), f"{label}, in training"
+        if (logged := at_the_weights(run, name)) is not None:
+            step, value = logged
+            return value_with_error(name, value, None), f"{label}, in training at step {step:,}"
     return "", ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,6 +52,9 @@ def check(folder: Path) -> None:
 def _end(path: Path, strict: bool = False) -> Path:
     """Where a path leads in the end; with ``strict`` something has to be there."""
     try:
+        # Since Python 3.13 a path that leads in a circle resolves to itself unless it is strict.
+        with suppress(FileNotFoundError):
+            path.stat()
         return path.resolve(strict=strict)
     except FileNotFoundError:
         raise TriptychError(

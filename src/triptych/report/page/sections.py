@@ -130,6 +130,8 @@ def _cautions(run: Run) -> list[str]:
         said.append(
             f"The model to play with is left out, as it is {why.replace('evaluate', 'explore')}."
         )
+    if any("trained_on" in result["protocol"] for result in run.results().values()):
+        said.append("The numbers are of other images than those that the run was trained on.")
     if doubt := run.doubt():
         said.append(f"{doubt}.")
     return said
@@ -152,7 +154,8 @@ def _evaluated(run: Run) -> list[str]:
     weights = {p["checkpoint"] for p in protocols.values() if "checkpoint" in p}
     # A likelihood is measured on the validation split too.
     splits = {p["split"] for name, p in protocols.items() if name.startswith(f"{p.get('split')}/")}
-    options = ["--checkpoint", "last"] if weights == {"last"} else []
+    # Baselines are of no weights, or of those before the training.
+    options = ["--checkpoint", "last"] if weights & {"best", "last"} == {"last"} else []
     split = next(iter(splits - {"valid"} or splits), "test")
     if "test" not in splits and split != "test":
         options += ["--split", split]

@@ -12,6 +12,7 @@ from triptych.errors import TriptychError
 from triptych.report import reference_simsiam as reference
 from triptych.report.page.finding import APART, ERRORS, both
 from triptych.report.study_folder import StudyFolder
+from triptych.runs import Run
 
 __all__ = [
     "KNN",
@@ -64,13 +65,29 @@ def untrained(folder: StudyFolder, arm: str) -> dict[str, tuple[float, float]]:
     found = {}
     for run in folder.runs(arm):
         seed = run.path.name.removeprefix("seed-")
-        result = run.results().get(f"{KNN}_untrained")
+        result = _compared(folder, arm, run).get(f"{KNN}_untrained")
         start = [line[KNN] for line in run.metrics() if line.get("step") == 0 and KNN in line]
         if result is not None:
             found[seed] = (float(result["value"]), float(result["stderr"] or 0.0))
         elif start:
             found[seed] = (float(start[0]), 0.0)
     return {seed: floor for seed, floor in found.items() if all(map(math.isfinite, floor))}
+
+
+def _compared(folder: StudyFolder, arm: str, run: Run) -> Mapping[str, Any]:
+    """The results of a run, if they are those that the study was made of; none where it was evaluated again otherwise."""
+    return {} if evaluated_again(folder, arm, run) else run.results()
+
+
+def evaluated_again(folder: StudyFolder, arm: str, run: Run) -> bool:
+    """Whether a run has another number now than the study has of it."""
+    results, seed = run.results(), run.path.name.removeprefix("seed-")
+    for metric, found in folder.found["metrics"].items():
+        then = found["arms"].get(arm, {}).get("values", {}).get(seed)
+        now = results.get(metric, {}).get("value")
+        if then is not None and now is not None and now != then:
+            return True
+    return False
 
 
 def rises(folder: StudyFolder, arm: str, floors: Mapping[str, tuple[float, float]]) -> Rise:
@@ -96,7 +113,7 @@ def errors(folder: StudyFolder, metric: str, arm: str) -> dict[str, float]:
     """Seed → standard error over images of a run's own number, where it has one."""
     found = {}
     for run in folder.runs(arm):
-        stderr = run.results().get(metric, {}).get("stderr")
+        stderr = _compared(folder, arm, run).get(metric, {}).get("stderr")
         if stderr is not None:
             found[run.path.name.removeprefix("seed-")] = float(stderr)
     return found

@@ -15,6 +15,7 @@ from triptych.report.page.hero import study_hero
 from triptych.report.page.pictures import picture
 from triptych.report.page.safe import Attempts
 from triptych.report.page.section import Section
+from triptych.report.page.study_arms import evaluated_again
 from triptych.report.page.study_charts import study_charts
 from triptych.report.page.study_tables import study_tables
 from triptych.report.study_folder import StudyFolder
@@ -64,11 +65,22 @@ def _cautions(folder: StudyFolder) -> list[str]:
         and (now := Run(folder.path / arm / f"seed-{seed}").chosen()) is not None
         and now.digest != ended["weights"]
     ]
+    again = [
+        f"{arm}, {run.path.name.replace('-', ' ')}"
+        for arm in folder.arms
+        for run in folder.runs(arm)
+        if evaluated_again(folder, arm, run)
+    ]
+    said = [
+        f"Evaluated again since the study was compared, to other numbers: {', '.join(again)}; "
+        "run triptych study again."
+    ] * bool(again)
     if not went_on:
-        return []
+        return said
     return [
+        *said,
         f"Stale: {', '.join(went_on)} {'has' if len(went_on) == 1 else 'have'} other weights now than when the "
-        "study was compared; run triptych study again."
+        "study was compared; run triptych study again.",
     ]
 
 
