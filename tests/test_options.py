@@ -184,24 +184,22 @@ def test_a_preset_of_ones_own_is_read_strictly(images, capsys, text: str, said: 
     assert len(error) < 500
 
 
+TRAINED = [
+    "train",
+    "vae",
+    "--data",
+    "mine.npy",
+    "--steps",
+    "1",
+    "--batch-size",
+    "8",
+    "--out",
+    "run",
+]
+
+
 def test_a_config_that_names_no_method_by_a_word_is_refused(images, capsys):
-    assert (
-        main(
-            [
-                "train",
-                "vae",
-                "--data",
-                "mine.npy",
-                "--steps",
-                "1",
-                "--batch-size",
-                "8",
-                "--out",
-                "run",
-            ]
-        )
-        == 0
-    )
+    assert main(TRAINED) == 0
     text = Path("run/config.toml").read_text()
     Path("run/config.toml").write_text(text.replace('name = "vae"', "name = 3"))
     Path("run/DONE").unlink()
@@ -223,23 +221,7 @@ def test_a_config_that_names_no_method_by_a_word_is_refused(images, capsys):
     ],
 )
 def test_a_mistake_in_an_evaluation_is_one_sentence(images, capsys, words, said):
-    assert (
-        main(
-            [
-                "train",
-                "vae",
-                "--data",
-                "mine.npy",
-                "--steps",
-                "1",
-                "--batch-size",
-                "8",
-                "--out",
-                "run",
-            ]
-        )
-        == 0
-    )
+    assert main(TRAINED) == 0
     capsys.readouterr()
     assert main(["evaluate", "run", *words]) == 2
     error = capsys.readouterr().err

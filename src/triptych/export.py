@@ -6,7 +6,6 @@ import copy
 import importlib.util
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from triptych.errors import TriptychError, unknown
 from triptych.evaluate.knn import knn_predict
 from triptych.evaluate.subject import BLOCK, Network, Subject
 from triptych.experiment import Trained
+from triptych.files import staged
 from triptych.progress import Progress, silent
 from triptych.weights import Weights
 
@@ -116,21 +116,18 @@ def export(
     method = subject.method
     assert isinstance(method, HasBackbone)
     out = out or path / f"backbone.{to}"
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        write(temporary, method, subject, about)
-        check = _compare(subject, method, read(temporary, method))
-        if not check.good:
-            raise TriptychError(
-                f"'{out}' was not written: read again it differs from the network by "
-                f"{check.difference:.1e} on {check.images} images and gives another class for "
-                f"{check.changed:.1%}; please report it with the versions of torch and onnxruntime"
-            )
-        temporary.replace(out)
+        with staged(out) as temporary:
+            write(temporary, method, subject, about)
+            check = _compare(subject, method, read(temporary, method))
+            if not check.good:
+                raise TriptychError(
+                    f"'{out}' was not written: read again it differs from the network by "
+                    f"{check.difference:.1e} on {check.images} images and gives another class for "
+                    f"{check.changed:.1%}; please report it with the versions of torch and onnxruntime"
+                )
     except OSError as error:
         raise TriptychError(f"cannot write '{out}': {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return Exported(out, check, subject.made_with)
 
 

@@ -23,7 +23,7 @@ from triptych.data import (
     load,
     whereabouts,
 )
-from triptych.data.names import few, printable
+from triptych.data.names import as_text, few
 from triptych.errors import TriptychError, unknown
 from triptych.progress import bars
 
@@ -97,7 +97,7 @@ def _info(words: list[str]) -> None:
             dataset = load(config, progress=progress)
     if broken:
         for name, why in found:
-            say(f"{printable(name)}: {why}")
+            say(f"{as_text(name)}: {why}")
         say(f"{len(found):,} of {count:,} images do not decode")
         return
     source = find(config)
@@ -119,14 +119,14 @@ def _config(words: list[str]) -> DataConfig:
     for option, name in (("--image-size", "image_size"), ("--holdout", "holdout")):
         value = take(words, option)
         if value is not None and not (value.isascii() and value.isdigit() and len(value) < 10):
-            raise TriptychError(f"{option} takes a number, not '{printable(value)}'")
+            raise TriptychError(f"{option} takes a number, not '{as_text(value)}'")
         numbers[name] = int(value) if value else None
     colour = take(words, "--colour") or "auto"
     if colour not in ("auto", "grey", "rgb"):
         raise unknown("colour", colour, ("auto", "grey", "rgb"))
     skip = take(words, "--skip-broken") or "false"
     if skip not in ("true", "false"):
-        raise TriptychError(f"--skip-broken takes true or false, not '{printable(skip)}'")
+        raise TriptychError(f"--skip-broken takes true or false, not '{as_text(skip)}'")
     given = numbers | {"colour": colour, "skip_broken": skip == "true"}
     return merge(DataConfig(_one(words, "info"), folder), given)
 
@@ -134,7 +134,7 @@ def _config(words: list[str]) -> DataConfig:
 def _say(name: str, fact: str) -> None:
     """One fact, wrapped; nothing in it is obeyed by a terminal."""
     for line in textwrap.wrap(
-        printable(fact), WIDTH - INDENT, break_long_words=False, break_on_hyphens=False
+        as_text(fact), WIDTH - INDENT, break_long_words=False, break_on_hyphens=False
     ) or [""]:
         say(f"{name:<{INDENT - 1}} {line}")
         name = ""

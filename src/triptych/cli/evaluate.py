@@ -56,8 +56,8 @@ def show(path: Path) -> None:
     """Print the headline numbers of a run and the figures that were drawn."""
     from triptych.report.figures import draw
     from triptych.report.page.safe import Attempts
-    from triptych.report.table import grouped, result_lines
-    from triptych.runs import Run
+    from triptych.report.table import result_lines
+    from triptych.runs import Run, grouped
 
     opened = Run.open(path)
     say("\n".join(result_lines(opened.results())))

@@ -9,7 +9,7 @@ from pathlib import Path
 from triptych.data.catalog import CATALOG, Entry
 from triptych.data.download import download
 from triptych.data.hashing import digests
-from triptych.data.names import printable
+from triptych.data.names import as_text
 from triptych.data.places import SYSTEM, downloads, mirror
 from triptych.data.readers import digits
 from triptych.data.sources import Source, source_at, tabular_source
@@ -110,7 +110,7 @@ def _refuse_unwritable(path: Path) -> None:
         whole.encode()
     except UnicodeEncodeError as why:
         raise TriptychError(
-            f"the path {printable(whole)} is not in UTF-8, in which a run writes it down; "
+            f"the path {as_text(whole)} is not in UTF-8, in which a run writes it down; "
             "rename the folder or file"
         ) from why
 

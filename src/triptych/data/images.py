@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from triptych.data.names import printable
+from triptych.data.names import as_text
 from triptych.data.picture import (
     WHITE,
     Decoded,
@@ -201,9 +201,7 @@ class Decoder:
         return tuple(said)
 
     def _complaint(self, where: str) -> str:
-        names = "; ".join(
-            f"{printable(name)}: {why}" for name, why in self.broken[:NAMED_IN_ERRORS]
-        )
+        names = "; ".join(f"{as_text(name)}: {why}" for name, why in self.broken[:NAMED_IN_ERRORS])
         more = "" if len(self.broken) <= NAMED_IN_ERRORS else "; and others"
         return f"{len(self.broken):,} of {self.count:,} images in {where} do not decode ({names}{more})"
 

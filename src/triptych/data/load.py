@@ -13,7 +13,7 @@ from triptych.data.cache import Stored, decoded
 from triptych.data.catalog import CATALOG, Entry
 from triptych.data.find import entry_for, find
 from triptych.data.hashing import digest
-from triptych.data.names import printable
+from triptych.data.names import as_text
 from triptych.data.picture import Fit
 from triptych.data.sources import Source
 from triptych.data.spec import DataConfig, Dataset, Images
@@ -121,7 +121,7 @@ def _own(config: DataConfig, stored: Stored) -> Dataset:
         wanted["valid"] = tenth if config.holdout is None else config.holdout
     splits = _carve(stored.splits, wanted)
     root = Path(config.name).expanduser().resolve()
-    title = printable(root.name if root.is_dir() else root.name.split(".")[0])
+    title = as_text(root.name if root.is_dir() else root.name.split(".")[0])
     if "test" in wanted:
         sizes = "/".join(str(len(images)) for images in splits.values())
         title += f" (random split {'/'.join(splits)} {sizes})"

@@ -6,14 +6,14 @@ import os
 import unicodedata
 from collections.abc import Sequence
 
-from triptych.errors import printable as plain
+from triptych.errors import printable
 
-__all__ = ["few", "printable"]
+__all__ = ["as_text", "few"]
 
 NAMED = 5
 
 
-def printable(name: str) -> str:
+def as_text(name: str) -> str:
     r"""The name as composed Unicode; what a terminal would obey or cannot show stands escaped.
 
     The names of files are bytes. Those that are not UTF-8 are read as Latin-1, which is right for
@@ -21,9 +21,9 @@ def printable(name: str) -> str:
     of the text are escaped.
 
     Example:
-        >>> printable(b"caf\xe9".decode("utf-8", "surrogateescape"))
+        >>> as_text(b"caf\xe9".decode("utf-8", "surrogateescape"))
         'café'
-        >>> printable("a\x1b[31mb")
+        >>> as_text("a\x1b[31mb")
         'a\\x1b[31mb'
     """
     try:
@@ -32,7 +32,7 @@ def printable(name: str) -> str:
         text = os.fsencode(name).decode("latin-1")
     except UnicodeEncodeError:  # half of a pair, which no file's name can hold but a JSON text can
         text = name
-    return plain(unicodedata.normalize("NFC", text))
+    return printable(unicodedata.normalize("NFC", text))
 
 
 def few(names: Sequence[str], most: int = NAMED) -> str:
@@ -42,5 +42,5 @@ def few(names: Sequence[str], most: int = NAMED) -> str:
         >>> few(["a", "b", "c"], most=2)
         'a, b and 1 more'
     """
-    shown = ", ".join(printable(name) for name in names[:most])
+    shown = ", ".join(as_text(name) for name in names[:most])
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from triptych.report.words import number, signed
-from triptych.runs import Run, grouped
+from triptych.runs import Run
 
-__all__ = ["at_the_weights", "grouped", "headline", "result_lines"]
+__all__ = ["at_the_weights", "headline", "result_lines"]
 
 HEADLINES = (
     "test/log_likelihood",

@@ -16,7 +16,7 @@ from stat import S_ISREG
 import numpy as np
 
 from triptych.data.images import Decoder, Encoded
-from triptych.data.names import few, printable
+from triptych.data.names import as_text, few
 from triptych.data.readers.layout import Picture, arrange
 from triptych.data.readers.part import Part
 from triptych.errors import TriptychError
@@ -173,6 +173,6 @@ def _alike(labels: dict[Path, str]) -> Iterator[str]:
 
 def _counted(names: list[str], what: str) -> str:
     kinds = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in names)
-    told = ", ".join(f"{count:,} {printable(kind)}" for kind, count in kinds.most_common(5))
+    told = ", ".join(f"{count:,} {as_text(kind)}" for kind, count in kinds.most_common(5))
     some = few(names, 3)
     return f"{len(names):,} {what}s ({told}: {some})" if len(names) > 3 else f"{some}"

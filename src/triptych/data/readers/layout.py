@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from triptych.data.names import few, printable
+from triptych.data.names import as_text, few
 from triptych.data.readers.part import SPLITS
 from triptych.errors import TriptychError
 
@@ -50,7 +50,7 @@ class Picture(NamedTuple):
 
 @dataclass
 class Arranged:
-    """The pictures of each split and their classes (as printable text); what was decided, in words."""
+    """The pictures of each split and their classes (as as_text text); what was decided, in words."""
 
     splits: dict[str, list[Picture]]
     labels: dict[Path, str] = field(default_factory=dict)
@@ -134,7 +134,7 @@ def _splits(
         if len(names) == 1 and _uniform(pictures):
             if min(names).lower() not in PICTURES and len(pictures[0].below) == 1:
                 _no_hollow_class(root, pictures, hollow)
-            notes.append(f"'{printable(min(names))}' is the only folder with images in {where}")
+            notes.append(f"'{as_text(min(names))}' is the only folder with images in {where}")
             pictures = [_opened(picture) for picture in pictures]
             continue
         below = _splits_below_classes(root, pictures)
@@ -156,7 +156,7 @@ def _split_folders(where: str, names: set[str]) -> dict[str, tuple[str, str]]:
     if "train" not in known:
         if unknown:
             raise TriptychError(
-                f"in {where} '{printable(min(plain))}' is the name of a split and "
+                f"in {where} '{as_text(min(plain))}' is the name of a split and "
                 f"{few(unknown)} of none; if they are classes, put all of them into a folder "
                 "'train', and if not, those that are to be trained on"
             )
@@ -166,7 +166,7 @@ def _split_folders(where: str, names: set[str]) -> dict[str, tuple[str, str]]:
         )
     if unknown and known == {"train"}:
         raise TriptychError(
-            f"in {where} '{printable(min(plain))}' is the name of a split and {few(unknown)} of "
+            f"in {where} '{as_text(min(plain))}' is the name of a split and {few(unknown)} of "
             "none; if they are classes, put all of them into one more folder 'train', and if not, "
             "give the folder of the training images alone"
         )
@@ -240,7 +240,7 @@ def _tell_splits(folders: dict[str, tuple[str, str]], classes: bool, notes: list
     unusual = {"train", "valid", "val", "validation", "test"}
     if classes or any(name.lower() not in unusual for name in folders):
         told = ", ".join(
-            f"'{printable(name)}' is {split}{f', class {rest}' if classes else ''}"
+            f"'{as_text(name)}' is {split}{f', class {rest}' if classes else ''}"
             for name, (split, rest) in folders.items()
         )
         notes.append(f"splits were told by the names of folders: {told}")
@@ -253,7 +253,7 @@ def _tell_left(where: str, left: list[Picture], notes: list[str]) -> None:
         if picture.below:
             folders[picture.below[0]] = folders.get(picture.below[0], 0) + 1
     for name, count in folders.items():
-        notes.append(f"left out the folder '{printable(name)}' beside the splits: {count:,} images")
+        notes.append(f"left out the folder '{as_text(name)}' beside the splits: {count:,} images")
     if direct:
         notes.append(f"left out {len(direct):,} images directly in {where}: {few(direct, 3)}")
 
@@ -293,7 +293,7 @@ def _inside(
         cover = name.lower() in PICTURES or (speaks is not None and speaks[0] == split)
         if not cover or any(name in classes for classes in several):
             break
-        notes.append(f"'{printable(name)}' is the only folder with images in {split}")
+        notes.append(f"'{as_text(name)}' is the only folder with images in {split}")
         pictures = _without_companions([_opened(picture) for picture in pictures], notes)
     return pictures
 
@@ -305,7 +305,7 @@ def _uncover(splits: dict[str, list[Picture]], notes: list[str]) -> dict[str, li
         names = _names(every)
         if len(names) != 1 or not all(_uniform(some) for some in splits.values() if _names(some)):
             return splits
-        notes.append(f"'{printable(min(names))}' is the only folder with images, so it is no class")
+        notes.append(f"'{as_text(min(names))}' is the only folder with images, so it is no class")
         splits = {
             split: [_opened(p) if p.below else p for p in pictures]
             for split, pictures in splits.items()
@@ -324,7 +324,7 @@ def _label(
             where = _shown(root, direct[0].above)
             raise TriptychError(
                 f"{where} holds {len(direct):,} images directly and others in the folder "
-                f"'{printable(min(names))}'; put all of them in class folders, or none"
+                f"'{as_text(min(names))}'; put all of them in class folders, or none"
             )
         if names:
             labelled.append(split)
@@ -332,7 +332,7 @@ def _label(
     classes: dict[str, set[str]] = {}
     for split in labelled:
         for picture in found.splits[split]:
-            found.labels[picture.path] = printable(picture.below[0])
+            found.labels[picture.path] = as_text(picture.below[0])
         classes[split] = {found.labels[picture.path] for picture in found.splits[split]}
         if len(classes[split]) < len(_names(found.splits[split])):
             raise TriptychError(
@@ -380,7 +380,7 @@ def _no_hollow_class(
     for names in hollow:
         if names[:-1] in places and names[-1].lower() not in COMPANIONS:
             raise TriptychError(
-                f"the class folder '{printable(names[-1])}' in {_shown(root, names[:-1])} holds no "
+                f"the class folder '{as_text(names[-1])}' in {_shown(root, names[:-1])} holds no "
                 "image; fill it or remove it"
             )
 
@@ -390,7 +390,7 @@ def _no_picture_class(where: str, names: set[str]) -> None:
     pictures = sorted(name for name in names if name.lower() in PICTURES)
     if pictures and len(names) > 1:
         raise TriptychError(
-            f"{where} holds the folder '{printable(pictures[0])}' beside "
+            f"{where} holds the folder '{as_text(pictures[0])}' beside "
             f"{few(sorted(names - set(pictures)))}; give the one with the images alone, or rename "
             "it if it is a class"
         )
@@ -405,7 +405,7 @@ def _without_companions(pictures: list[Picture], notes: list[str]) -> list[Pictu
         return pictures
     kept = [picture for picture in pictures if not picture.below or picture.below[0] in rest]
     notes.append(
-        f"the images are those in '{printable(min(rest))}'; left out {len(pictures) - len(kept):,} "
+        f"the images are those in '{as_text(min(rest))}'; left out {len(pictures) - len(kept):,} "
         f"in {few(sorted(companions))}"
     )
     return kept

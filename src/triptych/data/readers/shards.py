@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from triptych.data.names import few, printable
+from triptych.data.names import as_text, few
 from triptych.data.readers.part import SPLITS
 from triptych.errors import TriptychError
 
@@ -78,7 +78,7 @@ def nested_files(
             f"{root} holds Parquet files in several folders "
             f"({few([folder.name for folder in filled])}); give one of them"
         )
-    remark = f"'{printable(filled[0].name)}' is the only folder with Parquet files in {root}"
+    remark = f"'{as_text(filled[0].name)}' is the only folder with Parquet files in {root}"
     files, choice = files_by_split(filled[0], list(filled[0].iterdir()))
     if files:
         return filled[0], files, "; ".join(filter(None, (remark, choice)))
@@ -102,7 +102,7 @@ def _versionless(root: Path, split: str, named: Sequence[_Named]) -> tuple[Path,
     if plain and len(named) > 1:
         others = [file.path.name for file in named if file.rest]
         raise TriptychError(
-            f"{root} has {printable(plain[0].name)} and {few(others or [plain[1].name])} for {split}; "
+            f"{root} has {as_text(plain[0].name)} and {few(others or [plain[1].name])} for {split}; "
             "keep one of them"
         )
     return _whole(root, split, [file.path for file in named])

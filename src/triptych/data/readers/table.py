@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.data.images import Decoder, Encoded
-from triptych.data.names import few, printable
+from triptych.data.names import as_text, few
 from triptych.data.readers.part import Part, Read, check_labels, damaged
 from triptych.data.readers.shards import NUMBERED, Files
 from triptych.errors import TriptychError
@@ -162,7 +162,7 @@ def _unreadable_schemas(shards: Sequence[_Shard]) -> Iterator[str]:
     for shard in shards:
         if HUB in (shard.file.schema_arrow.metadata or {}) and not shard.features:
             yield (
-                f"what the hub's library wrote into {printable(shard.path.name)} cannot be read, "
+                f"what the hub's library wrote into {as_text(shard.path.name)} cannot be read, "
                 "so the file names no classes"
             )
 
@@ -177,7 +177,7 @@ def _image_column(shards: Sequence[_Shard], notes: list[str]) -> str:
         raise _no_images(first, found)
     chosen = plain[0] if plain else found[0]
     if chosen not in IMAGES:
-        notes.append(f"the images are those in the column '{printable(chosen)}'")
+        notes.append(f"the images are those in the column '{as_text(chosen)}'")
     if others := [name for name in found if name != chosen]:
         notes.append(f"left out other columns of images than '{chosen}': {few(others)}")
     for shard in shards:
@@ -209,7 +209,7 @@ def _no_images(shard: _Shard, several: Sequence[str]) -> TriptychError:
             f"{shard.path} has several columns of images ({few(several)}) and none of them is "
             "'image' or 'img'; name the one to use so"
         )
-    columns = ", ".join(f"{printable(name)}: {kind}" for name, kind in shard.columns.items())
+    columns = ", ".join(f"{as_text(name)}: {kind}" for name, kind in shard.columns.items())
     return TriptychError(
         f"{shard.path} has no column 'image' or 'img' of encoded images (it has {columns}); "
         "name one so, with a struct {bytes, path} in each row"
@@ -229,7 +229,7 @@ def _label_column(shards: Sequence[_Shard], notes: list[str]) -> str | None:
     usable = [name for name in found if _names_classes(kinds[name])]
     for name in sorted(set(found) - set(usable)):
         notes.append(
-            f"the column '{printable(name)}' of type {kinds[name]} gives no image one class, so it "
+            f"the column '{as_text(name)}' of type {kinds[name]} gives no image one class, so it "
             "was not taken for labels"
         )
     if not usable:
@@ -246,9 +246,9 @@ def _label_column(shards: Sequence[_Shard], notes: list[str]) -> str | None:
             f"name the one to use '{LABEL}'"
         )
     if chosen != LABEL:
-        notes.append(f"the labels are those in the column '{printable(chosen)}'")
+        notes.append(f"the labels are those in the column '{as_text(chosen)}'")
     if others := [name for name in usable if name != chosen]:
-        notes.append(f"left out other columns of labels than '{printable(chosen)}': {few(others)}")
+        notes.append(f"left out other columns of labels than '{as_text(chosen)}': {few(others)}")
     return chosen
 
 
@@ -357,7 +357,7 @@ def _classes(every: Sequence[_Labels], notes: list[str]) -> tuple[str, ...] | No
     """The names of all classes: as the first file lists them, then what others add, then strings."""
     listed = [part.names for part in every if part.names and not part.strings]
     values = sorted({name for part in every if part.strings for name in part.names or ()})
-    names = tuple(dict.fromkeys(printable(n) for some in (*listed, tuple(values)) for n in some))
+    names = tuple(dict.fromkeys(as_text(n) for some in (*listed, tuple(values)) for n in some))
     if not names:
         return None
     if not listed and any(part.names is None for part in every):
@@ -377,7 +377,7 @@ def _renumber(
     """The labels as places in `classes`; −1 stays, the hub's way to hold a label back."""
     if classes is None:
         return labels.numbers
-    names = classes if labels.names is None else tuple(map(printable, labels.names))
+    names = classes if labels.names is None else tuple(map(as_text, labels.names))
     _refuse_twice(path, names)
     largest = int(labels.numbers.max(initial=-1))
     if largest >= len(names):
@@ -399,4 +399,4 @@ def _refuse_twice(path: Path, names: Iterable[str]) -> None:
 
 
 def _first_line(why: BaseException) -> str:
-    return printable(str(why).partition("\n")[0].rstrip(".")) or type(why).__name__
+    return as_text(str(why).partition("\n")[0].rstrip(".")) or type(why).__name__

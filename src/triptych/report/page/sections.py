@@ -20,9 +20,8 @@ from triptych.report.page.safe import Attempts, check
 from triptych.report.page.section import Section
 from triptych.report.page.study_section import study_section
 from triptych.report.page.tables import rows
-from triptych.report.table import grouped
 from triptych.report.words import called, setting
-from triptych.runs import Run
+from triptych.runs import Run, grouped
 
 __all__ = ["Section", "run_section", "sections"]
 
