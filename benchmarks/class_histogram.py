@@ -17,7 +17,7 @@ from itertools import product
 
 import numpy as np
 
-from triptych.evaluate.histogram import ALPHA, Array, histogram_test
+from triptych.evaluation.samples.histogram import ALPHA, Array, histogram_test
 
 DRAWS = {2: 199, 3: 239, 5: 299, 10: 399}
 """Of the bootstrap in each trial, by classes: with one more, ALPHA of them over the classes is a whole number."""

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from triptych.evaluate.cosine_neighbours import nearest
+from triptych.evaluation.representation.cosine_neighbours import nearest
 
 PLAIN_CHUNK = 500
 

@@ -20,8 +20,8 @@ from playwright.sync_api import sync_playwright
 
 from triptych import experiment
 from triptych.config import Duration
-from triptych.explore.export import write_playable
-from triptych.report.page.page import write_page
+from triptych.playable.export import write_playable
+from triptych.reporting.page.page import write_page
 
 TURNS = 30
 

@@ -1,4 +1,4 @@
-"""Record what `triptych.reproduce.recorded` holds of a scale, on this machine.
+"""Record what `triptych.reproduction.recorded` holds of a scale, on this machine.
 
     python benchmarks/reproduce_pace.py demo
     python benchmarks/reproduce_pace.py small --data-dir DIR --wgan-data svhn-10k
@@ -16,21 +16,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from triptych.config import merge
-from triptych.evaluate.suite import EvaluateConfig
+from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
-from triptych.explore.export import write_playable
-from triptych.report.figures import draw
-from triptych.report.page.page import write_page
-from triptych.reproduce.pace import warm_up
-from triptych.reproduce.plan import STUDY, Plan, plan
-from triptych.reproduce.predict import with_data
-from triptych.reproduce.recorded import Recorded
-from triptych.reproduce.warm import warm_side_by_side
+from triptych.playable.export import write_playable
+from triptych.reporting.figures.draw import draw
+from triptych.reporting.page.page import write_page
+from triptych.reproduction.pace import warm_up
+from triptych.reproduction.plan import STUDY, Plan, plan
+from triptych.reproduction.predict import with_data
+from triptych.reproduction.recorded import Recorded
+from triptych.reproduction.warm import warm_side_by_side
 from triptych.runs import Run
-from triptych.study.conclude import conclude
-from triptych.study.execute import default_jobs, execute
-from triptych.study.plan import Study, open_folder
-from triptych.study.worker import MEASURED, measure, train
+from triptych.studies.conclude import conclude
+from triptych.studies.execute import default_jobs, execute
+from triptych.studies.plan import Study, open_folder
+from triptych.studies.worker import MEASURED, measure, train
 
 STEPS = 20
 

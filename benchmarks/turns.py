@@ -12,7 +12,7 @@ from pathlib import Path
 from triptych import Run, experiment
 from triptych.config import Duration
 from triptych.data import Dataset
-from triptych.train.loop import fit
+from triptych.training.loop import fit
 from triptych.types import Method, Moment
 
 

@@ -23,9 +23,9 @@ from triptych import experiment
 from triptych.config import Duration
 from triptych.data import DataConfig, Dataset, load
 from triptych.data.spec import Images
-from triptych.evaluate.likelihood import importance_estimate
-from triptych.evaluate.subject import Subject
-from triptych.evaluate.suite import EvaluateConfig
+from triptych.evaluation.likelihood.estimates import importance_estimate
+from triptych.evaluation.subject import Subject
+from triptych.evaluation.suite import EvaluateConfig
 from triptych.types import Method
 from turns import in_turn
 

@@ -12,8 +12,8 @@ from torch import nn
 
 import triptych
 from triptych import methods, types
+from triptych.backbone import HasBackbone
 from triptych.capability import Capability
-from triptych.export import HasBackbone
 from triptych.types import DataSpec, Method
 
 ROOT = Path(next(iter(triptych.__path__)))

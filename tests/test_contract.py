@@ -11,8 +11,8 @@ from torch import Tensor
 
 from triptych import methods
 from triptych.data.spec import Dataset, Images
-from triptych.evaluate.monitor import Monitor
-from triptych.evaluate.subject import Subject
+from triptych.evaluation.monitor import Monitor
+from triptych.evaluation.subject import Subject
 from triptych.nets.initialise import initialise
 from triptych.runs import Run
 from triptych.types import (

@@ -14,9 +14,9 @@ from triptych.config import merge
 from triptych.data import load
 from triptych.data.places import cache_root
 from triptych.errors import TriptychError
-from triptych.evaluate.suite import EvaluateConfig
+from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
-from triptych.report.table import headline
+from triptych.reporting.table import headline
 from triptych.runs import Run
 
 TABLES = {

@@ -18,8 +18,8 @@ from triptych.cli.options import _names, parse
 from triptych.config import Duration, limited, merge
 from triptych.data.spec import Dataset
 from triptych.errors import TriptychError
-from triptych.evaluate.suite import EvaluateConfig
-from triptych.train.watch import Watch
+from triptych.evaluation.suite import EvaluateConfig
+from triptych.training.watch import Watch
 
 HUGE = (10**6, 10**7, 10**9, 10**12, 2**63, 10**30)
 

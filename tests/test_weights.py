@@ -11,20 +11,20 @@ import torch
 from safetensors import safe_open
 
 from triptych import checkpoint, data, experiment
+from triptych.backbone import export
 from triptych.cli.main import main
 from triptych.config import merge
 from triptych.data import DataConfig
 from triptych.errors import TriptychError
-from triptych.evaluate.suite import EvaluateConfig
+from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import extractor
-from triptych.explore.export import bundle, write_playable
-from triptych.export import export
-from triptych.report.figures import draw
-from triptych.report.page.page import write_page
-from triptych.report.page.study_section import study_section
-from triptych.report.table import headline, result_lines
+from triptych.playable.export import bundle, write_playable
+from triptych.reporting.figures.draw import draw
+from triptych.reporting.page.page import write_page
+from triptych.reporting.study.section import study_section
+from triptych.reporting.table import headline, result_lines
 from triptych.runs import Result, Run
-from triptych.train.loop import Display
+from triptych.training.loop import Display
 from triptych.types import Selection
 from triptych.weights import Weights
 

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from triptych.config import Duration, OptimizerConfig
     from triptych.data import DataConfig, Dataset, load
     from triptych.errors import TriptychError
-    from triptych.evaluate.suite import EvaluateConfig
+    from triptych.evaluation.suite import EvaluateConfig
     from triptych.experiment import ExperimentConfig
-    from triptych.report.figures import draw
+    from triptych.reporting.figures.draw import draw
     from triptych.runs import Result, Run, list_runs
-    from triptych.train.settings import TrainConfig
+    from triptych.training.settings import TrainConfig
     from triptych.types import Batch, DataSpec, Losses, Method, Noise, Phase
 
 _HOMES = {
     "triptych.config": ("Duration", "OptimizerConfig"),
     "triptych.data": ("DataConfig", "Dataset", "load"),
     "triptych.errors": ("TriptychError",),
-    "triptych.evaluate.suite": ("EvaluateConfig",),
+    "triptych.evaluation.suite": ("EvaluateConfig",),
     "triptych.experiment": ("ExperimentConfig",),
-    "triptych.report.figures": ("draw",),
+    "triptych.reporting.figures.draw": ("draw",),
     "triptych.runs": ("Result", "Run", "list_runs"),
-    "triptych.train.settings": ("TrainConfig",),
+    "triptych.training.settings": ("TrainConfig",),
     "triptych.types": ("Batch", "DataSpec", "Losses", "Method", "Noise", "Phase"),
 }
 

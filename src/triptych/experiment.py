@@ -19,16 +19,16 @@ from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
 from triptych.environment import cores, device_for, environment, memory
 from triptych.errors import TriptychError, unknown
-from triptych.evaluate.features import Extractor, from_encoder, from_torchscript
-from triptych.evaluate.monitor import Monitor
-from triptych.evaluate.subject import Subject
-from triptych.evaluate.suite import EvaluateConfig
-from triptych.evaluate.suite import evaluate as measure
+from triptych.evaluation.monitor import Monitor
+from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
+from triptych.evaluation.subject import Subject
+from triptych.evaluation.suite import EvaluateConfig
+from triptych.evaluation.suite import evaluate as measure
 from triptych.nets.initialise import initialise
 from triptych.progress import Progress, silent
 from triptych.runs import Result, Run
-from triptych.train.loop import Display, fit, images_per_step
-from triptych.train.settings import TrainConfig
+from triptych.training.loop import Display, fit, images_per_step
+from triptych.training.settings import TrainConfig
 from triptych.types import DataSpec, Encodes, Method
 from triptych.weights import UNTRAINED, Weights
 
@@ -170,7 +170,7 @@ def _refuse_too_large(planned: Method, device: torch.device) -> None:
 
 
 def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfig, Method, Stream]:
-    """What `triptych.train.loop.fit` needs: the config with every ``auto`` decided, method and batches.
+    """What `triptych.training.loop.fit` needs: the config with every ``auto`` decided, method and batches.
 
     Also sets the number of threads that the config asks for.
     """

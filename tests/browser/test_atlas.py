@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from triptych.report.page.page import write_page
+from triptych.reporting.page.page import write_page
 from triptych.runs import Run
 
 SIDE, COUNT, K = 5, 25, 8

@@ -16,7 +16,7 @@ from PIL import Image
 from triptych import experiment
 from triptych.cli.main import main
 from triptych.config import Duration
-from triptych.report.page.page import write_page
+from triptych.reporting.page.page import write_page
 
 NOW = ".playground .now"
 DRAWN = "() => new Promise(requestAnimationFrame).then(() => new Promise(requestAnimationFrame))"

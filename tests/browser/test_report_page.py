@@ -12,9 +12,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, ViewportSize
 
 from triptych.experiment import default_config
-from triptych.report.page.page import write_page
+from triptych.reporting.page.page import write_page
 from triptych.runs import Result, Run
-from triptych.study.compare import Number, compare_metric
+from triptych.studies.compare import Number, compare_metric
 
 Visit = Callable[..., Page]
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from triptych.cli.main import main
-from triptych.report.words import signed
+from triptych.reporting.words import signed
 from triptych.runs import Run
 
 TINY = ["--batch-size", "50", "--binarize", "dynamic", "--method.hidden", "32", "--log-every", "5"]

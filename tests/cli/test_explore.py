@@ -11,7 +11,9 @@ def test_a_link_out_of_the_folder_is_refused_before_anything_is_read(tmp_path, c
     (tmp_path / "private").write_text("secret")
     (run.path / "samples" / "x.npz").symlink_to(tmp_path / "private")
     read = []
-    monkeypatch.setattr("triptych.explore.export.write_playable", lambda *given: read.append(given))
+    monkeypatch.setattr(
+        "triptych.playable.export.write_playable", lambda *given: read.append(given)
+    )
     assert main(["explore", str(run.path)]) == 2
     assert "leads out of" in capsys.readouterr().err
     assert not read

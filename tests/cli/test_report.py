@@ -6,7 +6,7 @@ import pytest
 
 from triptych.cli import report
 from triptych.errors import TriptychError
-from triptych.report.page import page
+from triptych.reporting.page import page
 from triptych.runs import Result, Run
 
 

@@ -16,15 +16,15 @@ from triptych.config import Duration, OptimizerConfig, ViewsConfig
 from triptych.data.spec import Dataset, Images
 from triptych.data.stream import Stream
 from triptych.errors import TriptychError
-from triptych.evaluate.monitor import Monitor
-from triptych.evaluate.subject import Subject
+from triptych.evaluation.monitor import Monitor
+from triptych.evaluation.subject import Subject
 from triptych.experiment import default_config, prepare
 from triptych.methods.simsiam import SimSiam, SimSiamConfig
 from triptych.nets.initialise import initialise
 from triptych.objectives.similarity import symmetric_loss
 from triptych.runs import Run
-from triptych.train.loop import fit
-from triptych.train.settings import TrainConfig
+from triptych.training.loop import fit
+from triptych.training.settings import TrainConfig
 from triptych.types import Batch, DataSpec
 
 SPEC = DataSpec((3, 8, 8), "colour", mean=(0.5, 0.4, 0.3), std=(0.3, 0.25, 0.2))

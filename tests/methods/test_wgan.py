@@ -13,14 +13,14 @@ from triptych.config import Duration, OptimizerConfig
 from triptych.data.spec import Dataset, Images
 from triptych.data.stream import Stream
 from triptych.errors import TriptychError
-from triptych.evaluate.monitor import Monitor
-from triptych.evaluate.subject import Subject
+from triptych.evaluation.monitor import Monitor
+from triptych.evaluation.subject import Subject
 from triptych.experiment import default_config
 from triptych.methods.wgan import WGAN, WGANConfig
 from triptych.nets.initialise import initialise
 from triptych.runs import Run
-from triptych.train.loop import fit
-from triptych.train.settings import TrainConfig
+from triptych.training.loop import fit
+from triptych.training.settings import TrainConfig
 from triptych.types import Batch, DataSpec
 
 COLOUR = DataSpec((3, 32, 32), "colour")

@@ -28,6 +28,6 @@ def run(words: list[str]) -> int:
     """The verb."""
     options = parse(Options(), words, "triptych demo", ABOUT)
     from triptych.cli.reproduce import carry_out
-    from triptych.reproduce.plan import plan
+    from triptych.reproduction.plan import plan
 
     return carry_out(plan("demo", seed=options.seed), options.out, ["demo", *words])

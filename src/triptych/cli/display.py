@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from triptych.cli.say import cell, say
-from triptych.report.words import number, plain
-from triptych.train.loop import Display
+from triptych.reporting.words import number, plain
+from triptych.training.loop import Display
 
 __all__ = ["training_display"]
 

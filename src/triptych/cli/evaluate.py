@@ -20,7 +20,7 @@ def run(words: list[str]) -> int:
     import tyro
 
     from triptych import experiment
-    from triptych.evaluate.suite import EvaluateConfig
+    from triptych.evaluation.suite import EvaluateConfig
 
     mirror = tyro.conf.arg(
         metavar="DIR", help="A local mirror, where it is not the one of the training."
@@ -54,9 +54,9 @@ def run(words: list[str]) -> int:
 
 def show(path: Path) -> None:
     """Print the headline numbers of a run and the figures that were drawn."""
-    from triptych.report.figures import draw
-    from triptych.report.page.safe import Attempts
-    from triptych.report.table import result_lines
+    from triptych.reporting.figures.draw import draw
+    from triptych.reporting.safe import Attempts
+    from triptych.reporting.table import result_lines
     from triptych.runs import Run, grouped
 
     opened = Run.open(path)

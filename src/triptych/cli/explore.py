@@ -42,9 +42,9 @@ def run(words: list[str]) -> int:
     if not helps and (not words or words[0].startswith("-")):
         raise TriptychError(f"name a run folder: {USAGE}")
     options = parse(Options(), words if helps else words[1:], USAGE, ABOUT)
-    from triptych.explore.export import write_playable
-    from triptych.report.page.page import write_page
-    from triptych.report.page.safe import check
+    from triptych.playable.export import write_playable
+    from triptych.reporting.page.page import write_page
+    from triptych.reporting.safe import check
 
     path = Path(words[0])
     # Before anything of it is read, or written into it.

@@ -40,7 +40,7 @@ def run(words: list[str]) -> int:
     if not helps and (not words or words[0].startswith("-")):
         raise TriptychError(f"name a run folder: {USAGE} --to safetensors|onnx")
     chosen = parse(Options(), words if helps else words[1:], USAGE, ABOUT)
-    from triptych.export import export
+    from triptych.backbone import export
 
     with bars() as progress:
         done = export(

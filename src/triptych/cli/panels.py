@@ -12,7 +12,7 @@ from triptych.cli.study import time_left
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from triptych.reproduce.board import Board, Panel, Show
+    from triptych.reproduction.board import Board, Panel, Show
 
 __all__ = ["panels_display"]
 
@@ -70,7 +70,7 @@ def line(panel: Panel, left: float) -> str:
     """One milestone, in words.
 
     Example:
-        >>> from triptych.reproduce.board import Panel
+        >>> from triptych.reproduction.board import Panel
         >>> line(Panel("vae", "measuring", 1.0, "ELBO −99.8"), 200.0)
         'vae: measuring; ELBO −99.8, 0:03:20 left'
     """

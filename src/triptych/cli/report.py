@@ -34,8 +34,8 @@ def run(words: list[str]) -> int:
     if not helps and not named:
         raise TriptychError(f"name at least one run or study: {USAGE}")
     options = parse(Options(), words if helps else words[named:], USAGE, ABOUT)
-    from triptych.report.page.compare import compare
-    from triptych.report.page.page import compose, write_figures, write_tables
+    from triptych.reporting.page.compare import compare
+    from triptych.reporting.page.page import compose, write_figures, write_tables
 
     paths = [Path(w) for w in words[:named]]
     if compares and len(paths) != 2:

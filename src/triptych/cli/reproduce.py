@@ -15,8 +15,8 @@ from triptych.cli.say import say
 from triptych.errors import TriptychError
 
 if TYPE_CHECKING:
-    from triptych.reproduce.carry_out import Outcome
-    from triptych.reproduce.plan import Plan
+    from triptych.reproduction.carry_out import Outcome
+    from triptych.reproduction.plan import Plan
 
 USAGE = "triptych reproduce --scale demo|small|reference"
 
@@ -47,7 +47,7 @@ def run(words: list[str]) -> int:
     options = parse(Options(), words, USAGE, ABOUT)
     if not options.scale:
         raise TriptychError(f"name a scale: {USAGE}")
-    from triptych.reproduce.plan import plan
+    from triptych.reproduction.plan import plan
 
     planned = plan(
         options.scale,
@@ -62,7 +62,7 @@ def run(words: list[str]) -> int:
 def carry_out(plan: Plan, folder: Path, command: Sequence[str]) -> int:
     """Do it, show how far it is, and say how it ended; ``command`` is what goes on with it."""
     from triptych.cli.panels import panels_display
-    from triptych.reproduce.carry_out import reproduce
+    from triptych.reproduction.carry_out import reproduce
 
     with panels_display() as show:
         outcome = reproduce(plan, folder, show=show, timing=_timing, say=_estimate)

@@ -65,7 +65,7 @@ def _weights(run: Run) -> str:
 
 
 def _headline(run: Run) -> str:
-    from triptych.report.table import headline
+    from triptych.reporting.table import headline
 
     doubt = run.doubt()
     return f"{headline(run)} ({doubt})" if doubt else headline(run)

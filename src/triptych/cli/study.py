@@ -19,9 +19,9 @@ from triptych.progress import bars
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from triptych.study.execute import Show
-    from triptych.study.plan import Cell, Study
-    from triptych.study.watch import Row
+    from triptych.studies.execute import Show
+    from triptych.studies.plan import Cell, Study
+    from triptych.studies.watch import Row
 
 USAGE = "triptych study FILE"
 
@@ -54,8 +54,8 @@ def run(words: list[str]) -> int:
     options = parse(Options(), words if helps else words[1:], USAGE, ABOUT)
     if options.jobs is not None and options.jobs < 1:
         raise TriptychError(f"--jobs {options.jobs} is too small; give 1 or more")
-    from triptych.study.execute import check, execute, unfinished
-    from triptych.study.plan import find, load, refuse_another
+    from triptych.studies.execute import check, execute, unfinished
+    from triptych.studies.plan import find, load, refuse_another
 
     study = load(find(words[0]), options.changes, options.seeds)
     folder = options.out or Path("studies") / study.config.name
@@ -80,7 +80,7 @@ def run(words: list[str]) -> int:
 
 def _report(study: Study, folder: Path) -> None:
     """Compare, draw, and print what was found."""
-    from triptych.study.conclude import conclude
+    from triptych.studies.conclude import conclude
 
     said, figures = conclude(study, folder)
     say(said)
@@ -114,7 +114,7 @@ def display(curves: Sequence[str]) -> Iterator[Show]:
 
 
 def _line(row: Row, left: float | None) -> str:
-    from triptych.report.words import number
+    from triptych.reporting.words import number
 
     numbers = [f"{name} {number(value)}" for name, value in row.latest.items()]
     parts = [row.reason, *numbers, *(["alarm"] if row.alarm else []), time_left(left)]
@@ -138,7 +138,7 @@ def time_left(left: float | None) -> str:
 def _table(rows: list[Row], left: float | None, curves: Sequence[str]) -> Table:
     from rich.table import Table
 
-    from triptych.report.words import number, plain
+    from triptych.reporting.words import number, plain
 
     done = sum(row.ended for row in rows)
     caption = (

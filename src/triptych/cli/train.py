@@ -16,7 +16,7 @@ from triptych.data import DataConfig, load
 from triptych.errors import TriptychError, unknown
 from triptych.progress import bars
 from triptych.runs import Run
-from triptych.train.settings import TrainConfig
+from triptych.training.settings import TrainConfig
 
 if TYPE_CHECKING:
     from triptych.experiment import ExperimentConfig

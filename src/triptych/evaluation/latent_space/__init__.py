@@ -1,0 +1,1 @@
+"""What moves through latent space do to images: coordinates, directions, interpolation."""

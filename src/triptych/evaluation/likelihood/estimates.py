@@ -1,0 +1,283 @@
+"""How likely the images are: ELBO, and log p(x) by importance sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+
+import torch
+from torch import Tensor
+
+from triptych.errors import TriptychError
+from triptych.evaluation.subject import Subject, generator
+from triptych.objectives.importance import NestedBounds, WeightSums, nested_blocks
+from triptych.runs import Result
+from triptych.types import DiagonalGaussian, HasLikelihood
+
+__all__ = [
+    "ImportanceEstimate",
+    "bf16_error",
+    "elbo",
+    "importance_estimate",
+    "log_likelihood",
+    "validation_elbo",
+]
+
+HEADLINE = 200
+"""Samples for the figure that is compared with others: the reference's K."""
+
+ROWS = 3000
+"""Latents decoded at once: enough that calling costs little, few enough for a processor's cache."""
+
+CHECKED = 64
+"""Images on which both precisions are tried, at most."""
+EFFECTIVE = 20
+"""Effective samples that 19 of 20 images must have for the delta method to say anything of the bias.
+
+Above it, it was within a factor of two or 0.02 nat of the exact gap in every linear Gaussian model tried
+(``tests/evaluation/likelihood/test_estimates.py``); below it, up to fifty times too small.
+"""
+
+BF16_TOLERANCE = 0.02
+"""Nats by which bf16 may move a log-likelihood before fp32 is used instead."""
+
+
+def _mean(values: Tensor) -> tuple[float, float | None]:
+    """Mean and its standard error over images, in double precision; one image has no error."""
+    values = values.double()
+    stderr = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
+    return float(values.mean()), stderr
+
+
+ONE_IMAGE = "one image has no standard error"
+
+
+def _elbo_terms(subject: Subject, split: str) -> dict[str, Tensor]:
+    method = subject.method
+    assert isinstance(method, HasLikelihood)
+    found: dict[str, list[Tensor]] = {}
+    with torch.inference_mode():
+        for number, x in subject.blocks(split):
+            draw = generator(subject.device, "elbo", split, number)
+            noise = torch.randn(len(x), method.latent, generator=draw, device=subject.device)
+            for name, value in method.elbo(x, noise).items():
+                found.setdefault(name, []).append(value.cpu())
+    return {name: torch.cat(values) for name, values in found.items()}
+
+
+def validation_elbo(subject: Subject) -> dict[str, float]:
+    """ELBO and its terms on the validation split, in nats an image: what training watches."""
+    terms = _elbo_terms(subject, "valid")
+    return {f"valid/{name}": _mean(values)[0] for name, values in terms.items()}
+
+
+def elbo(subject: Subject, split: str) -> dict[str, Result]:
+    """``<split>/elbo`` with ``reconstruction`` and ``kl``: one sample of z an image, analytic divergence."""
+    method = subject.method
+    assert isinstance(method, HasLikelihood)
+    protocol = subject.protocol(
+        split,
+        likelihood=method.likelihood,
+        estimator="ELBO, analytic KL, 1 sample",
+        unit="nats an image",
+    )
+    return {
+        f"{split}/{name}": Result(
+            *_mean(values), len(values), protocol, ONE_IMAGE if len(values) == 1 else ""
+        )
+        for name, values in _elbo_terms(subject, split).items()
+    }
+
+
+@dataclass(frozen=True)
+class ImportanceEstimate:
+    """What K importance samples say of N images: all tensors have one value an image.
+
+    ``sums`` are over the first samples, 200 of them if there are so many; ``curve`` has, for each of
+    ``blocks``, the bound L_k from all K samples in blocks of k.
+    """
+
+    blocks: tuple[int, ...]
+    sums: WeightSums
+    curve: Tensor
+
+
+def _log_weights(
+    subject: Subject,
+    x: Tensor,
+    q: DiagonalGaussian,
+    chunk: int,
+    purpose: tuple[str | int, ...],
+) -> Iterator[Tensor]:
+    """Log-weights N×chunk of some images with their proposals q, for ever.
+
+    The noise of each chunk follows from the purpose and the chunk's number, so
+    the first 200 of 1,000 samples are the 200 samples of a shorter run.
+    """
+    method, device = subject.method, subject.device
+    assert isinstance(method, HasLikelihood)
+    rows = max(1, ROWS // chunk)
+    for number in count():
+        draw = generator(device, "importance", *purpose, number)
+        parts = []
+        for start in range(0, len(x), rows):
+            part = type(q)(*(t[start : start + rows] for t in q))
+            shape = (len(part.mean), chunk, method.latent)
+            noise = torch.randn(shape, generator=draw, device=device)
+            parts.append(method.log_weights(x[start : start + rows], part, noise))
+        yield torch.cat(parts)
+
+
+def _precision(subject: Subject, dtype: torch.dtype) -> torch.autocast:
+    """Networks in ``dtype``; the casts of their weights are kept while the context lasts."""
+    return torch.autocast(subject.device.type, torch.bfloat16, dtype == torch.bfloat16)
+
+
+def importance_estimate(
+    subject: Subject, split: str, samples: int, dtype: torch.dtype = torch.float32
+) -> ImportanceEstimate:
+    """Run the importance sampler over a split, in memory that does not grow with ``samples``.
+
+    Above 200 the number of samples is rounded up to whole blocks of 200, so that
+    the first 200 are the headline's whatever it is.
+
+    ``dtype`` is the precision of the decoder's matrix products; weights are
+    summed in fp32 logarithms whatever it is.
+    """
+    method = subject.method
+    assert isinstance(method, HasLikelihood)
+    if samples < 1:
+        raise TriptychError(f"--samples {samples} is too few; give 1 or more")
+    chunk = min(samples, HEADLINE)
+    blocks = nested_blocks(math.ceil(samples / chunk) * chunk)
+    heads: list[WeightSums] = []
+    curves: list[Tensor] = []
+
+    def measure(number: int) -> tuple[WeightSums, Tensor]:
+        bounds, head = NestedBounds(blocks), None
+        with torch.inference_mode():
+            x = subject.block(split, number)
+            q = method.posterior(x)
+            weights = _log_weights(subject, x, q, chunk, (split, number))
+            with _precision(subject, dtype):
+                for log_w in islice(weights, blocks[-1] // chunk):
+                    bounds.add(log_w)
+                    head = head or WeightSums.of(log_w)
+            assert head is not None
+            return head, bounds.curve().cpu()
+
+    for head, curve in subject.map_blocks(split, measure):
+        heads.append(head)
+        curves.append(curve)
+        subject.progress("log-likelihood (blocks)", len(curves), subject.block_count(split))
+    sums = WeightSums(
+        torch.cat([h.log_sum for h in heads]).cpu(),
+        torch.cat([h.log_sum_squares for h in heads]).cpu(),
+        chunk,
+    )
+    return ImportanceEstimate(blocks, sums, torch.cat(curves))
+
+
+def bf16_error(subject: Subject, split: str, images: int = CHECKED) -> tuple[float, float | None]:
+    """How far bf16 moves the log-likelihood of some images on the same noise: mean and standard error, nats."""
+    method, found = subject.method, []
+    assert isinstance(method, HasLikelihood)
+    with torch.inference_mode():
+        x = subject.examples(split, images)
+        q = method.posterior(x)
+        for dtype in (torch.bfloat16, torch.float32):
+            with _precision(subject, dtype):
+                log_w = next(_log_weights(subject, x, q, HEADLINE, ("check",)))
+            found.append(WeightSums.of(log_w).bound())
+    return _mean((found[0] - found[1]).cpu())
+
+
+def _bias(
+    found: ImportanceEstimate,
+    low: float,
+    curve: Sequence[tuple[float, float | None]],
+    protocol: Mapping[str, str | int | float],
+) -> Result:
+    """How far log_likelihood lies below log p(x), where that can be told; ``low`` is the 5 % quantile of the ESS."""
+    if low >= EFFECTIVE:
+        note = "leading term of how far log_likelihood lies below log p(x), by the delta method"
+        bias = float(found.sums.bias().double().mean())
+        return Result(bias, None, len(found.curve), protocol, note)
+    why = (
+        f"5 % of the images have {low:.1f} effective samples or fewer of {found.sums.count}, and below "
+        f"{EFFECTIVE} the delta method is no estimate: how far log_likelihood lies below log p(x) is not known"
+    )
+    at, most = found.blocks.index(found.sums.count), found.blocks[-1]
+    if most > found.sums.count:
+        rise = curve[-1][0] - curve[at][0]
+        why += f"; by {rise:.2f} nat at least, by which {most:,} samples raise it"
+    return Result.left_out(why, protocol)
+
+
+def log_likelihood(
+    subject: Subject, split: str, samples: int, dtype: torch.dtype
+) -> dict[str, Result]:
+    """``<split>/log_likelihood`` with effective sample size, bias and the curve over K.
+
+    In bf16 some images are computed in both precisions, and fp32 is used after all
+    unless their mean difference, with two standard errors, is within 0.02 nat; one image has no such error.
+    """
+    method = subject.method
+    assert isinstance(method, HasLikelihood)
+    note = ""
+    if dtype == torch.bfloat16:
+        error, uncertain = bf16_error(subject, split)
+        images = min(CHECKED, len(subject.dataset.splits[split]))
+        if uncertain is None or abs(error) + 2 * uncertain > BF16_TOLERANCE:
+            dtype = torch.float32
+        known = "" if uncertain is None else f" ± {uncertain:.4f}"
+        note = (
+            f"bf16 differs from fp32 by {error:+.4f}{known} nat on {images} image{'s' * (images > 1)}"
+            + ("; fp32 was used" if dtype == torch.float32 else "")
+        )
+    found = importance_estimate(subject, split, samples, dtype)
+
+    def protocol(k: int | str, unit: str) -> dict[str, str | int | float]:
+        return subject.protocol(
+            split,
+            likelihood=method.likelihood,
+            estimator="importance sampling, q(z|x) as proposal",
+            K=k,
+            unit=unit,
+        )
+
+    value, stderr = _mean(found.sums.bound())
+    note = ", ".join(filter(None, [note, ONE_IMAGE if stderr is None else ""]))
+    n, k = len(found.curve), found.sums.count
+    per_dimension = 1 / (method.spec.dimensions * math.log(2))
+    ess = found.sums.effective_sample_size().double()
+    median, low = (float(ess.quantile(q)) for q in (0.5, 0.05))
+    curve = [_mean(found.curve[:, i]) for i in range(len(found.blocks))]
+    no_error = "a description of the sampler, not an estimate"
+    return {
+        f"{split}/log_likelihood": Result(value, stderr, n, protocol(k, "nats an image"), note),
+        f"{split}/bits_per_dimension": Result(
+            -value * per_dimension,
+            stderr and stderr * per_dimension,
+            n,
+            protocol(k, "bits"),
+            note,
+        ),
+        f"{split}/effective_sample_size": Result(
+            {"median": median, "5% quantile": low}, None, n, protocol(k, "samples"), no_error
+        ),
+        f"{split}/importance_bias": _bias(found, low, curve, protocol(k, "nats an image")),
+        f"{split}/log_likelihood_curve": Result(
+            {
+                "k": list(found.blocks),
+                "value": [c[0] for c in curve],
+                "stderr": [c[1] for c in curve],
+            },
+            None,
+            n,
+            protocol(f"blocks of k from {found.blocks[-1]} samples", "nats an image"),
+            "a standard error for each k is in the value",
+        ),
+    }

@@ -1,0 +1,249 @@
+"""Linear classifiers on frozen features: how much of the classes a hyperplane can read from them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from triptych.errors import TriptychError
+from triptych.evaluation.labels import judged, left_out
+from triptych.evaluation.representation.knn import features
+from triptych.evaluation.statistics import proportion
+from triptych.evaluation.subject import Subject, generator
+from triptych.runs import Result
+
+__all__ = ["Probe", "logistic_probe", "probe", "sgd_probe"]
+
+EPOCHS, BATCH, MOMENTUM = 50, 256, 0.9
+
+RATES = (0.1, 1.0, 10.0, 100.0)
+"""Learning rates tried, over mean ‖(h, 1)‖²: most of that is often the mean, and what differs far less."""
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+"""Inverse penalties C tried, from the strongest penalty on, each started where the last one ended."""
+
+ITERATIONS = 500
+"""Of L-BFGS for each C; a fit that takes more says so in its note."""
+
+FEWEST = 10
+"""Judged validation images below which the setting is chosen on training images: of so few most settings tie."""
+
+TENTH = 10
+
+Labels = npt.NDArray[np.int64]
+
+
+class Probe(NamedTuple):
+    """Classes predicted of the queries, by the setting that was chosen, and what to know of the fit."""
+
+    predicted: Labels
+    chosen: float
+    note: str = ""
+
+
+class Fold(NamedTuple):
+    """Features N×d and their N classes."""
+
+    x: Tensor
+    labels: Labels
+
+
+def sgd_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
+    """Softmax regression by SGD, the linear evaluation of Chen & He 2021 (arXiv 2011.10566, section 4).
+
+    50 epochs of batches of 256, momentum 0.9, cosine to 0, no weight decay, on features as they are.
+    All learning rates are trained at once on the same batches; that with the most right on
+    ``choice`` is taken (of equals, the lowest). Deterministic: the order of batches has its own seed.
+
+    Args:
+        train: to fit.
+        choice: to choose the learning rate with.
+        queries: M×d features.
+
+    Returns:
+        M classes and the learning rate.
+
+    Example:
+        >>> fold = Fold(torch.tensor([[-1.0], [-2.0], [1.0], [2.0]]), np.array([0, 0, 1, 1]))
+        >>> sgd_probe(fold, fold, torch.tensor([[-3.0], [3.0]])).predicted.tolist()
+        [0, 1]
+    """
+    names, places = _classes(train.labels)
+    x, y = F.pad(train.x.float(), (0, 1), value=1), torch.from_numpy(places)
+    classes = len(names)
+    rates = torch.tensor(RATES, device=x.device) / x.square().sum(1).mean()
+    weights = _trained(x, y.to(x.device), classes, rates)
+
+    def predict(features: Tensor) -> Labels:
+        scores = F.pad(features.float(), (0, 1), value=1) @ weights
+        found: Labels = names[scores.view(-1, len(RATES), classes).argmax(-1).cpu().numpy()]
+        return found
+
+    right = (predict(choice.x) == choice.labels[:, None]).sum(0)
+    best = int(right.argmax())
+    return Probe(predict(queries)[:, best], float(rates[best]))
+
+
+def logistic_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
+    """Multinomial logistic regression, min ½‖W‖² − C Σ log softmax(W x + b)_y, on standardised features.
+
+    By scikit-learn's L-BFGS. Each feature has its mean taken off and is divided by its deviation
+    in ``train``; the C of `STRENGTHS` with the most right on ``choice`` is taken (of equals, the
+    smallest). Deterministic.
+
+    Args:
+        train: to fit.
+        choice: to choose C with.
+        queries: M×d features.
+
+    Returns:
+        M classes and C; the note says so where the fit had not converged.
+
+    Example:
+        >>> fold = Fold(torch.tensor([[-1.0], [-2.0], [1.0], [2.0]]), np.array([0, 0, 1, 1]))
+        >>> logistic_probe(fold, fold, torch.tensor([[-3.0], [3.0]])).predicted.tolist()
+        [0, 1]
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    _classes(train.labels)
+    deviation, mean = torch.std_mean(train.x.float(), 0)
+    # A feature that never varies has nothing to say; its rounding is not to be blown up.
+    scale = torch.where(deviation > 1e-6 * mean.abs(), 1 / deviation, 0)
+    fit, choose, ask = (
+        ((x.float() - mean) * scale).cpu().numpy() for x in (train.x, choice.x, queries)
+    )
+    model = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
+    most, found = -1, Probe(train.labels[:0], math.nan)
+    for strength in STRENGTHS:
+        with warnings.catch_warnings():
+            # Said in the note instead.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.set_params(C=strength).fit(fit, train.labels)
+        right = int((model.predict(choose) == choice.labels).sum())
+        if right > most:
+            ended = model.n_iter_.max() < ITERATIONS
+            note = "" if ended else f"not converged after {ITERATIONS} iterations"
+            most, found = right, Probe(model.predict(ask), strength, note)
+    return found
+
+
+def probe(
+    subject: Subject, split: str, encoded: Mapping[str, Tensor] | None = None
+) -> dict[str, Result]:
+    """``<split>/linear_top1`` and ``<split>/logistic_top1``: `sgd_probe` and `logistic_probe` of the encoder.
+
+    Features are computed once, without augmentation. Rate and C are chosen on the ``valid``
+    split, or where fewer than 10 of its images can be judged (or it is the one measured) on every
+    tenth training image, which is then not trained on unless its class has no other. Both are left out
+    with the reason where labels do not allow them.
+
+    Args:
+        subject: of a method that encodes.
+        split: to measure.
+        encoded: `features` of splits where they are known already.
+    """
+    who = judged(subject.dataset, split)
+    if isinstance(who, str):
+        return left_out(subject, split, (f"{split}/linear_top1", f"{split}/logistic_top1"), who)
+    known = dict(encoded or {})
+    train, choice, chosen_on = _folds(subject, split, known)
+    queries = _rows(_encoded(subject, split, known), who.rows)
+
+    def result(fitted: Probe, what: str, **fields: str | int | float) -> Result:
+        protocol = subject.protocol(
+            split,
+            features="encoder output",
+            train=f"train ({len(train.x)})",
+            augmentation="none",
+            chosen_on=chosen_on,
+            **fields,
+            unit="share right",
+        )
+        share = float((fitted.predicted == who.labels).mean())
+        notes = filter(None, (f"{what} {fitted.chosen:.3g}", fitted.note, who.note))
+        return proportion(share, len(who.labels), protocol, "; ".join(notes))
+
+    return {
+        f"{split}/linear_top1": result(
+            sgd_probe(train, choice, queries),
+            "learning rate",
+            classifier=f"softmax regression, SGD, {EPOCHS} epochs, batch {BATCH}, "
+            f"momentum {MOMENTUM}, cosine, no weight decay",
+            standardised="no",
+            rates=f"{', '.join(map(str, RATES))} / mean squared norm",
+        ),
+        f"{split}/logistic_top1": result(
+            logistic_probe(train, choice, queries),
+            "C",
+            classifier="multinomial logistic regression, L2, L-BFGS",
+            standardised="by training images",
+            strengths=f"C of {', '.join(map(str, STRENGTHS))}",
+        ),
+    }
+
+
+def _trained(x: Tensor, y: Tensor, classes: int, rates: Tensor) -> Tensor:
+    """Weights (d+1)×(rates·classes), a block of columns for each learning rate."""
+    weights = torch.zeros(x.shape[1], len(rates) * classes, device=x.device)
+    velocity = torch.zeros_like(weights)
+    step_size = rates.repeat_interleave(classes)
+    batch = min(BATCH, len(x))
+    steps, draw = EPOCHS * (len(x) // batch), generator(torch.device("cpu"), "probe")
+    step = 0
+    for _ in range(EPOCHS):
+        order = torch.randperm(len(x), generator=draw).to(x.device)
+        for rows in torch.split(order[: len(x) // batch * batch], batch):
+            inputs = x[rows]
+            # The gradient of the cross-entropy with respect to the logits is p − onehot(y).
+            p = (inputs @ weights).view(batch, len(rates), classes).softmax(-1)
+            index = y[rows].view(-1, 1, 1).expand(-1, len(rates), 1)
+            p.scatter_add_(2, index, -torch.ones_like(p[:, :, :1]))
+            velocity.mul_(MOMENTUM).addmm_(inputs.T, p.flatten(1), alpha=1 / batch)
+            weights -= 0.5 * (1 + math.cos(math.pi * step / steps)) * step_size * velocity
+            step += 1
+    return weights
+
+
+def _folds(subject: Subject, split: str, known: dict[str, Tensor]) -> tuple[Fold, Fold, str]:
+    """What is fitted, what the setting is chosen with, and the name of the latter."""
+    x, y = _encoded(subject, "train", known), subject.dataset.splits["train"].labels
+    assert y is not None
+    valid = judged(subject.dataset, "valid")
+    if split != "valid" and not isinstance(valid, str) and len(valid.rows) >= FEWEST:
+        choice = Fold(_rows(_encoded(subject, "valid", known), valid.rows), valid.labels)
+        return Fold(x, y), choice, f"valid ({len(choice.x)})"
+    held = np.arange(len(y)) % TENTH == 0
+    held &= np.isin(y, y[~held])
+    if not held.any():
+        return Fold(x, y), Fold(x, y), f"train itself ({len(y)})"
+    kept, apart = (np.flatnonzero(rows) for rows in (~held, held))
+    choice = Fold(_rows(x, apart), y[apart])
+    return Fold(_rows(x, kept), y[kept]), choice, f"every tenth of train ({len(choice.x)})"
+
+
+def _rows(x: Tensor, rows: Labels) -> Tensor:
+    return x[torch.from_numpy(rows).to(x.device)]
+
+
+def _encoded(subject: Subject, split: str, known: dict[str, Tensor]) -> Tensor:
+    if split not in known:
+        known[split] = features(subject, split)
+    return known[split]
+
+
+def _classes(labels: Labels) -> tuple[Labels, Labels]:
+    """The classes that occur, and the place among them of each label."""
+    names, places = np.unique(labels, return_inverse=True)
+    if len(names) < 2:
+        raise TriptychError("a linear probe needs training images of two classes or more")
+    return names, places

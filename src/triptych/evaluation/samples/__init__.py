@@ -1,0 +1,1 @@
+"""What a model draws, beside real images: distances, classes, coverage, critics."""

@@ -1,0 +1,110 @@
+"""Which classes a model draws too often or too seldom: the test of its histogram, on its samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from triptych.evaluation.samples.classifier import Judge
+from triptych.evaluation.samples.histogram import (
+    ALPHA,
+    MISSING,
+    SHIFTS,
+    Array,
+    could_be_missing,
+    draws_for,
+    histogram_test,
+    marks,
+    unmix,
+    verdict,
+)
+from triptych.evaluation.subject import BLOCK, Subject, generator
+from triptych.runs import Result
+from triptych.seeds import derive
+from triptych.types import Samples
+
+__all__ = ["class_histogram"]
+
+SAMPLES = 10_000
+"""Images that are drawn and classified."""
+
+
+def _predicted(subject: Subject, judge: Judge) -> Array:
+    """How many of the samples the classifier takes for each class; the same latents for every run."""
+    method, device = subject.method, subject.device
+    assert isinstance(method, Samples)
+    counts = np.zeros(len(judge.classes), np.int64)
+    with torch.inference_mode():
+        for number in range(SAMPLES // BLOCK):
+            draw = generator(device, "class histogram", number)
+            z = torch.randn(BLOCK, method.latent, generator=draw, device=device)
+            found = judge.network(method.sample(z)).argmax(-1)
+            counts += np.bincount(found.cpu().numpy(), minlength=len(counts))
+            subject.progress("class histogram (samples)", (number + 1) * BLOCK, SAMPLES)
+    return counts
+
+
+def class_histogram(
+    subject: Subject, judge: Judge, split: str
+) -> tuple[dict[str, Result], dict[str, Array]]:
+    """``samples/class_histogram``: do the samples have the training data's classes in their shares?
+
+    ``split`` is the one that the classifier was tested on. The value is a table
+    with one list for each quantity, in the order of ``classes``; the arrays are
+    ``counts`` (K) and ``confusion`` (K×K).
+    """
+    counts = _predicted(subject, judge)
+    confusion, training = np.asarray(judge.confusion), np.asarray(judge.training_histogram)
+    value = _table(judge, counts, confusion, training)
+    protocol = subject.protocol(
+        split,
+        samples=SAMPLES,
+        classifier=judge.identity,
+        confusion=f"{split} ({confusion.sum()})",
+        null="predicted counts follow training shares x confusion",
+        estimator=(
+            "|z| of each class, parametric bootstrap of the likeliest confusion under the null "
+            f"({draws_for(len(counts))} draws, largest p of {len(SHIFTS)} such), Bonferroni over classes"
+        ),
+        alpha=ALPHA,
+        missing=MISSING,
+        unmixing="maximum likelihood on the simplex, for display only",
+    )
+    note = (
+        "a table, standard errors by class; the confusion was measured on real images and may not "
+        "transfer to blurry samples"
+    )
+    result = Result(value, None, SAMPLES, protocol, note)
+    return {"samples/class_histogram": result}, {"counts": counts, "confusion": confusion}
+
+
+def _table(judge: Judge, counts: Array, confusion: Array, training: Array) -> dict[str, Any]:
+    """The test and the un-mixed shares, as JSON has them."""
+    random = np.random.default_rng(derive(0, "evaluate", "class histogram"))
+    test, shares = histogram_test(counts, training, confusion, random), unmix(counts, confusion)
+    marked = marks(test, training, shares)
+    judging = confusion.sum(1)
+    unseen = could_be_missing(counts, training, confusion, random)
+    per_class = {
+        "training_share": training / training.sum(),
+        "expected_share": test.expected,
+        "predicted_share": test.predicted,
+        "stderr": test.stderr,
+        "unmixed_share": shares,
+        "z": test.z,
+        "p_adjusted": test.adjusted,
+        "critical_z": test.critical,
+    }
+    return {
+        "verdict": verdict(judge.classes, test, marked, unseen, judging[training > 0]),
+        "p": float(test.p),
+        "could be missing": [
+            name for name, hidden in zip(judge.classes, unseen, strict=True) if hidden
+        ],
+        "classifier_accuracy": judge.accuracy,
+        "classes": list(judge.classes),
+        "mark": marked,
+        **{name: np.round(v.astype(float), 6).tolist() for name, v in per_class.items()},
+    }

@@ -1,0 +1,1 @@
+"""One function a figure, drawn from what a run folder keeps."""

@@ -1,0 +1,190 @@
+"""What the page shows of folders: everything that they have the numbers for."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from triptych import records
+from triptych.errors import TriptychError
+from triptych.files import read_text
+from triptych.reporting.figures.draw import FIGURES, drawings
+from triptych.reporting.findings.sayings import findings
+from triptych.reporting.parts import pictures
+from triptych.reporting.parts.atlas import atlas
+from triptych.reporting.parts.charts import charts
+from triptych.reporting.parts.hero import run_hero
+from triptych.reporting.parts.section import Section
+from triptych.reporting.parts.tables import rows
+from triptych.reporting.safe import Attempts, check
+from triptych.reporting.study.section import study_section
+from triptych.reporting.words import called, setting
+from triptych.runs import Run, grouped
+
+__all__ = ["Section", "run_section", "sections"]
+
+METHODS = {
+    "vae": ("A likelihood", "variational autoencoder"),
+    "wgan": ("A game", "Wasserstein GAN with a Lipschitz penalty"),
+    "simsiam": ("An agreement", "SimSiam"),
+}
+"""What the three panels are called; a method of somebody else's has its own name."""
+
+SHOWN = 3
+"""Coordinates that an evaluation shows unless others are asked for."""
+
+SLIDERS = (pictures.filmstrip, pictures.shifts, pictures.interpolation)
+
+
+def sections(paths: Sequence[Path], *, reference: bool = False) -> list[Section]:
+    """What the page shows of each folder, in the order given; `TriptychError` for one that is neither run nor study.
+
+    With ``reference`` the reference report stands beside all runs of its methods, whatever their data.
+    """
+    return [_section(path, f"part-{number}", reference) for number, path in enumerate(paths, 1)]
+
+
+def _section(path: Path, anchor: str, reference: bool) -> Section:
+    check(path)
+    try:
+        if (path / "study.json").is_file():
+            return study_section(path, anchor, reference=reference)
+        if (path / "config.toml").is_file():
+            return run_section(Run.open(path), anchor, reference=reference)
+    except TriptychError:
+        raise
+    except Exception as error:
+        # The parts that may be missing are attempted one by one; this one is what a folder must have.
+        raise TriptychError(
+            f"'{path}' is damaged, so that nothing can be said of it: {error or type(error).__name__}"
+        ) from error
+    raise TriptychError(
+        f"'{path}' is neither a run, which has a config.toml, nor a study that has ended, "
+        "which has a study.json"
+    )
+
+
+def run_section(run: Run, anchor: str, *, reference: bool = False) -> Section:
+    """Everything of one run; what cannot be read is left out and named."""
+    method = str(run.config.get("method", {}).get("name", "run"))
+    heading, what = METHODS.get(method, (method, method))
+    attempt = Attempts()
+    # First, since it refuses arrays that others would stumble over.
+    placed = atlas(run)
+    lines = attempt("curves", lambda: charts(run)) or []
+    frames = [attempt(f"the slider of {m.__name__}", lambda m=m: m(run)) for m in SLIDERS]  # type: ignore[misc]
+    return Section(
+        anchor=anchor,
+        name=called(run.path),
+        title=f"{heading}: {what}" if heading != what else what,
+        setting=attempt("setting", lambda: setting(run, seed=True)) or "",
+        status=run.status(),
+        reason=run.reason(),
+        findings=findings(run, attempt, reference=reference),
+        charts=lines,
+        frames=[f for f in frames if f is not None],
+        figures=[
+            pictures.picture(figure, name) for name, figure in drawings(run, FIGURES, attempt)
+        ],
+        rows=attempt("table of results", lambda: rows(run.results())) or [],
+        alarms=attempt("alarms", run.alarms) or [],
+        hero=attempt("headline", lambda: run_hero(run, lines)),
+        commands=attempt("how to repeat it", lambda: _commands(run, method)) or [],
+        environment=attempt("environment", lambda: _environment(run)) or [],
+        config=read_text(run.path / "config.toml"),
+        playable=_playable(run),
+        atlas=placed,
+        cautions=attempt("what speaks against it", lambda: _cautions(run)) or [],
+        left_out=attempt("what was left out", lambda: grouped(run.left_out())) or [],
+        lost=attempt.lost,
+    )
+
+
+def _playable(run: Run) -> str:
+    """The trained model for the reader's browser, where it was written."""
+    text, made_with = _written(run)
+    return "" if run.stale(made_with) else text
+
+
+def _written(run: Run) -> tuple[str, Mapping[str, Any]]:
+    """The text of playable.json, and the weights that it says it was made with; empty where there is none."""
+    path = run.path / "playable.json"
+    if not path.is_file():
+        return "", {}
+    found = records.parsed(path, {}, "delete it first") or {}
+    made_with = found.get("made_with")
+    return read_text(path), made_with if isinstance(made_with, dict) else {}
+
+
+def _cautions(run: Run) -> list[str]:
+    """What a reader must know before believing the rest."""
+    said = [f"config.toml was edited after the training: {'; '.join(run.edited())}."] * bool(
+        run.edited()
+    )
+    if run.status() in ("running", "interrupted"):
+        reached = run.weights("last")
+        so_far = f" so far, to step {reached.step:,}" if reached else ""
+        said.append(f"The training is not at its end: all this is of what was trained{so_far}.")
+    if why := run.stale(_written(run)[1]):
+        said.append(
+            f"The model to play with is left out, as it is {why.replace('evaluate', 'explore')}."
+        )
+    if any("trained_on" in result["protocol"] for result in run.results().values()):
+        said.append("The numbers are of other images than those that the run was trained on.")
+    if doubt := run.doubt():
+        said.append(f"{doubt}.")
+    return said
+
+
+def _commands(run: Run, method: str) -> list[str]:
+    """What repeats the run and its numbers: the config has every choice of the training in it."""
+    name = run.path.resolve().name
+    return [
+        shlex.join(["triptych", "train", method, "--preset", "config.toml", "--out", name]),
+        shlex.join(["triptych", "evaluate", name, *_evaluated(run)]),
+    ]
+
+
+def _evaluated(run: Run) -> list[str]:
+    """The options with which the results were measured, where they are not the defaults."""
+    results = run.results()
+    # The verdict is on the last weights whatever the others were measured with.
+    protocols = {name: r["protocol"] for name, r in results.items() if name != "verdict"}
+    weights = {p["checkpoint"] for p in protocols.values() if "checkpoint" in p}
+    # A likelihood is measured on the validation split too.
+    splits = {p["split"] for name, p in protocols.items() if name.startswith(f"{p.get('split')}/")}
+    # Baselines are of no weights, or of those before the training.
+    options = ["--checkpoint", "last"] if weights & {"best", "last"} == {"last"} else []
+    split = next(iter(splits - {"valid"} or splits), "test")
+    if "test" not in splits and split != "test":
+        options += ["--split", split]
+    return options + _shown(run, results)
+
+
+def _shown(run: Run, results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The coordinates that were asked for; those that move the image most are shown anyway."""
+    arrays, found = run.arrays("coordinates"), results.get("latent/coordinates")
+    if arrays is None or found is None:
+        return []
+    shown = arrays["coordinates"].tolist()
+    if shown == found["value"].get("order", [])[: len(shown)] and len(shown) == SHOWN:
+        return []
+    return ["--coordinates", *map(str, shown)]
+
+
+def _environment(run: Run) -> list[tuple[str, str]]:
+    """What ran it, without the paths of the machine."""
+    found = run.environment()
+    kept = ("triptych", "torch", "python", "platform", "device", "threads", "commit")
+    there = [(w.checkpoint, w) for which in ("best", "last") if (w := run.weights(which))]
+    weights = [(f"{name} weights", f"step {w.step:,}, {w.digest}") for name, w in there]
+    told = [(key, str(found[key])) for key in kept if found.get(key) is not None]
+    resumed = found.get("resumed", [])
+    told += [
+        ("went on", ", ".join(f"{key} {value}" for key, value in each.items()))
+        for each in (resumed if isinstance(resumed, list) else [])
+        if isinstance(each, Mapping)
+    ]
+    return weights + told

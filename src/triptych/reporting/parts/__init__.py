@@ -1,0 +1,1 @@
+"""The parts of a page: charts, pictures, tables, an atlas, a section."""

@@ -1,0 +1,107 @@
+"""One run or study as the page shows it, with every finding beside what shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from triptych.reporting.findings.finding import Finding
+from triptych.reporting.parts.atlas import Atlas
+from triptych.reporting.parts.charts import Chart
+from triptych.reporting.parts.hero import Hero
+from triptych.reporting.parts.pictures import Frames, Picture
+from triptych.reporting.parts.tables import Row, Table
+
+__all__ = ["Section", "Shown", "Told"]
+
+
+class Shown(NamedTuple):
+    """What stands beside a finding, or what is left for the end of a section."""
+
+    charts: list[Chart]
+    frames: list[Frames]
+    figures: list[Picture]
+
+    def __bool__(self) -> bool:
+        return any(self[:])
+
+
+class Told(NamedTuple):
+    """A finding with its place on the page and its pictures."""
+
+    anchor: str
+    finding: Finding
+    shown: Shown
+
+
+@dataclass(frozen=True)
+class Section:
+    """One run or study on the page."""
+
+    anchor: str
+    name: str
+    """The folder's."""
+    title: str
+    setting: str
+    status: str
+    """done, failed, running or interrupted; of a study also incomplete."""
+    reason: str
+    findings: list[Finding] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
+    frames: list[Frames] = field(default_factory=list)
+    figures: list[Picture] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    """Of a study."""
+    alarms: list[tuple[int, str]] = field(default_factory=list)
+    ended: list[tuple[str, str]] = field(default_factory=list)
+    """The runs of a study that have no numbers, and why."""
+    said: list[str] = field(default_factory=list)
+    """Every paired difference of a study, in words."""
+    evidence: list[tuple[str, str]] = field(default_factory=list)
+    """What the verdict of every run of a study rests on."""
+    cautions: list[str] = field(default_factory=list)
+    """What speaks against taking the weights, or the config, for what they seem to be."""
+    left_out: list[tuple[str, list[str]]] = field(default_factory=list)
+    """What was not measured: each reason with the names of the results."""
+    lost: list[str] = field(default_factory=list)
+    """What could not be read."""
+    hero: Hero | None = None
+    commands: list[str] = field(default_factory=list)
+    environment: list[tuple[str, str]] = field(default_factory=list)
+    config: str = ""
+    playable: str = ""
+    """JSON of the trained model, for the reader's browser to run."""
+    atlas: Atlas | None = None
+    """Thumbnails placed by their features."""
+    open: bool = False
+    """Whether all coordinates are shown from the start."""
+
+    @property
+    def told(self) -> list[Told]:
+        """The findings, each with what shows it; what two findings ask for stands beside the first."""
+        taken: set[str] = set()
+        found = []
+        for number, finding in enumerate(self.findings, 1):
+            wanted = [name for name in finding.shows if name not in taken]
+            shown = self._shown(wanted)
+            taken |= set(wanted)
+            found.append(Told(f"{self.anchor}-finding-{number}", finding, shown))
+        return found
+
+    @property
+    def more(self) -> Shown:
+        """What no finding has asked for."""
+        asked = {name for finding in self.findings for name in finding.shows}
+        return Shown(
+            [c for c in self.charts if c.name not in asked],
+            [f for f in self.frames if f.name not in asked],
+            [p for p in self.figures if p.name not in asked],
+        )
+
+    def _shown(self, names: list[str]) -> Shown:
+        return Shown(
+            [c for c in self.charts if c.name in names],
+            [f for f in self.frames if f.name in names],
+            [p for p in self.figures if p.name in names],
+        )

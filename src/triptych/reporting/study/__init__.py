@@ -1,0 +1,1 @@
+"""Figures, tables, findings and section of a study."""

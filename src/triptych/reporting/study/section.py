@@ -1,0 +1,134 @@
+"""What the page shows of a study: its comparison, not its single runs."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from triptych.files import read_text
+from triptych.reporting.figures.draw import drawings
+from triptych.reporting.parts.charts import Chart
+from triptych.reporting.parts.hero import Hero, first_chart
+from triptych.reporting.parts.pictures import picture
+from triptych.reporting.parts.section import Section
+from triptych.reporting.parts.tables import value_with_error
+from triptych.reporting.safe import Attempts
+from triptych.reporting.study.arms import evaluated_again
+from triptych.reporting.study.charts import study_charts
+from triptych.reporting.study.figure import STUDY_FIGURES
+from triptych.reporting.study.findings import study_findings
+from triptych.reporting.study.folder import StudyFolder
+from triptych.reporting.study.tables import study_tables
+from triptych.runs import Run
+
+__all__ = ["study_section"]
+
+
+def study_section(path: Path, anchor: str, *, reference: bool = False) -> Section:
+    """Everything of one study; what cannot be read is left out and named."""
+    folder, attempt = StudyFolder(path), Attempts()
+    found: Mapping[str, Any] = folder.found
+    runs = [run for arm in found["arms"].values() for run in arm["runs"].values()]
+    states = Counter(run["state"] for run in runs)
+    lines = attempt("curves", lambda: study_charts(folder)) or []
+    config = path / "study.toml"
+    return Section(
+        anchor=anchor,
+        name=path.resolve().name,
+        title=f"A study: {found['study']}",
+        setting=_setting(folder),
+        status="done" if states["done"] == len(runs) else _unfinished(states),
+        reason=", ".join(f"{count} of {len(runs)} runs {state}" for state, count in states.items())
+        + ".",
+        findings=attempt("findings", lambda: study_findings(folder, reference=reference)) or [],
+        charts=lines,
+        figures=[
+            picture(figure, name) for name, figure in drawings(folder, STUDY_FIGURES, attempt)
+        ],
+        tables=attempt("tables", lambda: study_tables(found)) or [],
+        ended=_ended(found),
+        said=[s for metric in found["metrics"].values() for s in metric["findings"]],
+        evidence=_evidence(found),
+        hero=attempt("headline", lambda: _hero(folder, lines)),
+        commands=[shlex.join(["triptych", "study", "study.toml", "--out", path.resolve().name])],
+        config=(attempt("study.toml", lambda: read_text(config)) or "") if config.is_file() else "",
+        cautions=attempt("what speaks against it", lambda: _cautions(folder)) or [],
+        lost=attempt.lost,
+    )
+
+
+def _cautions(folder: StudyFolder) -> list[str]:
+    """The runs that have other weights now than when the study was compared: its numbers are not theirs any more."""
+    went_on = [
+        f"{arm}, seed {seed}"
+        for arm, about in folder.found["arms"].items()
+        for seed, ended in about["runs"].items()
+        if "weights" in ended
+        and (now := Run(folder.path / arm / f"seed-{seed}").chosen()) is not None
+        and now.digest != ended["weights"]
+    ]
+    again = [
+        f"{arm}, {run.path.name.replace('-', ' ')}"
+        for arm in folder.arms
+        for run in folder.runs(arm)
+        if evaluated_again(folder, arm, run)
+    ]
+    said = [
+        f"Evaluated again since the study was compared, to other numbers: {', '.join(again)}; "
+        "run triptych study again."
+    ] * bool(again)
+    if not went_on:
+        return said
+    return [
+        *said,
+        f"Stale: {', '.join(went_on)} {'has' if len(went_on) == 1 else 'have'} other weights now than when the "
+        "study was compared; run triptych study again.",
+    ]
+
+
+def _setting(folder: StudyFolder) -> str:
+    """The shape of the study, the data of its runs, and the control."""
+    seeds = len(folder.found["seeds"])
+    shape = f"{len(folder.arms)} arms × {seeds} seed{'s' * (seeds != 1)}"
+    return f"{shape} · {folder.protocol()}"
+
+
+def _unfinished(states: Mapping[str, int]) -> str:
+    return "failed" if states.get("failed", 0) == sum(states.values()) else "incomplete"
+
+
+def _ended(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Every run that has no number, by name, and why."""
+    return [
+        (
+            f"{arm}, seed {seed}",
+            f"failed: {run.get('reason', '')}" if run["state"] == "failed" else run["state"],
+        )
+        for arm, about in found["arms"].items()
+        for seed, run in about["runs"].items()
+        if run["state"] != "done"
+    ]
+
+
+def _evidence(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The verdict of every run, in its own words."""
+    return [
+        (f"{arm}, seed {seed}", run["evidence"])
+        for arm, about in found["arms"].items()
+        for seed, run in about["runs"].items()
+        if run.get("evidence")
+    ]
+
+
+def _hero(folder: StudyFolder, charts: Sequence[Chart]) -> Hero | None:
+    """The control's accuracy among its arms, with all their curves."""
+    name, control = "test/knn_top1", folder.found["control"]
+    summary = folder.found["metrics"].get(name, {}).get("arms", {}).get(control)
+    chart = first_chart(charts, ("test-knn-top1", "train-loss"))
+    if summary is None or summary["mean"] is None:
+        return Hero("", "", chart=chart) if chart else None
+    value = value_with_error(name, summary["mean"], summary["stderr"])
+    return Hero(value, f"kNN accuracy of the arm {control}, one of {len(folder.arms)}", chart=chart)

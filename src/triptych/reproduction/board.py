@@ -1,0 +1,159 @@
+"""What a reproduction is doing: every panel's state, its share, its latest numbers, and the time left in all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from triptych.reporting.words import number, signed
+from triptych.reproduction.plan import STUDY
+from triptych.reproduction.record import Record
+from triptych.studies.watch import Row
+
+__all__ = ["Board", "Panel", "Show"]
+
+FEW = 0.1
+"""Share of a part from which on its own pace says more than the estimate."""
+
+TRAINING = 0.8
+"""Share of the time of a study's run that its training has, about; the rest is for measuring it."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of the panels, or one run of its study."""
+
+    name: str
+    state: str = "waiting"
+    share: float = 0.0
+    """Of its training."""
+    latest: str = ""
+    reason: str = ""
+    """Why it failed."""
+    runs: tuple[Panel, ...] = ()
+
+
+Show: TypeAlias = Callable[["Board"], None]
+"""Called at every change."""
+
+
+@dataclass
+class Board:
+    """Panels, and the parts that are timed; whoever carries the work out tells it, whoever displays it asks."""
+
+    record: Record
+    show: Show
+    panels: dict[str, Panel] = field(default_factory=dict)
+    current: str = ""
+    began: float = 0.0
+    share: float | None = None
+    """Of the current part, where that is known."""
+    start: float | None = None
+    """The share of a training that was behind it when the part began: the estimate is of what was left."""
+
+    def say(self, name: str, **changes: str | float) -> None:
+        """Change a panel."""
+        before = self.panels.get(name, Panel(name))
+        self.panels[name] = replace(before, **changes)  # type: ignore[arg-type]
+        self.show(self)
+
+    @contextmanager
+    def part(self, part: str) -> Iterator[None]:
+        """Work on a part, which is timed."""
+        self.current, self.began, self.share, self.start = part, time.monotonic(), None, None
+        with self.record.timed(part):
+            yield
+        self.current, self.share = "", None
+
+    def trained(self, name: str, share: float, metrics: Mapping[str, float | str]) -> None:
+        """A training has come this far."""
+        self.share = self._of_part(share)
+        changes: dict[str, str | float] = {"share": share}
+        if latest := gauges(metrics):
+            changes["latest"] = latest
+        self.say(name, **changes)
+
+    def studied(self, rows: Iterable[Row]) -> None:
+        """The runs of the study have come this far."""
+        runs = tuple(
+            Panel(str(row.cell), row.state, _of_all(row), gauges(row.latest), row.reason)
+            for row in rows
+        )
+        share = sum(run.share for run in runs) / len(runs)
+        self.share = self._of_part(share)
+        self.panels[STUDY] = Panel(STUDY, "training", share, runs=runs)
+        self.show(self)
+
+    def _of_part(self, share: float) -> float:
+        """The share of what was left when the part began."""
+        if self.start is None:
+            self.start = share
+        return (share - self.start) / (1 - self.start) if self.start < 1 else 1.0
+
+    def left(self) -> float:
+        """Seconds to the end of everything: the estimate, put right by the parts that have been done."""
+        parts = self.record.parts
+        off = correction(parts)
+        later = sum(
+            (p["predicted"] or 0.0) * (1.0 if name == STUDY else off)
+            for name, p in parts.items()
+            if p["actual"] is None and name != self.current
+        )
+        now = parts.get(self.current, {"predicted": 0.0})["predicted"] or 0.0
+        gone = time.monotonic() - self.began
+        return later + remaining(now if self.current == STUDY else now * off, gone, self.share)
+
+
+def correction(parts: Mapping[str, Mapping[str, float | None]]) -> float:
+    """How many times longer than predicted the parts took that are done.
+
+    The study is no measure of the others, nor they of it: its runs have one thread each.
+
+    Example:
+        >>> correction({"vae/train": {"predicted": 40.0, "actual": 50.0}, "report": {"predicted": 9.0, "actual": None}})
+        1.25
+    """
+    done = [
+        (p["actual"], p["predicted"]) for name, p in parts.items() if p["actual"] and name != STUDY
+    ]
+    predicted = sum(p or 0.0 for _, p in done)
+    return sum(a or 0.0 for a, _ in done) / predicted if predicted > 0 else 1.0
+
+
+def _of_all(row: Row) -> float:
+    """Of a run's training and measuring."""
+    return row.share if row.ended else TRAINING * row.share
+
+
+def remaining(predicted: float, gone: float, share: float | None) -> float:
+    """Seconds left of a part, by its own pace once there is one.
+
+    Example:
+        >>> remaining(60.0, 20.0, None), remaining(60.0, 20.0, 0.05), remaining(60.0, 20.0, 0.5)
+        (40.0, 57.0, 20.0)
+    """
+    if share is None:
+        return max(0.0, predicted - gone)
+    return gone * (1 - share) / share if share >= FEW else predicted * (1 - share)
+
+
+def gauges(metrics: Mapping[str, float | str]) -> str:
+    """The numbers that say how a training goes, in words; nothing where none is among these.
+
+    Example:
+        >>> gauges({"valid/elbo": -99.84, "train/kl": 20.0}), gauges({"test/knn_top1": 0.842, "train/loss": -0.9})
+        ('ELBO −99.8', 'kNN 84.2 % · loss −0.900')
+    """
+    found = []
+    if "valid/elbo" in metrics:
+        found.append(f"ELBO {signed(float(metrics['valid/elbo']), 1)}")
+    if "valid/critic_gap" in metrics:
+        found.append(f"critic gap {number(float(metrics['valid/critic_gap']))}")
+    if "test/knn_top1" in metrics:
+        found.append(f"kNN {100 * float(metrics['test/knn_top1']):.1f} %")
+        if "train/loss" in metrics:
+            found.append(f"loss {signed(float(metrics['train/loss']), 3)}")
+    return " · ".join(found)

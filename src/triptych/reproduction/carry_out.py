@@ -1,0 +1,222 @@
+"""Do what a plan says and is not done yet: train, measure, draw, compare, and write the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from triptych import data as data_plane
+from triptych import experiment
+from triptych.errors import TriptychError
+from triptych.evaluation.suite import EvaluateConfig
+from triptych.playable.export import write_playable
+from triptych.reporting.figures.draw import draw
+from triptych.reporting.page.page import compose, write_figures, write_tables
+from triptych.reporting.safe import Attempts
+from triptych.reproduction import recorded
+from triptych.reproduction.board import Board, Show
+from triptych.reproduction.plan import STUDY, Plan, refuse_another
+from triptych.reproduction.predict import REPORT_PART, left_of, predict, with_data
+from triptych.reproduction.record import Record
+from triptych.runs import Run
+from triptych.studies.conclude import conclude
+from triptych.studies.execute import check, execute, unfinished
+from triptych.studies.guard import alone, stoppable
+from triptych.studies.worker import measure, train
+
+__all__ = ["Outcome", "reproduce"]
+
+REPORT = "report.html"
+"""The page in the folder; tables and figures for papers lie beside it."""
+
+
+class Outcome(NamedTuple):
+    """What became of a reproduction; nothing of it is raised, since the report shows it too."""
+
+    folder: Path
+    stopped: bool
+    """Whether somebody stopped it; the same call goes on."""
+    idle: bool
+    """Whether everything had been done before."""
+    failures: Mapping[str, str]
+    """Runs that failed, or ended without an outcome, and why."""
+    parts: Mapping[str, Mapping[str, float | None]]
+    """Predicted and actual seconds of what this call did."""
+
+    @property
+    def page(self) -> Path:
+        """The report."""
+        return self.folder / REPORT
+
+
+def reproduce(
+    plan: Plan,
+    folder: Path,
+    *,
+    show: Show = lambda board: None,
+    timing: Callable[[], None] = lambda: None,
+    say: Callable[[float], None] = lambda seconds: None,
+) -> Outcome:
+    """Carry out what of the plan is not done yet in ``folder``.
+
+    ``show`` is called at every change, ``timing`` before the machine is timed for the estimate, ``say`` with it
+    before anything is begun. Ctrl-C and SIGTERM save and return; the next call goes on, as it does after any other
+    death, to the same results. Of a reproduction that is done only a page that is missing is made again.
+
+    Raises `TriptychError` for a folder with another reproduction in it, and for wrong input.
+    """
+    refuse_another(plan, folder)
+    record = Record(plan, folder)
+    if record.done and (folder / REPORT).is_file():
+        return Outcome(folder, False, True, _failures(plan, folder), {})
+    if not record.done:
+        _check(plan, folder)
+    with alone(folder), stoppable():
+        # Another process may have begun, or done, all of it until this one could hold the folder.
+        refuse_another(plan, folder)
+        record = Record(plan, folder)
+        work = Work(plan, folder, record, Board(record, show))
+        try:
+            if record.done:
+                work.write_again()
+            else:
+                timing()
+                work.estimate(say)
+                work.do()
+        except KeyboardInterrupt:
+            return work.outcome(stopped=True)
+    return work.outcome(stopped=False)
+
+
+def _check(plan: Plan, folder: Path) -> None:
+    """See that all data are there and fit, before anything takes long."""
+    for name, config in plan.runs.items():
+        if left_of(folder / name).trains:
+            config = with_data(config, plan.data_dir)
+            experiment.prepare(config, data_plane.load(config.data))
+    check(plan.study, unfinished(plan.study, folder / STUDY), plan.data_dir)
+
+
+def _failures(plan: Plan, folder: Path) -> dict[str, str]:
+    runs = [folder / name for name in plan.runs]
+    runs += [cell.path(folder / STUDY) for cell in plan.study.cells()]
+    return {
+        str(path.relative_to(folder)): Run(path).reason()
+        for path in runs
+        if (path / "FAILED").exists()
+    }
+
+
+@dataclass
+class Work:
+    """One call of `reproduce`."""
+
+    plan: Plan
+    folder: Path
+    record: Record
+    board: Board
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def estimate(self, say: Callable[[float], None]) -> None:
+        """Warm up, and say how long it will take."""
+        began = time.monotonic()
+        parts, steps = predict(self.plan, self.folder)
+        self.record.begin(parts, time.monotonic() - began, steps)
+        say(sum(parts.values()))
+
+    def do(self) -> None:
+        """All panels, one after the other, then the report."""
+        for name in self.plan.runs:
+            self.board.say(name)
+        self.board.say(STUDY)
+        for name in self.plan.runs:
+            self._run(name)
+        self._study()
+        self._report()
+        if not self.problems:
+            self.record.finish()
+
+    def write_again(self) -> None:
+        """Only the report, of what has all been done."""
+        self.record.begin({REPORT_PART: recorded.REPORT[self.plan.scale]})
+        self._report()
+
+    def _run(self, name: str) -> None:
+        path, board = self.folder / name, self.board
+        if left_of(path).trains:
+            board.say(name, state="training")
+            with board.part(f"{name}/train"):
+                self._train(name)
+        if left_of(path).measures:
+            board.say(name, state="measuring", share=1.0)
+            with board.part(f"{name}/measure"):
+                measure(path, self._evaluation(name), self.plan.data_dir)
+        if left_of(path).draws:
+            board.say(name, state="drawing", share=1.0)
+            with board.part(f"{name}/draw"):
+                draw(Run(path), Attempts())
+                write_playable(path, self.plan.data_dir)
+        failed = (path / "FAILED").exists()
+        board.say(name, state="failed" if failed else "done", share=1.0, reason=Run(path).reason())
+
+    def _train(self, name: str) -> None:
+        path = self.folder / name
+
+        def display(
+            step: int, total: int, epoch: float, metrics: Mapping[str, float | str]
+        ) -> None:
+            self.board.trained(name, step / total, metrics)
+
+        try:
+            train(path, self.plan.runs[name], self.plan.data_dir, display)
+        except TriptychError:
+            # A run that broke is an outcome, which the report shows; anything else is the caller's.
+            if not (path / "FAILED").exists():
+                raise
+            return
+        if not (path / "DONE").exists():
+            raise KeyboardInterrupt
+
+    def _evaluation(self, name: str) -> EvaluateConfig:
+        return EvaluateConfig(coordinates=self.plan.coordinates if name == "wgan" else ())
+
+    def _study(self) -> None:
+        study, folder = self.plan.study, self.folder / STUDY
+        if unfinished(study, folder):
+            with self.board.part(STUDY):
+                ended = execute(
+                    study,
+                    folder,
+                    data_dir=self.plan.data_dir,
+                    show=lambda rows, left: self.board.studied(rows),
+                )
+                if ended.stopped:
+                    raise KeyboardInterrupt
+            self.problems = {str(c.path(Path(STUDY))): why for c, why in ended.problems.items()}
+        self.board.say(STUDY, state="done", share=1.0)
+
+    def _report(self) -> None:
+        self.board.say(REPORT_PART, state="writing")
+        with self.board.part(REPORT_PART):
+            conclude(self.plan.study, self.folder / STUDY)
+            shown = [p for p in self.plan.sections(self.folder) if _shows(p)]
+            draw(Run(shown[-1]), Attempts())
+            title = f"Triptych, {self.plan.scale} scale, seed {self.plan.seed}"
+            page, out = compose(shown, title, reference=True), self.folder / REPORT
+            write_tables(shown, out)
+            write_figures(page.sections, out)
+            page.write(out)
+        self.board.say(REPORT_PART, state="done", share=1.0)
+
+    def outcome(self, *, stopped: bool) -> Outcome:
+        """What became of it."""
+        failures = _failures(self.plan, self.folder) | self.problems
+        parts = self.record.parts if self.record.found["calls"] else {}
+        return Outcome(self.folder, stopped, False, failures, parts)
+
+
+def _shows(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("config.toml", "study.json"))

@@ -1,0 +1,71 @@
+"""reproduce.json: what a reproduction does, and the seconds that each part was said to take and took."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from triptych.files import write
+from triptych.reproduction.plan import RECORD, Plan, read_record
+
+__all__ = ["Record"]
+
+
+class Record:
+    """The record of a reproduction, written in one step after every part.
+
+    It has the ``plan``, whether it is ``done``, and the ``calls``: each time that the work was begun
+    or gone on with, what was left then, predicted and actual seconds. A part that has no actual
+    seconds was cut off.
+    """
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.path = folder / RECORD
+        begun = {"plan": plan.tables(), "done": False, "calls": []}
+        self.found: dict[str, Any] = read_record(folder) or begun
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return bool(self.found["done"])
+
+    @property
+    def parts(self) -> dict[str, dict[str, float | None]]:
+        """Predicted and actual seconds of each part of this call."""
+        found: dict[str, dict[str, float | None]] = self.found["calls"][-1]["parts"]
+        return found
+
+    def begin(
+        self,
+        predicted: Mapping[str, float],
+        warm_up: float = 0.0,
+        steps: Mapping[str, float] | None = None,
+    ) -> None:
+        """A call begins, with its estimate, the seconds that this took, and those of a step that it found."""
+        parts = {n: {"predicted": round(s, 2), "actual": None} for n, s in predicted.items()}
+        paces = {name: round(seconds, 5) for name, seconds in (steps or {}).items()}
+        call = {"warm_up": round(warm_up, 2), "seconds_per_step": paces, "parts": parts}
+        self.found["calls"].append(call)
+        self._write()
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Time a part; one that does not come to its end has no time."""
+        began = time.monotonic()
+        yield
+        self.parts.setdefault(part, {"predicted": 0.0})["actual"] = round(
+            time.monotonic() - began, 2
+        )
+        self._write()
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+        self.found["done"] = True
+        self._write()
+
+    def _write(self) -> None:
+        write(self.path, json.dumps(self.found, indent=1) + "\n")

@@ -1,0 +1,297 @@
+"""A study file, read strictly: complete configs of every arm, and the folder that holds their runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from triptych import presets
+from triptych.config import dump, limited, merge, read_toml, to_dict
+from triptych.errors import DamagedError, TriptychError, unknown
+from triptych.experiment import SEEDS, ExperimentConfig, default_config
+from triptych.files import write
+from triptych.records import Shape, fit
+
+__all__ = [
+    "Cell",
+    "Study",
+    "StudyConfig",
+    "difference",
+    "find",
+    "load",
+    "open_folder",
+    "refuse_another",
+]
+
+TABLES = ("method", "data", "train")
+"""What an arm may change; its seeds are the study's."""
+
+FILE = "study.toml"
+"""The study file in the study's folder, which needs no preset any more."""
+
+FOLDER: Shape = {"study": {"checkpoint": str}, "arms": {...: dict}}
+"""What of it runs depend on that are there already."""
+
+RESERVED = ("figures", "logs")
+"""Folders of a study that are no arms."""
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """The table [study]: what is compared over which seeds, and by which numbers."""
+
+    name: str = ""
+    """What the study is called; without one, its file's name."""
+    method: str = ""
+    """The method that every arm trains."""
+    preset: str | None = None
+    """The preset that the arms start from."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One run of every arm for each; the runs of one seed make a pair."""
+    control: str = ""
+    """The arm that the others are compared with; without one, the first."""
+    metrics: tuple[str, ...] = ()
+    """The numbers to compare: names of results.json, or of metrics.jsonl (their last value)."""
+    curves: tuple[str, ...] = ()
+    """The metrics to draw over the training."""
+    evaluate: bool = True
+    """Whether every run is measured after its training."""
+    checkpoint: Literal["best", "last"] = "best"
+    """The weights that are measured; the best ones may be from before a collapse."""
+
+    def __post_init__(self) -> None:
+        """Refuse seeds that pair nothing."""
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise TriptychError("a study needs one seed or more, each of them once")
+        for seed in self.seeds:
+            limited("a seed", seed, -SEEDS, SEEDS)
+
+
+class Cell(NamedTuple):
+    """One run of a study."""
+
+    arm: str
+    seed: int
+
+    def path(self, folder: Path) -> Path:
+        """Its run folder in the study's."""
+        return folder / self.arm / f"seed-{self.seed}"
+
+    def __str__(self) -> str:
+        return f"{self.arm}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Arms by name, the complete config of each, and how they are compared.
+
+    The arms of a seed share initial weights, order of the images and all random draws
+    wherever their configs agree, since those follow from (seed, purpose) alone.
+    """
+
+    config: StudyConfig
+    arms: Mapping[str, ExperimentConfig]
+
+    def cells(self) -> Iterator[Cell]:
+        """Every run, the arms of a seed together: pairs are complete as early as can be."""
+        return (Cell(arm, seed) for seed in self.config.seeds for arm in self.arms)
+
+    def experiment(self, cell: Cell) -> ExperimentConfig:
+        """The config of one run."""
+        return dataclasses.replace(self.arms[cell.arm], seed=cell.seed)
+
+    def tables(self) -> dict[str, Any]:
+        """As study.toml holds it: a study file that needs no preset any more."""
+        return {
+            "study": to_dict(self.config),
+            "arms": {name: _changeable(config) for name, config in self.arms.items()},
+        }
+
+
+def _changeable(config: ExperimentConfig) -> dict[str, Any]:
+    tables = config.tables()
+    tables["method"].pop("name")
+    return {name: tables[name] for name in TABLES}
+
+
+def find(name: str) -> Path:
+    """The study file of that path, or else the one of that name which comes with Triptych.
+
+    Example:
+        >>> find("presets/simsiam-ablation.toml").name
+        'simsiam-ablation.toml'
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    packaged = {p.stem: p for p in Path(presets.__file__).parent.glob("*.toml")}
+    if path.stem not in packaged:
+        raise unknown("study file", name, packaged)
+    return packaged[path.stem]
+
+
+def load(path: Path, changes: Sequence[str] = (), seeds: Sequence[int] = ()) -> Study:
+    """Read a study file; ``changes`` (``train.batch_size=32``) hold for all arms, ``seeds`` replace its own.
+
+    Raises `TriptychError` for anything in it that no config knows, naming the arm.
+
+    Example:
+        >>> file = tmp_path / "latents.toml"
+        >>> _ = file.write_text('''
+        ... [study]
+        ... method = "vae"
+        ... preset = "demo"
+        ... metrics = ["valid/elbo"]
+        ... [arms.default]
+        ... [arms.narrow]
+        ... method.latent = 2
+        ... ''')
+        >>> study = load(file, seeds=[7])
+        >>> [(str(cell), study.experiment(cell).method.latent) for cell in study.cells()]
+        [('default, seed 7', 20), ('narrow, seed 7', 2)]
+    """
+    tables = read_toml(path)
+    _only(tables, ("study", "base", "arms"), "table of a study file")
+    for name in tables:
+        _table(tables[name], f"[{name}]")
+    config = merge(StudyConfig(name=path.stem), tables.get("study", {}))
+    if seeds:
+        config = dataclasses.replace(config, seeds=tuple(seeds))
+    base = _changed(_start(config), tables.get("base", {}), "[base]")
+    for change in changes:
+        base = _changed(base, _one_change(change), f"--set {change}")
+    arms = {
+        name: _changed(base, _table(table, f"[arms.{name}]"), f"arm '{name}'")
+        for name, table in tables.get("arms", {}).items()
+    }
+    return Study(_checked(config, list(arms)), arms)
+
+
+def _start(config: StudyConfig) -> ExperimentConfig:
+    if not config.method:
+        raise TriptychError('a study file names its method: [study] with method = "..."')
+    return default_config(config.method, config.preset)
+
+
+def _checked(config: StudyConfig, arms: list[str]) -> StudyConfig:
+    if not arms or not config.metrics:
+        raise TriptychError("a study needs an arm or more, [arms.NAME], and metrics in [study]")
+    for name in arms:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name in RESERVED:
+            raise TriptychError(
+                f"an arm cannot be called '{name}': its name is that of a folder; use letters, "
+                f"digits and hyphens, and neither {' nor '.join(RESERVED)}"
+            )
+    config = dataclasses.replace(config, control=config.control or arms[0])
+    if config.control not in arms:
+        raise unknown("arm", config.control, arms)
+    return config
+
+
+def _changed(config: ExperimentConfig, tables: Mapping[str, Any], where: str) -> ExperimentConfig:
+    try:
+        _only(tables, TABLES, "table of an arm")
+        return merge(config, tables)
+    except TriptychError as error:
+        raise TriptychError(f"{where}: {error}") from None
+
+
+def _only(tables: Mapping[str, Any], known: Sequence[str], kind: str) -> None:
+    for name in tables:
+        if name not in known:
+            raise unknown(kind, name, known)
+
+
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TriptychError(f"{where} must be a table, not {value!r}")
+    return value
+
+
+def _one_change(text: str) -> dict[str, Any]:
+    """``train.batch_size=32`` as tables; what is no TOML value is a text."""
+    key, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[\w.-]+", key):
+        raise TriptychError(f"--set takes KEY=VALUE, train.batch_size=32 say, not '{text}'")
+    try:
+        return tomllib.loads(f"{key} = {value}")
+    except tomllib.TOMLDecodeError:
+        tables: Any = value
+        for name in reversed(key.split(".")):
+            tables = {name: tables}
+        return dict(tables)
+
+
+def open_folder(folder: Path, study: Study) -> None:
+    """Make the study's folder, or see that one which exists has runs of the same arms, and write down what it is.
+
+    Whoever may not be alone in it holds it first (`triptych.studies.guard.alone`).
+    """
+    refuse_another(folder, study)
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / FILE, dump(study.tables()))
+
+
+def refuse_another(folder: Path, study: Study) -> None:
+    """`TriptychError` where the folder holds anything but this study.
+
+    A study may grow by arms and seeds, and compare by other numbers; runs that were made by
+    another config than the file's are not mixed with new ones.
+    """
+    path = folder / FILE
+    if path.exists():
+        before, now = read_toml(path), study.tables()
+        try:
+            fit(before, FOLDER, "it")
+        except ValueError as error:
+            raise DamagedError(path, str(error), "choose another --out") from None
+        fixed = before["arms"]
+        differs = difference(_fixed(before, fixed), _fixed(now, fixed))
+        if differs:
+            raise TriptychError(
+                f"'{folder}' holds a study in which {differs}; choose another --out, or delete it"
+            )
+    elif folder.exists() and any(map(_is_no_beginning, folder.iterdir())):
+        raise TriptychError(f"'{folder}' is not empty and holds no study; choose another --out")
+
+
+def _is_no_beginning(path: Path) -> bool:
+    """Whether a file is another than those that a study begins with, its study.toml among them: that may come just now."""
+    return path.name not in (".lock", FILE) and not path.name.startswith(f".{FILE}.")
+
+
+def _fixed(tables: Mapping[str, Any], arms: Iterable[str]) -> dict[str, Any]:
+    """What runs that are there already depend on."""
+    return {
+        "study": {"checkpoint": tables["study"]["checkpoint"]},
+        "arms": {name: tables["arms"].get(name) for name in arms},
+    }
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any], where: str = "") -> str:
+    """The first field that is not the same, in words, or nothing.
+
+    Example:
+        >>> difference({"seed": 0, "train": {"lr": 0.1}}, {"seed": 0, "train": {"lr": 0.2}})
+        'train.lr is 0.1 and now is 0.2'
+    """
+    for key in dict.fromkeys((*before, *now)):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            differs = difference(old, new, f"{where}{key}.")
+            if differs:
+                return differs
+        elif old != new:
+            return f"{where}{key} {_was(old)} and now {_was(new)}"
+    return ""
+
+
+def _was(value: Any) -> str:
+    if value is None:
+        return "is not there"
+    return "is there" if isinstance(value, Mapping) else f"is {value!r}"

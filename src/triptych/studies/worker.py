@@ -1,0 +1,143 @@
+"""One run of a study in a process of its own: ``python -m triptych.studies.worker FOLDER ARM SEED [DATA_DIR]``.
+
+It trains or goes on, then measures. When its standard input ends, because the
+study wants to stop or has died, it stops as at Ctrl-C, with a complete checkpoint.
+"""
+
+from __future__ import annotations
+
+import _thread
+import dataclasses
+import os
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+
+from triptych import experiment
+from triptych.environment import device_for
+from triptych.errors import TriptychError, printable
+from triptych.evaluation.suite import EvaluateConfig
+from triptych.experiment import ExperimentConfig
+from triptych.progress import Progress, silent
+from triptych.runs import Run
+from triptych.studies.plan import Cell, load
+from triptych.training.loop import Display
+from triptych.training.settings import TrainConfig
+
+__all__ = ["MEASURED", "measure", "settled", "threads", "train", "work"]
+
+MEASURED = "MEASURED"
+"""A file that the evaluation leaves behind when it is complete: results.json grows part by part."""
+
+PATIENCE = 60.0
+"""Seconds for which a process that still saves this run is waited for."""
+
+stopping = threading.Event()
+
+
+def settled(run: Path, evaluate: bool) -> bool:
+    """Whether there is nothing left to do for a run: it failed, or is trained and measured.
+
+    Example:
+        >>> settled(tmp_path, evaluate=False)
+        False
+        >>> Run(tmp_path).finish("FAILED", "the loss was not finite")
+        >>> settled(tmp_path, evaluate=True)
+        True
+    """
+    if (run / "FAILED").exists():
+        return True
+    return (run / "DONE").exists() and (not evaluate or (run / MEASURED).exists())
+
+
+def work(folder: Path, cell: Cell, data_dir: str | None = None) -> None:
+    """Train or go on with one run of the study in ``folder``, and measure it.
+
+    Raises:
+        TriptychError: what the input has wrong. A training that broke is recorded in its run folder.
+        KeyboardInterrupt: it was asked to stop.
+    """
+    study = load(folder / "study.toml")
+    path, config = cell.path(folder), study.experiment(cell)
+    count = dataclasses.replace(config.train, threads=threads(config.train))
+    train(path, dataclasses.replace(config, train=count), data_dir)
+    if stopping.is_set() or not (path / "DONE").exists():
+        raise KeyboardInterrupt
+    if study.config.evaluate:
+        measure(path, EvaluateConfig(checkpoint=study.config.checkpoint), data_dir)
+
+
+def train(
+    path: Path,
+    config: ExperimentConfig,
+    data_dir: str | None = None,
+    display: Display | None = None,
+) -> None:
+    """Train into ``path``, or go on with the run that was begun there; nothing where it is done."""
+    if (path / "DONE").exists():
+        return
+    if (path / "config.toml").exists():
+        _wait_until_free(Run(path))
+        experiment.resume(path, data_dir=data_dir, display=display)
+        return
+    # The config is the first file that a run gets: without it, nothing is lost.
+    shutil.rmtree(path, ignore_errors=True)
+    if data_dir is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=data_dir))
+    experiment.train(config, path, display=display)
+
+
+def measure(
+    path: Path, config: EvaluateConfig, data_dir: str | None = None, progress: Progress = silent
+) -> None:
+    """Measure a run that is trained; nothing where that is done."""
+    if not (path / MEASURED).exists():
+        experiment.evaluate(path, config, data_dir=data_dir, progress=progress)
+        Run(path).write(MEASURED, "results.json is complete\n")
+
+
+def threads(settings: TrainConfig) -> int:
+    """One on a CPU unless the study says how many: runs side by side use the cores better.
+
+    Example:
+        >>> threads(TrainConfig(device="cpu")), threads(TrainConfig(device="cpu", threads=2))
+        (1, 2)
+    """
+    return settings.threads or int(device_for(settings.device).type == "cpu")
+
+
+def _wait_until_free(run: Run) -> None:
+    """A worker whose study was killed saves its run before it ends."""
+    began = time.monotonic()
+    while run.status() == "running" and time.monotonic() - began < PATIENCE:
+        time.sleep(0.5)
+
+
+def _follow() -> None:
+    """Interrupt the main thread when standard input ends."""
+    # Not `sys.stdin`: a thread that waits in it is a fatal error when Python ends.
+    while os.read(0, 1):
+        pass
+    stopping.set()
+    _thread.interrupt_main()
+
+
+def main() -> int:
+    """The exit code: 0 for a run with an outcome, 2 for wrong input, 130 for one to go on with."""
+    folder, arm, seed, *data_dir = sys.argv[1:]
+    cell = Cell(arm, int(seed))
+    threading.Thread(target=_follow, daemon=True).start()
+    try:
+        work(Path(folder), cell, *data_dir)
+    except KeyboardInterrupt:
+        return 130
+    except TriptychError as error:
+        print(printable(str(error)), file=sys.stderr)
+        return 0 if (cell.path(Path(folder)) / "FAILED").exists() else 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,344 @@
+"""The training loop: one function, its phases visible."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from triptych import checkpoint
+from triptych.data.stream import Stream
+from triptych.errors import TriptychError
+from triptych.runs import Run
+from triptych.seeds import derive
+from triptych.training.compiler import compiled
+from triptych.training.optim import PhaseOptimizer
+from triptych.training.settings import TrainConfig
+from triptych.training.watch import Watch, reduce_losses
+from triptych.types import Batch, Method, Moment, Noise, Phase
+
+__all__ = ["Display", "draw_noise", "fit", "images_per_step", "is_landmark"]
+
+
+class Display(Protocol):
+    """Whatever shows a person how far the training is."""
+
+    def __call__(
+        self, step: int, total: int, epoch: float, metrics: Mapping[str, float | str]
+    ) -> None:
+        """Called at every log point and every observation, with the steps done and to do."""
+        ...
+
+
+NO_IMAGES = Batch((), torch.empty(0, dtype=torch.int64))
+"""What a phase without images is given."""
+
+
+def images_per_step(phases: Sequence[Phase]) -> int:
+    """How many batches of images one step takes."""
+    return sum(phase.repeats for phase in phases if phase.images)
+
+
+def is_landmark(step: int) -> bool:
+    """Whether a step is 0, or 1, 2 or 5 times a power of ten.
+
+    Example:
+        >>> [step for step in range(101) if is_landmark(step)]
+        [0, 1, 2, 5, 10, 20, 50, 100]
+    """
+    return step == 0 or (str(step)[0] in "125" and not str(step)[1:].strip("0"))
+
+
+def draw_noise(
+    wanted: Mapping[str, Noise], count: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """One tensor count×shape for each name, on the generator's device."""
+    draw = {"normal": torch.randn, "uniform": torch.rand}
+    return {
+        name: draw[noise.kind]((count, *noise.shape), generator=generator, device=generator.device)
+        for name, noise in wanted.items()
+    }
+
+
+def fit(
+    method: Method,
+    stream: Stream,
+    config: TrainConfig,
+    run: Run,
+    *,
+    seed: int,
+    observe: Callable[[Moment], Mapping[str, float | str]] | None = None,
+    display: Display | None = None,
+    resume: bool = False,
+) -> Literal["done", "interrupted"]:
+    """Train ``method`` on ``stream`` into ``run``, from the start or from the last checkpoint.
+
+    Every random number follows from (seed, step), so a run that was killed and
+    resumed ends in the same bits. Ctrl-C ends the step, saves and returns ``interrupted``.
+    ``observe`` is called with the method in ``eval()`` at every `Moment`, before the
+    first step too; what it gives is logged, and decides which weights are the best: those
+    before any training are what the others are held against, and no candidate.
+
+    Raises `TriptychError` when a loss is not finite; the last checkpoint is then the last good one.
+    """
+    with _interruptible() as interrupted, _flags_kept(method):
+        device = stream.device
+        state = TrainState(method, stream, config.log_every, run.config)
+        if resume:
+            state.load(run)
+        phases = method.phases()
+        batches_per_step = images_per_step(phases)
+        steps_per_epoch = stream.batches_per_epoch / batches_per_step
+        total = config.duration.steps(steps_per_epoch)
+        validate_every = config.validate_every.steps(steps_per_epoch)
+        checkpoint_every = config.checkpoint_every.steps(steps_per_epoch)
+
+        def reduced(
+            phase: str, batch: Batch, noise: Mapping[str, Tensor], progress: Tensor
+        ) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
+            return reduce_losses(method.losses(phase, batch, noise, progress))
+
+        def look(moment: Moment, where: Mapping[str, float]) -> None:
+            if observe is None or not (moment.due or moment.landmark):
+                return
+            method.eval()
+            found = observe(moment)
+            method.train()
+            if found:
+                run.log({**where, **found})
+                state.select(run, found)
+                if display:
+                    display(moment.step, total, where["epoch"], found)
+
+        losses = compiled(reduced, config.compile == "on")
+        generator = torch.Generator(device=device)
+        progress = torch.zeros((), device=device)
+        several = len(phases) > 1
+        if not several:
+            _train_only(method, state.optimizers[phases[0].name])
+
+        if state.step == 0:
+            look(
+                Moment(0, total, due=False, landmark=True),
+                {"step": 0, "epoch": 0.0, "seconds": 0.0},
+            )
+        method.train()
+        started = time.perf_counter() - state.seconds
+        for step in range(state.step, total):
+            progress.fill_(step / total)
+            number = step * batches_per_step
+            for phase in phases:
+                optimizer, watch = state.optimizers[phase.name], state.watches[phase.name]
+                if several:
+                    _train_only(method, optimizer)
+                for repeat in range(phase.repeats):
+                    if phase.images:
+                        batch = stream.batch(number)
+                        number += 1
+                    else:
+                        batch = NO_IMAGES
+                    generator.manual_seed(derive(seed, "noise", phase.name, step, repeat))
+                    noise = draw_noise(phase.noise, stream.batch_size, generator)
+                    with torch.autocast(device.type, torch.bfloat16, config.dtype == "bf16"):
+                        objective, values, bad, names = losses(phase.name, batch, noise, progress)
+                    optimizer.zero_grad()
+                    objective.backward()  # type: ignore[no-untyped-call]
+                    watch.see(values, bad, names)
+                    optimizer.step(step / total)
+            method.after_step()
+
+            state.step = step + 1
+            stop = interrupted()
+            last = state.step == total
+            logs = state.step % config.log_every == 0 or last
+            due = state.step % validate_every == 0 or last
+            moment = Moment(state.step, total, due, landmark=is_landmark(state.step) or last)
+            saves = state.step % checkpoint_every == 0 or last or stop
+            if not (logs or due or moment.landmark or saves):
+                continue
+
+            # Checking waits for the device, so that its work is in the time.
+            state.check(run)
+            state.seconds = time.perf_counter() - started
+            where = {
+                "step": state.step,
+                "epoch": round(state.step / steps_per_epoch, 4),
+                "seconds": round(state.seconds, 3),
+            }
+            if logs:
+                metrics = state.read()
+                run.log(where | metrics)
+                if display:
+                    display(state.step, total, where["epoch"], metrics)
+            look(moment, where)
+            if saves:
+                state.save(run)
+            started = time.perf_counter() - state.seconds
+            if stop and not last:
+                return "interrupted"
+        return "done"
+
+
+class TrainState:
+    """Everything that a checkpoint holds: weights, optimizers, counters, and what is not yet logged."""
+
+    def __init__(
+        self, method: Method, stream: Stream, log_every: int, config: Mapping[str, Any]
+    ) -> None:
+        self.method = method
+        self.stream = stream
+        self.config = config
+        skip = torch.zeros((), device=stream.device)
+        phases = method.phases()
+        self.optimizers = {p.name: PhaseOptimizer(method, p, skip) for p in phases}
+        self.watches = {p.name: Watch(p.name, p.repeats, log_every, skip) for p in phases}
+        self.step = 0
+        self.seconds = 0.0
+        self.best: float | None = None
+        self.untrained: float | None = None
+
+    def read(self) -> dict[str, float]:
+        """The mean of every term since the last log point, as ``train/<term>``."""
+        return {
+            f"train/{name}": value
+            for watch in self.watches.values()
+            for name, value in watch.read().items()
+        }
+
+    def check(self, run: Run) -> None:
+        """Stop the run if a loss or a weight is not finite."""
+        bad = [(*found, w.phase) for w in self.watches.values() if (found := w.bad(self.step))]
+        if bad:
+            # On a tie the phase that ran first is the one that broke.
+            step, term, phase = min(bad, key=lambda found: found[0])
+            raise TriptychError(
+                f"the term '{term}' of phase '{phase}' was not finite at step {step}; "
+                f"lower the learning rate (an option of --method), and find the last good state, "
+                f"if one was saved, in '{run.checkpoint('last')}'"
+            )
+        # A gradient can break the weights while the loss was still finite.
+        for name, value in self.method.state_dict().items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise TriptychError(
+                    f"the weights '{name}' were not finite at step {self.step}; "
+                    "lower the learning rate (an option of --method)"
+                )
+
+    def select(self, run: Run, metrics: Mapping[str, float | str]) -> None:
+        """Keep the weights as ``best`` if the method's selection metric says so."""
+        selection = self.method.selection
+        if selection is None or selection.metric not in metrics:
+            return
+        value = float(metrics[selection.metric])
+        if not math.isfinite(value):
+            return
+        if self.step == 0:
+            self.untrained = value
+        elif selection.improves(value, self.best):
+            self.best = value
+            chosen = {**selection._asdict(), "value": value, "untrained": self.untrained}
+            about = {**self._origin(), "chosen": chosen}
+            checkpoint.save(run.checkpoint("best"), self._weights(), about)
+
+    def save(self, run: Run) -> None:
+        """Write the complete state as ``last``."""
+        tensors = self._weights()
+        for optimizer in self.optimizers.values():
+            tensors |= optimizer.state()
+        for watch in self.watches.values():
+            tensors |= watch.state()
+        about = {
+            **self._origin(),
+            "seconds": self.seconds,
+            "best": self.best,
+            "untrained": self.untrained,
+            "terms": {name: watch.names for name, watch in self.watches.items()},
+        }
+        checkpoint.save(run.checkpoint("last"), tensors, about)
+
+    def load(self, run: Run) -> None:
+        """Take back what `save` wrote."""
+        path = run.checkpoint("last")
+        tensors, about = checkpoint.load(path)
+        checkpoint.load_weights(self.method, tensors, path)
+        if about.get("data") != self.stream.fingerprint:
+            raise TriptychError(
+                f"the checkpoint '{path}' was made with other data than is read now; "
+                "point --data-dir to the data that the run began with"
+            )
+        for optimizer in self.optimizers.values():
+            optimizer.load(tensors, path)
+        for name, watch in self.watches.items():
+            watch.load(tensors, about.get("terms", {}).get(name, ()), path)
+        if not {"step", "seconds", "best", "untrained"} <= about.keys():
+            raise TriptychError(f"the checkpoint '{path}' is of weights alone; take the last one")
+        self.step, self.seconds = about["step"], about["seconds"]
+        self.best, self.untrained = about["best"], about["untrained"]
+        if run.about("best").get("step", 0) > self.step:
+            # Chosen after the state that goes on was saved: on another device that may never come again,
+            # and where the bits are the same the looks that follow choose it once more.
+            run.checkpoint("best").unlink()
+            self.best = None
+        run.rewind(self.step)
+
+    def _origin(self) -> dict[str, Any]:
+        """Where weights come from: how far, on what data, and what builds and repeats them."""
+        return {
+            "step": self.step,
+            "data": self.stream.fingerprint,
+            "spec": dataclasses.asdict(self.method.spec),
+            "config": self.config,
+        }
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {f"{checkpoint.WEIGHTS}{k}": v for k, v in self.method.state_dict().items()}
+
+
+def _train_only(method: Method, optimizer: PhaseOptimizer) -> None:
+    """Freeze what the phase does not train, so that no gradient is computed for it."""
+    for parameter in method.parameters():
+        parameter.requires_grad_(False)
+    for parameter in optimizer.parameters:
+        parameter.requires_grad_(True)
+
+
+@contextmanager
+def _flags_kept(method: Method) -> Iterator[None]:
+    """Leave every parameter as trainable as it was found."""
+    before = [(p, p.requires_grad) for p in method.parameters()]
+    try:
+        yield
+    finally:
+        for parameter, flag in before:
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C or SIGTERM into a wish to stop; a second one stops at once."""
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    try:
+        before = {kind: signal.signal(kind, note) for kind in kinds}
+    except ValueError:
+        # Only the main thread may set handlers; elsewhere the caller's stay in force.
+        before = {}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -1,0 +1,98 @@
+"""SimSiam from the first step to the last number, on few real digits, with and without labels."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from triptych import experiment
+from triptych.config import Duration
+from triptych.data import DataConfig, load
+from triptych.evaluation.representation.knn import accuracy
+from triptych.evaluation.suite import EvaluateConfig
+from triptych.methods.simsiam import SimSiamConfig
+from triptych.reporting.table import result_lines
+from triptych.runs import Run
+
+TINY = SimSiamConfig(depth=10, stem="half", width=4, projector=(16, 16), predictor_width=8)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same 300 digits with their classes, and without."""
+    train = load(DataConfig("mnist-5k")).splits["train"]
+    assert train.labels is not None
+    folder = tmp_path_factory.mktemp("digits")
+    labelled, bare = folder / "labelled.npz", folder / "bare.npy"
+    np.savez(labelled, images=train.pixels[:300], labels=train.labels[:300])
+    np.save(bare, train.pixels[:300])
+    return labelled, bare
+
+
+def trained(data: Path, out: Path) -> Run:
+    config = experiment.default_config("simsiam")
+    train = replace(
+        config.train,
+        duration=Duration(12, "steps"),
+        validate_every=Duration(4, "steps"),
+        log_every=4,
+        batch_size=32,
+        device="cpu",
+        threads=1,
+    )
+    config = replace(config, method=TINY, data=DataConfig(str(data)), train=train)
+    return experiment.train(config, out)
+
+
+def test_a_labelled_run_is_scored_beside_its_floors(files: tuple[Path, Path], tmp_path: Path):
+    run = trained(files[0], tmp_path / "run")
+    looks = [line for line in run.metrics() if "features/std" in line]
+    assert [line["step"] for line in looks] == [0, 4, 8, 12]
+    found = experiment.evaluate(run.path)
+
+    best = next(line for line in looks if line["step"] == run.weights("best").step)
+    assert best["valid/knn_top1"] == max(line["valid/knn_top1"] for line in looks[1:])
+    assert found["valid/knn_top1"].value == best["valid/knn_top1"]
+    assert found["test/knn_top1"].value == best["test/knn_top1"]
+    assert found["test/knn_top1_untrained"].value == looks[0]["test/knn_top1"]
+    assert found["test/knn_top1_pixels"].value == looks[0]["floor/pixels_knn_top1"]
+    assert found["features/std"].value == best["features/std"]
+    assert found["verdict"].value == looks[-1]["verdict"]
+    for name in ("linear_top1", "logistic_top1"):
+        assert 0 <= found[f"test/{name}"].value <= 1
+        assert "95 % interval" in found[f"test/{name}"].note
+
+    # By hand: raw pixels of the split that the run saw.
+    splits = load(DataConfig(str(files[0]))).splits
+    bank, queries = (
+        torch.from_numpy(splits[name].pixels.copy()).flatten(1) / 255 for name in ("train", "test")
+    )
+    by_hand = accuracy(bank, splits["train"].labels, queries, splits["test"].labels)
+    assert found["test/knn_top1_pixels"].value == by_hand
+
+
+def test_best_and_last_weights_are_measured_apart(files: tuple[Path, Path], tmp_path: Path):
+    run = trained(files[0], tmp_path / "run")
+    looks = [line for line in run.metrics() if "features/std" in line]
+    best = experiment.evaluate(run.path)
+    last = experiment.evaluate(run.path, EvaluateConfig(checkpoint="last"))
+    assert best["test/knn_top1_last"].value == last["test/knn_top1"].value
+    assert last["test/knn_top1"].value == looks[-1]["test/knn_top1"]
+    assert best["test/linear_top1_last"].value == last["test/linear_top1"].value
+    assert best["test/knn_top1_last"].protocol["checkpoint"] == "last"
+    assert "test/knn_top1_last" not in last
+
+
+def test_images_without_labels_are_judged_by_retrieval(files: tuple[Path, Path], tmp_path: Path):
+    run = trained(files[1], tmp_path / "run")
+    found = experiment.evaluate(run.path)
+    assert not any("top1" in name for name in run.results())
+    said = run.left_out()
+    for name in ("test/knn_top1", "test/knn_balanced", "test/linear_top1", "valid/knn_top1"):
+        assert said[name] == "these data have no labels"
+    assert found["features/retrieval"].n == 30
+    assert "found again" in found["verdict"].note
+    assert any(found["verdict"].note in line for line in result_lines(run.results()))
+    assert run.arrays("neighbours") is not None

@@ -1,0 +1,110 @@
+"""A reproduction that takes seconds: all three panels on 240 of the embedded digits, every other row and column."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+
+from triptych.config import merge
+from triptych.data import DataConfig, load
+from triptych.reproduction import pace, predict
+from triptych.reproduction.carry_out import Outcome, reproduce
+from triptych.reproduction.pace import Looks, Pace
+from triptych.reproduction.plan import Plan, plan
+from triptych.studies.plan import Study
+
+PlanOf: TypeAlias = Callable[..., Plan]
+
+SMALL = {
+    "vae": {
+        "method": {"hidden": [16], "latent": 3},
+        "data": {"binarize": "threshold"},
+        "train": {
+            "duration": "300 steps",
+            "validate_every": "100 steps",
+            "checkpoint_every": "50 steps",
+        },
+    },
+    "wgan": {
+        "method": {"width": 2, "latent": 3, "critic_steps": 1},
+        "train": {
+            "duration": "8 steps",
+            "validate_every": "4 steps",
+            "checkpoint_every": "2 steps",
+        },
+    },
+    "simsiam": {
+        "method": {"width": 4, "projector": [16], "predictor_width": 8},
+        "train": {
+            "duration": "6 steps",
+            "validate_every": "3 steps",
+            "checkpoint_every": "2 steps",
+        },
+    },
+}
+
+FEWER = (("pullback", "LATENTS", 8), ("pullback", "TANGENTS", 8), ("scorecard", "PAIRS", 16))
+"""What the numbers of a WGAN rest on takes half a minute as it is."""
+
+
+def tiny(folder: Path, seed: int = 0, **changes: dict) -> Plan:
+    """The demo's plan with networks and durations of next to nothing, and what else is changed of a method."""
+    path = folder / "digits.npy"
+    if not path.exists():
+        digits = load(DataConfig("mnist-5k")).splits["train"].pixels
+        np.save(path, digits[:: len(digits) // 240][:240, 0, ::2, ::2])
+    whole = plan("demo", seed=seed)
+    common = {"data": {"name": str(path)}, "train": {"batch_size": 16, "log_every": 4}}
+
+    def small(config):
+        config = merge(merge(config, SMALL[config.method_name]), common)
+        return merge(config, changes.get(config.method_name, {}))
+
+    runs = {name: small(config) for name, config in whole.runs.items()}
+    arms = {n: small(whole.study.arms[n]) for n in ("default", "no-stop-gradient")}
+    return dataclasses.replace(whole, runs=runs, study=Study(whole.study.config, arms))
+
+
+@pytest.fixture(scope="session")
+def plan_of() -> PlanOf:
+    """``plan_of(place)``: the tiny plan, with its images in that folder."""
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the images are."""
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture(scope="session")
+def whole(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """A reproduction that nobody interrupted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pace, "SECONDS", 0.1)
+        for module, name, few in FEWER:
+            patch.setattr(f"triptych.evaluation.latent_space.{module}.{name}", few)
+        return reproduce(tiny(place), tmp_path_factory.mktemp("whole") / "all")
+
+
+def planted(arms, jobs, data_dir) -> dict[str, Pace]:
+    """Paces of arms, without the processes that time them: those of ``whole`` are timed."""
+    return {name: Pace(0.1, Looks(0.0, 0.0, 0.0), 10.0) for name in arms}
+
+
+@pytest.fixture(autouse=True)
+def _short_warm_up(whole: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "SECONDS", 0.1)
+    monkeypatch.setattr(predict, "warm_side_by_side", planted)
+
+
+if __name__ == "__main__":
+    # A process of its own, to be killed: conftest.py PLACE FOLDER
+    pace.SECONDS, predict.warm_side_by_side = 0.1, planted
+    sys.exit(130 if reproduce(tiny(Path(sys.argv[1])), Path(sys.argv[2])).stopped else 0)

@@ -1,0 +1,183 @@
+"""Planted numbers give the right comparison, and the right sentence in every direction."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from triptych.config import dump
+from triptych.errors import TriptychError
+from triptych.runs import Result, Run
+from triptych.studies.compare import Number, compare, compare_metric, one_protocol, write
+from triptych.studies.plan import Cell, Study, load
+
+PROTOCOL = {"data": "digits", "split": "test", "k": 200}
+CONTROL = [0.40, 0.43, 0.38, 0.41]
+
+
+def numbers(*values: float) -> dict[int, Number]:
+    return {seed: Number(value, PROTOCOL) for seed, value in enumerate(values)}
+
+
+def shifted(by: float, spread: float) -> dict[int, Number]:
+    """The control's values and a shift that is not the same for every seed."""
+    offsets = np.array([-1.0, 1.0, -0.5, 0.5]) * spread + by
+    return numbers(*(np.array(CONTROL) + offsets))
+
+
+def findings(**arms: dict[int, Number]) -> list[str]:
+    values = {"default": numbers(*CONTROL), **arms}
+    found: list[str] = compare_metric("test/knn_top1", values, "default")["findings"]
+    return found
+
+
+def test_sentences_follow_the_numbers_in_both_directions():
+    (up,) = findings(better=shifted(0.1, 0.01))
+    assert up.startswith("test/knn_top1 is higher in better than in default, by 0.100 (95 % ")
+    (down,) = findings(worse=shifted(-0.1, 0.01))
+    assert down.startswith("test/knn_top1 is lower in worse than in default, by 0.100 (95 % ")
+    (none,) = findings(same=shifted(0.005, 0.01))
+    assert none.startswith("test/knn_top1: undecided between same and default: +0.005 (")
+    for said, low, high in ((up, "0.0", "0.1"), (down, "−0.1", "−0.0"), (none, "−0.0", "0.0")):
+        assert f"default: {low}" in said
+        assert f" to {high}" in said
+        assert "4 seeds" in said
+
+
+def test_two_seeds_whose_interval_has_0_in_it_decide_nothing():
+    """37 apart on average, −27 to 101 by Student's factor of 12.7: no "no difference"."""
+    values = {"default": numbers(500.0, 500.0), "warm": numbers(532.0, 542.0)}
+    (said,) = compare_metric("test/log_likelihood", values, "default")["findings"]
+    assert said.startswith("test/log_likelihood: undecided between warm and default: +37 (95 % ")
+    assert "−27 to 101, 2 seeds" in said and said.endswith("; add seeds.")
+
+
+def test_what_only_one_comparison_would_call_sure_is_not_called_so_among_many():
+    doubtful = shifted(0.02, 0.01)
+    (alone,) = findings(doubtful=doubtful)
+    assert " is higher in doubtful" in alone
+    among = findings(doubtful=doubtful, a=shifted(0.0, 0.01), b=shifted(0.001, 0.01))[0]
+    assert "may be higher in doubtful" in among
+    assert "adjusted for 3 comparisons" in among
+
+
+def test_numbers_are_students_and_holms():
+    arms = {"a": shifted(-0.1, 0.01), "b": shifted(0.02, 0.01)}
+    found = compare_metric("m", {"default": numbers(*CONTROL), **arms}, "default")
+    raw = {}
+    for arm, of in arms.items():
+        values = [number.value for number in of.values()]
+        expected = stats.ttest_rel(values, CONTROL)
+        interval, ours = expected.confidence_interval(), found["differences"][arm]
+        assert (ours["low"], ours["high"]) == pytest.approx((interval.low, interval.high))
+        assert ours["p"] == pytest.approx(expected.pvalue)
+        raw[arm] = expected.pvalue
+        mean = found["arms"][arm]
+        assert mean["mean"] == pytest.approx(np.mean(values))
+        assert mean["stderr"] == pytest.approx(stats.sem(values))
+    assert found["differences"]["a"]["holm"] == pytest.approx(2 * raw["a"])
+    assert found["differences"]["b"]["holm"] == pytest.approx(raw["b"])
+
+
+def test_pairs_are_of_one_seed_and_not_of_one_place():
+    """The arm lacks seed 1: what is left must not slide up."""
+    arm = {seed: n for seed, n in shifted(-0.1, 0.0).items() if seed != 1}
+    found = compare_metric("m", {"default": numbers(*CONTROL), "arm": arm}, "default")
+    assert found["differences"]["arm"]["n"] == 3
+    assert found["differences"]["arm"]["mean"] == pytest.approx(-0.1)
+    assert found["differences"]["arm"]["stderr"] == pytest.approx(0, abs=1e-12)
+
+
+def test_one_seed_has_a_difference_and_no_interval():
+    values = {"default": numbers(0.4), "up": numbers(0.5), "down": numbers(0.3), "none": {}}
+    found = compare_metric("m", values, "default")
+    up, down, none = found["findings"]
+    assert up.startswith("m: undecided between up and default: +0.10 (one seed")
+    assert down.startswith("m: undecided between down and default: −0.10 (one seed")
+    assert "no interval" in up
+    assert none == "m: no seed gave both none and default a value."
+    assert found["differences"]["up"]["low"] is None
+    assert found["arms"]["up"]["stderr"] is None
+
+
+def test_differences_without_spread_are_not_called_certain():
+    counts = {"default": numbers(4.0, 4.0), "narrow": numbers(1.0, 1.0), "wide": numbers(4.0, 4.0)}
+    narrow, wide = compare_metric("units", counts, "default")["findings"]
+    assert narrow == "units is 3.0 lower in narrow than in default with each of 2 seeds."
+    assert wide == "units is the same in wide and default with each of 2 seeds."
+
+
+def test_two_protocols_are_not_put_in_one_column():
+    other = {0: Number(0.5, {**PROTOCOL, "k": 20})}
+    values = {"default": numbers(0.4), "other": other}
+    with pytest.raises(TriptychError, match="'k' is 200 for default, seed 0, but 20 for other"):
+        one_protocol(values)
+    found = compare_metric("m", values, "default")
+    assert found["arms"] == found["differences"] == {}
+    assert "'k' is 200" in found["findings"][0]
+
+
+FILE = {
+    "study": {
+        **{"method": "vae", "seeds": [0, 1], "evaluate": False},
+        "metrics": ["test/knn_top1", "train/elbo", "best/step"],
+    },
+    "arms": {"default": {}, "other": {"method": {"latent": 3}}},
+}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    (tmp_path / "planted.toml").write_text(dump(FILE))
+    return load(tmp_path / "planted.toml")
+
+
+def plant(folder: Path, cell: Cell, knn: float, state: str = "DONE", said: str = "") -> Run:
+    run = Run.create(cell.path(folder), {"seed": cell.seed})
+    for step, elbo in ((1, -300.0), (2, -200.0 - cell.seed)):
+        run.log({"step": step, "epoch": float(step), "train/elbo": elbo})
+    run.record({"test/knn_top1": Result(knn, 0.01, 100, PROTOCOL)})
+    if said:
+        run.record({"verdict": Result(said, None, 100, PROTOCOL, "a word")})
+    run.finish(state, "trained" if state == "DONE" else f"not finite, see '{run.path}'")
+    return run
+
+
+def test_a_study_folder_is_read_run_by_run(tmp_path: Path, study: Study):
+    verdicts = {"default": ["healthy", "healthy"], "other": ["dimensional collapse", "healthy"]}
+    for cell in study.cells():
+        knn = 0.4 + 0.01 * cell.seed - 0.1 * (cell.arm == "other")
+        run = plant(tmp_path, cell, knn, said=verdicts[cell.arm][cell.seed])
+        if cell == Cell("other", 1):
+            run.log({"step": 3, "epoch": 3.0, "alarm": "it collapsed", "since": 2})
+    found = write(study, tmp_path)
+    assert json.loads((tmp_path / "study.json").read_text()) == found
+    assert found["arms"]["other"]["verdicts"] == {"dimensional collapse": 1, "healthy": 1}
+    alarms = found["arms"]["other"]["runs"]["1"]["alarms"]
+    assert alarms == [{"step": 2, "alarm": "it collapsed"}]
+    assert found["arms"]["other"]["runs"]["1"]["evidence"] == "a word"
+    knn, elbo, missing = found["metrics"].values()
+    assert knn["protocol"] == PROTOCOL
+    assert knn["differences"]["other"]["mean"] == pytest.approx(-0.1)
+    assert elbo["arms"]["default"]["values"] == {"0": -200.0, "1": -201.0}, "what was logged last"
+    assert missing["findings"] == ["best/step was measured in no run."]
+    assert missing["arms"] == {}
+
+
+def test_a_failed_run_is_shown_as_such_and_gives_no_numbers(tmp_path: Path, study: Study):
+    for cell in study.cells():
+        if cell != Cell("default", 1):
+            plant(tmp_path, cell, 0.4, "FAILED" if cell == Cell("other", 1) else "DONE")
+    found = compare(study, tmp_path)
+    assert found["arms"]["other"]["runs"]["1"] == {
+        "state": "failed",
+        "reason": "not finite, see 'seed-1'",
+    }
+    assert found["arms"]["default"]["runs"]["1"] == {"state": "not done"}
+    knn = found["metrics"]["test/knn_top1"]
+    assert knn["arms"]["other"]["values"] == {"0": 0.4}
+    assert knn["findings"][0].startswith("test/knn_top1: undecided between other and default: 0 (")
