@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from triptych.evaluation.representation.diagnosis import Evidence, Gain, Name, judge
 from triptych.evaluation.representation.geometry import effective_rank, unit_std
+from triptych.evaluation.representation.verdict import Evidence, Gain, Name, judge
 
 LEARNED = Gain(0.5, 0.3, 1000)
 LEARNED_PAIRED = Gain(0.32, 0.3, 2000, better=100, worse=60)

@@ -15,7 +15,7 @@ from triptych.evaluation.labels import judged, named
 from triptych.evaluation.representation import geometry as representation
 from triptych.evaluation.representation import knn
 from triptych.evaluation.representation.baselines import pixels_knn_top1
-from triptych.evaluation.representation.diagnosis import Verdict, evidence, judge, sure
+from triptych.evaluation.representation.verdict import Verdict, evidence, judge, sure
 from triptych.evaluation.subject import BLOCK, Subject
 from triptych.runs import Run
 from triptych.types import Moment, Projects

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from triptych.evaluation.representation.diagnosis import MET, Evidence, Gain, evidence, judge, sure
+from triptych.evaluation.representation.verdict import MET, Evidence, Gain, evidence, judge, sure
 
 
 def runs(name: str) -> list[dict[str, Any]]:
