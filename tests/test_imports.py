@@ -23,13 +23,16 @@ LEAVES = {
     "files": {"errors"},
     "records": {"errors", "files"},
     "weights": {"errors", "records"},
-    "runs": {"config", "errors", "files", "records", "weights"},
+    "frames": {"errors"},
+    "progress": {"errors"},
+    "runs": {"config", "errors", "files", "frames", "records", "weights"},
     "capability": set(),
     "types": {"capability", "config"},
     "checkpoint": {"errors", "files", "records"},
     "methods": {"nets", "objectives", "types", "config", "errors"},
 }
 ABOVE = {"cli", "studies", "reporting", "playable", "experiment", "backbone", "reproduction"}
+VERBS = {"verbs", "outcomes", "cards", "cli", "__init__"}
 NEVER = {
     "objectives": ABOVE
     | {"nets", "data", "methods", "training", "evaluation", "runs", "checkpoint"},
@@ -99,7 +102,14 @@ def test_imports_follow_the_arrows(path: Path):
     if here in LEAVES:
         assert found <= LEAVES[here]
     assert not found & NEVER.get(here, set())
-    assert here == "cli" or "cli" not in found, "nobody imports the command line"
+    assert here in ("cli", "__main__") or "cli" not in found, "nobody imports the command line"
+    assert here in VERBS or not found & VERBS, "only the command line stands above the verbs"
+
+
+def test_only_what_shows_itself_goes_through_the_door():
+    """``import triptych`` within the package reaches everything: it is for methods that a person calls by hand."""
+    through = [label(path) for path in FILES if "triptych" in imported(path)]
+    assert through == ["data/spec.py", "runs.py"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=label)

@@ -6,12 +6,12 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,12 @@ from triptych import records, weights
 from triptych.config import dump
 from triptych.errors import DamagedError, TriptychError, printable
 from triptych.files import read_bytes, staged, write
+from triptych.frames import frame
 from triptych.weights import Weights, staleness
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from torch import nn
 
 __all__ = ["Result", "Run", "Status", "grouped", "list_runs"]
 
@@ -34,6 +39,12 @@ MADE_WITH = "made_with"
 
 REASON = 100_000
 """The same of the sentence in DONE or FAILED."""
+
+OURS = ("study.toml", "reproduce.json")
+"""The files by which a study and a reproduction are known: folders that hold runs."""
+
+DEEPEST = 4
+"""Folders from a folder to the run of a study of a reproduction in it."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +86,20 @@ class Run:
         'interrupted'
     """
 
-    def __init__(self, path: Path, made_with: Weights | None = None) -> None:
-        self.path = path
+    def __init__(self, path: str | Path, made_with: Weights | None = None) -> None:
+        self.path = Path(path)
         self.made_with = made_with
         """The weights of the evaluation that writes into the folder: what it keeps carries their digest."""
 
     @classmethod
     def create(
-        cls, path: Path, config: Mapping[str, Any], files: Mapping[str, str] | None = None
+        cls, path: str | Path, config: Mapping[str, Any], files: Mapping[str, str] | None = None
     ) -> Run:
         """Make the folder with its config and other ``files``, whole or not at all, whenever the process is killed.
 
         Raises `TriptychError` where something is there already.
         """
+        path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() or path.is_symlink():
@@ -112,7 +124,7 @@ class Run:
     @classmethod
     def create_numbered(
         cls,
-        root: Path,
+        root: str | Path,
         title: str,
         config: Mapping[str, Any],
         files: Mapping[str, str] | None = None,
@@ -120,6 +132,7 @@ class Run:
         """Make ``root/00007-title`` with the next free number, safe when two start at once."""
         from filelock import FileLock
 
+        root = Path(root)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -130,8 +143,9 @@ class Run:
             return cls.create(root / f"{number:05d}-{_slug(title)}", config, files)
 
     @classmethod
-    def open(cls, path: Path) -> Run:
+    def open(cls, path: str | Path) -> Run:
         """An existing run's folder; a `TriptychError` for anything else."""
+        path = Path(path)
         if not (path / "config.toml").is_file():
             inside = sorted(str(p.parent.relative_to(path)) for p in path.glob("*/config.toml"))
             held = f"; it holds {', '.join(inside[:4])}: name one of them" if inside else ""
@@ -253,6 +267,48 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line cut off by a kill is dropped."""
         return records.metrics(self.path / "metrics.jsonl")
+
+    def frame(self) -> DataFrame:
+        """The same as a pandas frame: a row a step, a column for everything that was logged.
+
+        Raises `TriptychError` where pandas is not installed.
+
+        Example:
+            >>> run = Run.create(tmp_path / "framed", {})
+            >>> run.log({"step": 10, "train/loss": 2.0})
+            >>> run.log({"step": 10, "valid/loss": 2.5})
+            >>> run.frame().loc[10].to_dict()
+            {'train/loss': 2.0, 'valid/loss': 2.5}
+        """
+        steps: dict[int, dict[str, Any]] = {}
+        for line in self.metrics():
+            steps.setdefault(line["step"], {}).update(line)
+        return frame(list(steps.values()), "step")
+
+    def load(self, which: Literal["best", "last"] = "best", *, device: str = "auto") -> nn.Module:
+        """The trained method, in ``eval()`` mode and without gradients; see `triptych.load_method`."""
+        # The package's own door: a folder knows nothing of how a method is built.
+        import triptych
+
+        return triptych.load_method(self, which, device=device)
+
+    def __repr__(self) -> str:
+        """The folder, what was trained on what, how it ended and how far it came, on one line."""
+        try:
+            config, last = self.config, self.metrics()[-1:]
+            trained = config.get("method", {}).get("name", "?")
+            data = Path(str(config.get("data", {}).get("name", "?"))).name
+            steps = f", step {last[0]['step']:,}" if last else ""
+            said = f"{trained} on {data}, {self.status()}{steps}"
+        except (TriptychError, OSError) as error:
+            said = str(error)
+        return printable(f"<Run '{self.path}': {said}>")
+
+    def _repr_html_(self) -> str:
+        """A card for a notebook."""
+        import triptych
+
+        return triptych.card(self)
 
     def curve(self, name: str) -> tuple[list[float], list[float]]:
         """Epochs and values of one logged metric."""
@@ -388,8 +444,11 @@ class Moments(Mapping[int, npt.NDArray[np.uint8]]):
         return len(self.paths)
 
 
-def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of a file. Raises FileNotFoundError, and `DamagedError` for one that is not as `Run.save_arrays` wrote it."""
+def _arrays(path: Path, only: str = "") -> dict[str, npt.NDArray[Any]]:
+    """All arrays of a file, or ``only`` one, the others still packed.
+
+    Raises FileNotFoundError, and `DamagedError` for a file that is not as `Run.save_arrays` wrote it.
+    """
     data = read_bytes(path, ARRAYS)
     try:
         with zipfile.ZipFile(BytesIO(data)) as file:
@@ -397,7 +456,7 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         if unpacked > ARRAYS:
             raise ValueError(f"{unpacked:,} bytes unpacked, far more than any has")
         with np.load(BytesIO(data), allow_pickle=False) as arrays:
-            return dict(arrays)
+            return {name: arrays[name] for name in arrays if only in ("", name)}
     except Exception as error:
         # What NumPy, zlib and zipfile raise over broken bytes is any of a dozen kinds.
         why = str(error) or type(error).__name__
@@ -416,7 +475,7 @@ def _unpacked(made_with: npt.NDArray[Any] | None) -> dict[str, Any]:
 def _made_with(path: Path) -> dict[str, Any]:
     """The same of a file; whoever draws from a damaged one says what is wrong with it."""
     try:
-        return _unpacked(_arrays(path).get(MADE_WITH))
+        return _unpacked(_arrays(path, MADE_WITH).get(MADE_WITH))
     except (FileNotFoundError, TriptychError):
         return {}
 
@@ -456,7 +515,34 @@ def _slug(title: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-") or "run"
 
 
-def list_runs(roots: Iterable[Path]) -> list[Run]:
-    """Every run folder directly below the given folders, by name; hidden ones are half-made and nobody's."""
-    found = [p.parent for root in roots if root.is_dir() for p in root.glob("[!.]*/config.toml")]
-    return [Run(path) for path in sorted(found)]
+def list_runs(folder: str | Path = "runs") -> list[Run]:
+    """Every run below a folder, those of studies and reproductions in it too, by path.
+
+    A run, an arm or a study may be named itself. Other folders are not searched, since they are not Triptych's,
+    and neither are links to folders of runs.
+    """
+    return [Run(path) for path in sorted(_found(Path(folder), DEEPEST))]
+
+
+def _found(folder: Path, deep: int) -> Iterator[Path]:
+    if _holds(folder, "config.toml"):
+        yield folder
+        return
+    try:
+        # Hidden ones are half-made and nobody's.
+        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return
+    a_study = _holds(folder, "study.toml")
+    for path in inside:
+        leads_on = deep and not path.is_symlink() and (a_study or _holds(path, *OURS))
+        if leads_on or _holds(path, "config.toml"):
+            yield from _found(path, deep - 1)
+
+
+def _holds(folder: Path, *names: str) -> bool:
+    """Whether a folder has one of these files, as far as it can be looked into."""
+    try:
+        return any((folder / name).is_file() for name in names)
+    except OSError:
+        return False

@@ -25,6 +25,7 @@ __all__ = [
     "find",
     "load",
     "open_folder",
+    "planned",
     "refuse_another",
 ]
 
@@ -135,8 +136,15 @@ def find(name: str) -> Path:
     return packaged[path.stem]
 
 
-def load(path: Path, changes: Sequence[str] = (), seeds: Sequence[int] = ()) -> Study:
+def load(
+    path: Path,
+    changes: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    options: Mapping[str, Any] | None = None,
+) -> Study:
     """Read a study file; ``changes`` (``train.batch_size=32``) hold for all arms, ``seeds`` replace its own.
+
+    ``options`` are fields of its table [study], and win over it.
 
     Raises `TriptychError` for anything in it that no config knows, naming the arm.
 
@@ -156,10 +164,19 @@ def load(path: Path, changes: Sequence[str] = (), seeds: Sequence[int] = ()) -> 
         [('default, seed 7', 20), ('narrow, seed 7', 2)]
     """
     tables = read_toml(path)
+    told = _table(tables.get("study", {}), "[study]")
+    study = {"name": path.stem, **told, **(options or {})}
+    return planned({**tables, "study": study}, changes, seeds)
+
+
+def planned(
+    tables: Mapping[str, Any], changes: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> Study:
+    """The study that the tables of a study file describe; as `load`, which reads them."""
     _only(tables, ("study", "base", "arms"), "table of a study file")
     for name in tables:
         _table(tables[name], f"[{name}]")
-    config = merge(StudyConfig(name=path.stem), tables.get("study", {}))
+    config = merge(StudyConfig(), tables.get("study", {}))
     if seeds:
         config = dataclasses.replace(config, seeds=tuple(seeds))
     base = _changed(_start(config), tables.get("base", {}), "[base]")
