@@ -64,6 +64,7 @@ border:1px solid var(--line);border-radius:8px;padding:.8em 1em;margin:.3em 0;fo
 .triptych-card table{border-collapse:collapse;margin:.5em 0 0;font-variant-numeric:tabular-nums}
 .triptych-card th,.triptych-card td{padding:.15em .9em .15em 0;border:0;border-bottom:1px solid var(--line);text-align:left;
 vertical-align:top;background:none;color:inherit;font-size:13px}
+.triptych-card td:first-child{white-space:nowrap}
 .triptych-card td.n{text-align:right;white-space:nowrap}
 .triptych-card summary{cursor:pointer;color:var(--dim);white-space:nowrap}
 .triptych-card ul{margin:.5em 0 0;padding-left:1.2em}
@@ -100,6 +101,7 @@ def run_card(run: Run) -> str:
     attempt = Attempts()
     status = run.status()
     about = attempt("setting", lambda: setting(run, seed=True)) or ""
+    title = attempt("method", lambda: run.method().title) or ""
     lines = attempt("curves", lambda: charts(run)) or []
     hero = attempt("headline", lambda: run_hero(run, lines))
     drawn = hero.chart if hero is not None and hero.chart is not None else first_chart(lines, ())
@@ -112,7 +114,7 @@ def run_card(run: Run) -> str:
         parts.append(f'<img src="{_plain(hero.url)}" alt="{_plain(hero.alt)}">')
     body = "".join(f'<div class="part">{part}</div>' for part in parts)
     facts = _tag(
-        "div", joined(about, *(attempt("how far it came", lambda: _far(run)) or [])), "dim"
+        "div", joined(title, about, *(attempt("how far it came", lambda: _far(run)) or [])), "dim"
     )
     cautions = [f"{said}." for said in (attempt("doubts", run.doubt),) if said]
     cautions += [f"alarm at step {s:,}: {said}" for s, said in attempt("alarms", run.alarms) or []]
@@ -237,7 +239,7 @@ def _table(lines: Sequence[Sequence[str]], look: str = "n") -> str:
     """A head and rows, each named by its first cell; the others are numbers unless they ``look`` otherwise."""
     head, *body = lines
     shown = "".join(
-        f"<tr>{_tag('td', row[0])}{''.join(_tag('td', each, 'n') for each in row[1:])}</tr>"
+        f"<tr>{_tag('td', row[0])}{''.join(_tag('td', each, look) for each in row[1:])}</tr>"
         for row in body[:MOST]
     )
     return f"<table><tr>{''.join(_tag('th', name) for name in head)}</tr>{shown}</table>"
