@@ -6,6 +6,7 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -27,6 +28,7 @@ from triptych.evaluation.suite import evaluate as measure
 from triptych.nets.initialise import initialise
 from triptych.progress import Progress, silent
 from triptych.runs import Result, Run
+from triptych.training import events
 from triptych.training.loop import Display, fit, images_per_step
 from triptych.training.settings import TrainConfig
 from triptych.types import DataSpec, Encodes, Method, capabilities
@@ -174,6 +176,8 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
 
     Also sets the number of threads that the config asks for.
     """
+    if config.train.log == "tensorboard":
+        events.need()
     device = device_for(config.train.device)
     spec = _spec(dataset, config.data)
     config = _resolve(config, spec, device)
@@ -310,7 +314,10 @@ def _fit(
     subject = Subject(
         method, dataset, config.data.binarize, stream.device, method_name=config.method_name
     )
-    with run.lock():
+    with ExitStack() as stack:
+        stack.enter_context(run.lock())
+        if config.train.log == "tensorboard":
+            run = stack.enter_context(events.Followed(run.path))
         run.reopen()
         if not resume:
             run.rewind(-1)
