@@ -32,7 +32,7 @@ LEAVES = {
     "methods": {"nets", "objectives", "types", "config", "errors"},
 }
 ABOVE = {"cli", "studies", "reporting", "playable", "experiment", "backbone", "reproduction"}
-VERBS = {"verbs", "outcomes", "cards", "cli", "__init__"}
+VERBS = {"verbs", "outcomes", "cards", "cli", "__init__", "__main__"}
 NEVER = {
     "objectives": ABOVE
     | {"nets", "data", "methods", "training", "evaluation", "runs", "checkpoint"},

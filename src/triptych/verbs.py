@@ -598,10 +598,11 @@ def _method(name: str | Path | type[Method]) -> str:
         file = inspect.getsourcefile(name)
     except (OSError, TypeError):
         file = None
-    if file is None or not Path(file).is_file():
+    # To read it from a script would run the script again.
+    if file is None or not Path(file).is_file() or name.__module__ == "__main__":
         raise TriptychError(
-            f"the class {name.__name__} stands in no file, which a run keeps to be opened again; write it into a "
-            ".py file (%%writefile in a notebook) and give its path"
+            f"the class {name.__name__} stands in no file of its own, from which a run can be opened again; write it "
+            "into a .py file (%%writefile in a notebook) and give its path"
         )
     found = methods.find(file)
     if found.__name__ != name.__name__:
