@@ -12,7 +12,7 @@ import triptych
 
 VERBS = {
     "card", "default_config", "draw", "evaluate", "explore", "export", "list_runs", "load",
-    "load_method", "report", "reproduce", "results", "resume", "study", "train",
+    "load_method", "report", "reproduce", "results", "resume", "study", "train", "trust",
 }  # fmt: skip
 
 PROMISED = VERBS | {

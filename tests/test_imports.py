@@ -22,14 +22,16 @@ LEAVES = {
     "config": {"errors", "records"},
     "files": {"errors"},
     "records": {"errors", "files"},
+    "source": {"errors", "files"},
     "weights": {"errors", "records"},
     "frames": {"errors"},
     "progress": {"errors"},
-    "runs": {"config", "errors", "files", "frames", "records", "weights"},
+    "runs": {"config", "errors", "files", "frames", "records", "source", "weights"},
     "capability": set(),
     "types": {"capability", "config"},
     "checkpoint": {"errors", "files", "records"},
-    "methods": {"nets", "objectives", "types", "config", "errors"},
+    "plugins": {"data", "errors", "files", "source", "types"},
+    "methods": {"nets", "objectives", "types", "config", "errors", "files", "plugins", "source"},
 }
 ABOVE = {"cli", "studies", "reporting", "playable", "experiment", "backbone", "reproduction"}
 VERBS = {"verbs", "outcomes", "cards", "cli", "__init__", "__main__"}

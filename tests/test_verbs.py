@@ -336,3 +336,48 @@ def test_the_module_is_the_command():
         [sys.executable, "-m", "triptych", "--version"], capture_output=True, text=True
     )
     assert done.stdout == f"triptych {tt.__version__}\n"
+
+
+OWN = '''
+from dataclasses import dataclass
+from torch import nn
+from triptych import Losses, Method, OptimizerConfig, Phase
+from triptych.types import Group
+
+
+@dataclass(frozen=True)
+class Config:
+    width: int = 3
+
+
+class Mine(Method):
+    """A layer that learns to be small."""
+
+    Config = Config
+    gauge = "size"
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.net = nn.Linear(spec.dimensions, config.width)
+
+    def phases(self):
+        return (Phase("fit", (Group(("net",), OptimizerConfig()),)),)
+
+    def losses(self, phase, batch, noise, progress):
+        size = self.net(batch.x.flatten(1)).square().sum(-1)
+        return Losses(size, {"size": size})
+'''
+
+
+def test_a_method_may_be_a_file_of_ones_own_or_the_class_in_it(tmp_path: Path):
+    from triptych import methods
+
+    file = tmp_path / "mine.py"
+    file.write_text(OWN)
+    options = {"batch_size": 50, "threads": 1, "steps": 3, "method": {"width": 2}}
+    run = tt.train(file, out=tmp_path / "a", **options)
+    again = tt.train(methods.find(file), out=tmp_path / "b", **options)
+    assert run.weights("last").digest == again.weights("last").digest
+    assert run.load().net.weight.shape == (2, 784)
+    with pytest.raises(TriptychError, match=r"did you mean 'method\.width'"):
+        tt.train(str(file), method={"widht": 2})

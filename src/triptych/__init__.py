@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from triptych.errors import TriptychError
     from triptych.evaluation.suite import EvaluateConfig
     from triptych.experiment import ExperimentConfig, default_config
+    from triptych.methods import trust
     from triptych.outcomes import Results, Study
     from triptych.reporting.figures.draw import draw
     from triptych.runs import Result, Run, list_runs
@@ -47,6 +48,7 @@ _HOMES = {
     "triptych.errors": ("TriptychError",),
     "triptych.evaluation.suite": ("EvaluateConfig",),
     "triptych.experiment": ("ExperimentConfig", "default_config"),
+    "triptych.methods": ("trust",),
     "triptych.outcomes": ("Results", "Study"),
     "triptych.reporting.figures.draw": ("draw",),
     "triptych.runs": ("Result", "Run", "list_runs"),
@@ -103,6 +105,7 @@ __all__ = [
     "resume",
     "study",
     "train",
+    "trust",
 ]
 
 

@@ -174,8 +174,7 @@ def train(
             dataset = data_plane.load(config.data, progress=shown_in)
     for note in dataset.remarks:
         warnings.warn(f"{dataset.name}: {note}", stacklevel=2)
-    gauge = methods.find(config.method_name).gauge
-    with training_bar(gauge, visible) as display:
+    with training_bar(config.kind.gauge, visible) as display:
         run = experiment.train(
             config,
             None if out is None else Path(out),
@@ -213,11 +212,11 @@ def resume(
     from triptych import experiment
     from triptych.display import training_bar
 
-    opened = _run(run)
-    gauge = methods.find(str(opened.config.get("method", {}).get("name", ""))).gauge
+    path = _run(run).path
+    gauge = experiment.recorded(path).kind.gauge
     with training_bar(gauge, progress and watched()) as display:
         gone_on = experiment.resume(
-            opened.path,
+            path,
             data_dir=_text(data_dir),
             data=_text(data),
             device=device,

@@ -83,7 +83,7 @@ def test_a_run_that_was_killed_and_goes_on_has_no_step_twice(
         if step == 10:
             raise Killed
 
-    monkeypatch.setattr("triptych.experiment.data_plane.load", lambda *a, **k: planted())
+    monkeypatch.setattr("triptych.data.load", lambda *a, **k: planted())
     with pytest.raises(Killed):
         experiment.train(config(log="tensorboard"), tmp_path / "run", display=display)
     run = Run.open(tmp_path / "run")
