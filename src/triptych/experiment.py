@@ -29,7 +29,7 @@ from triptych.progress import Progress, silent
 from triptych.runs import Result, Run
 from triptych.training.loop import Display, fit, images_per_step
 from triptych.training.settings import TrainConfig
-from triptych.types import DataSpec, Encodes, Method
+from triptych.types import DataSpec, Encodes, Method, capabilities
 from triptych.weights import UNTRAINED, Weights
 
 __all__ = [
@@ -203,9 +203,9 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
 
 def train(
     config: ExperimentConfig,
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
-    root: Path = Path("runs"),
+    root: str | Path = "runs",
     dataset: Dataset | None = None,
     display: Display | None = None,
 ) -> Run:
@@ -221,17 +221,18 @@ def train(
     dataset = dataset or data_plane.load(config.data)
     config, method, stream = prepare(_anchored(config), dataset)
     title = f"{config.method_name}-{Path(config.data.name).name}"
-    files = {ENVIRONMENT: _environment(dataset, stream)}
+    told = _environment(config, method, dataset, stream.device)
+    files = {ENVIRONMENT: json.dumps(told, indent=1) + "\n"}
     if out is None:
-        run = Run.create_numbered(root, title, config.tables(), files)
+        run = Run.create_numbered(Path(root), title, config.tables(), files)
     else:
-        run = Run.create(out, config.tables(), files)
+        run = Run.create(Path(out), config.tables(), files)
     _fit(config, run, method, dataset, stream, display, resume=False)
     return run
 
 
 def resume(
-    path: Path,
+    path: str | Path,
     *,
     data_dir: str | None = None,
     data: str | None = None,
@@ -260,14 +261,16 @@ def resume(
             "it does not end in the same bits",
             stacklevel=2,
         )
-    _note_environment(run, dataset, stream.device)
+    _note_environment(run, config, method, dataset, stream.device)
     _fit(config, run, method, dataset, stream, display, resume=run.checkpoint("last").exists())
     return run
 
 
-def _note_environment(run: Run, dataset: Dataset, device: torch.device) -> None:
+def _note_environment(
+    run: Run, config: ExperimentConfig, method: Method, dataset: Dataset, device: torch.device
+) -> None:
     """Write environment.json where a kill came before it, and where another machine or device goes on add that."""
-    found, now = run.environment(), environment(dataset, device)
+    found, now = run.environment(), _environment(config, method, dataset, device)
     if not found:
         run.write(ENVIRONMENT, json.dumps(now, indent=1) + "\n")
         return
@@ -280,8 +283,19 @@ def _note_environment(run: Run, dataset: Dataset, device: torch.device) -> None:
         run.write(ENVIRONMENT, json.dumps(found, indent=1) + "\n")
 
 
-def _environment(dataset: Dataset, stream: Stream) -> str:
-    return json.dumps(environment(dataset, stream.device), indent=1) + "\n"
+def _environment(
+    config: ExperimentConfig, method: Method, dataset: Dataset, device: torch.device
+) -> dict[str, Any]:
+    """With what a run is made, and what its method is and can do: that is read without the method's code."""
+    about = {
+        "name": config.method_name,
+        "title": method.title,
+        "about": (method.__doc__ or "").strip().partition("\n")[0],
+        "can": list(capabilities(method)),
+        "cosine": method.cosine,
+        "source": None,
+    }
+    return {**environment(dataset, device), "method": about}
 
 
 def _fit(
@@ -293,7 +307,9 @@ def _fit(
     display: Display | None,
     resume: bool,
 ) -> None:
-    subject = Subject(method, dataset, config.data.binarize, stream.device)
+    subject = Subject(
+        method, dataset, config.data.binarize, stream.device, method_name=config.method_name
+    )
     with run.lock():
         run.reopen()
         if not resume:
@@ -347,7 +363,7 @@ class Trained(NamedTuple):
 
 
 def open_trained(
-    path: Path,
+    path: str | Path,
     which: str = "best",
     *,
     data_dir: str | None = None,
@@ -384,13 +400,16 @@ def open_trained(
         weights.step,
         weights.digest,
         "" if trained_on == dataset.fingerprint else trained_on,
+        config.method_name,
     )
     return Trained(run, config, subject)
 
 
-def _opened(path: Path, data_dir: str | None, data: str | None) -> tuple[Run, ExperimentConfig]:
+def _opened(
+    path: str | Path, data_dir: str | None, data: str | None
+) -> tuple[Run, ExperimentConfig]:
     """A run and its config, if that is what it was trained with; `TriptychError` names what is not."""
-    run = Run.open(path)
+    run = Run.open(Path(path))
     if edited := run.edited():
         raise TriptychError(
             f"'{path}' was trained with another config: {'; '.join(edited)}; put it back, or train "
@@ -469,7 +488,7 @@ def _by(shape: tuple[int, ...]) -> str:
 
 
 def evaluate(
-    path: Path,
+    path: str | Path,
     config: EvaluateConfig | None = None,
     *,
     data_dir: str | None = None,
@@ -495,7 +514,7 @@ def evaluate(
     )
     return measure(
         subject,
-        Run(path, made_with=subject.made_with),
+        Run(Path(path), made_with=subject.made_with),
         config,
         features,
         untrained=trained.untrained,
@@ -527,7 +546,7 @@ def _title(run: Run, config: ExperimentConfig) -> str:
 
 
 def load_method(
-    path: Path,
+    path: str | Path,
     which: Literal["best", "last"] = "best",
     *,
     device: str = "auto",

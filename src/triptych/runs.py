@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from triptych.errors import DamagedError, TriptychError, printable
 from triptych.files import read_bytes, staged, write
 from triptych.weights import Weights, staleness
 
-__all__ = ["Result", "Run", "Status", "grouped", "list_runs"]
+__all__ = ["MethodFacts", "Result", "Run", "Status", "grouped", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
 
@@ -31,6 +31,14 @@ ARRAYS = 256_000_000
 
 MADE_WITH = "made_with"
 """The array that says which weights the others of a file were made with."""
+
+_SHOWN = {
+    "train/elbo": "HasLikelihood",
+    "valid/elbo": "HasLikelihood",
+    "samples/diversity": "Samples",
+    "features/std": "Projects",
+}
+"""What a method can do of which these are logged."""
 
 REASON = 100_000
 """The same of the sentence in DONE or FAILED."""
@@ -61,6 +69,19 @@ class Result:
             True
         """
         return cls(None, None, 0, protocol, why)
+
+
+class MethodFacts(NamedTuple):
+    """What a run folder says of its method, without the method's code."""
+
+    name: str
+    """On the command line."""
+    title: str
+    """What a page calls it."""
+    about: str
+    """The first line of its docstring; empty where the folder does not say."""
+    can: frozenset[str]
+    """Its capabilities, by the names of the protocols of `triptych.types`."""
 
 
 class Run:
@@ -149,6 +170,25 @@ class Run:
     def environment(self) -> dict[str, Any]:
         """What environment.json holds; empty where it is not there."""
         return records.environment(self.path / "environment.json")
+
+    def method(self) -> MethodFacts:
+        """The method as environment.json has it; of a folder that does not say, what its log shows.
+
+        Example:
+            >>> run = Run.create(tmp_path / "older", {"method": {"name": "byol"}})
+            >>> run.log({"step": 1, "features/std": 0.9})
+            >>> run.method()
+            MethodFacts(name='byol', title='byol', about='', can=frozenset({'Projects'}))
+        """
+        name = str(self.config.get("method", {}).get("name", ""))
+        told: Any = self.environment().get("method")
+        try:
+            records.fit(told, records.METHOD, "it")
+        except ValueError:
+            logged = {key for line in self.metrics() for key in line}
+            can = frozenset(what for key, what in _SHOWN.items() if key in logged)
+            return MethodFacts(name, name, "", can)
+        return MethodFacts(name, told["title"] or name, told["about"], frozenset(told["can"]))
 
     def checkpoint(self, which: str) -> Path:
         """Where the checkpoint ``last`` or ``best`` lies."""

@@ -44,6 +44,7 @@ class Planted(Method):
     Config = object
     gauge = "gap"
     latent = LATENT
+    lipschitz = 1.0
 
     def __init__(self, critic: nn.Module) -> None:
         super().__init__(None, DataSpec(SHAPE, "colour"))
@@ -75,6 +76,11 @@ def subject(critic: nn.Module, train: int = 700, test: int = 40) -> Subject:
 def test_the_planted_method_has_what_the_audit_asks_for():
     assert isinstance(Planted(Bowl()), HasCritic)
     assert isinstance(Planted(Bowl()), Samples)
+
+
+def test_a_critic_that_promises_no_constant_is_not_audited(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(Planted, "lipschitz")
+    assert not isinstance(Planted(Bowl()), HasCritic)
 
 
 @pytest.mark.parametrize(("norm", "share"), [(0.75, 0.0), (1.5, 1.0)])

@@ -109,6 +109,7 @@ def _results(path: Path) -> Results:
 def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared:
     first, second = (value_with_error(name, r["value"], r["stderr"]) for r in (a, b))
     fields = {*a["protocol"], *b["protocol"]} - {*OF_WEIGHTS}
+    fields -= set() if name.rpartition("/")[2] in OWN else {"method"}
     fields -= {"checkpoint"} if name.endswith(OF_DATA) else set()
     # Images are known by their content, whatever their folder is called.
     known = a["protocol"].get("fingerprint"), b["protocol"].get("fingerprint")
