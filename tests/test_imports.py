@@ -19,6 +19,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LEAVES = {
     "errors": set(),
     "metrics": set(),
+    "intervals": set(),
     "seeds": set(),
     "config": {"errors", "records"},
     "files": {"errors"},
