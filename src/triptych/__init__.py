@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from triptych.experiment import ExperimentConfig, default_config
     from triptych.methods import trust
     from triptych.outcomes import Results, Study
-    from triptych.reporting.figures.draw import draw
+    from triptych.reporting.draw import draw
     from triptych.runs import Result, Run, list_runs
     from triptych.training.settings import TrainConfig
     from triptych.types import Batch, DataSpec, Losses, Method, Noise, Phase
@@ -50,7 +50,7 @@ _HOMES = {
     "triptych.experiment": ("ExperimentConfig", "default_config"),
     "triptych.methods": ("trust",),
     "triptych.outcomes": ("Results", "Study"),
-    "triptych.reporting.figures.draw": ("draw",),
+    "triptych.reporting.draw": ("draw",),
     "triptych.runs": ("Result", "Run", "list_runs"),
     "triptych.training.settings": ("TrainConfig",),
     "triptych.types": ("Batch", "DataSpec", "Losses", "Method", "Noise", "Phase"),

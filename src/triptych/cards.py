@@ -16,12 +16,13 @@ import numpy as np
 from triptych.data.spec import Dataset
 from triptych.errors import TriptychError, printable
 from triptych.reporting.parts.charts import Chart, charts
-from triptych.reporting.parts.hero import first_chart, run_hero
 from triptych.reporting.parts.pictures import inlined, mosaic
+from triptych.reporting.parts.section import first_chart, run_hero
 from triptych.reporting.parts.tables import rows
 from triptych.reporting.safe import Attempts, check
+from triptych.reporting.snapshot import Snapshot
 from triptych.reporting.study.folder import StudyFolder
-from triptych.reporting.table import result_lines
+from triptych.reporting.terminal import result_lines
 from triptych.reporting.words import called, joined, number, plain, setting
 from triptych.runs import Run, grouped
 
@@ -32,9 +33,6 @@ IMAGES = 16
 
 MOST = 60
 """Rows of a table that are shown; who wants more asks for a frame."""
-
-REFERENCE = 9
-"""The look of a line that is not the run's own."""
 
 # Jupyter and VS Code say their own colours by variables; elsewhere the reader's preference decides.
 STYLE = """
@@ -90,7 +88,7 @@ def card(thing: Run | Dataset) -> str:
         )
     try:
         check(thing.path)
-        return run_card(thing)
+        return run_card(Snapshot(thing.path))
     except (TriptychError, OSError) as error:
         said = _tag("div", error, "bad")
         return _framed(_head(called(thing.path), "damaged", thing.path, "failed") + said)
@@ -209,9 +207,7 @@ def _curve(chart: Chart) -> str:
     """A chart without its axes; the lines were drawn for the page, and fill the card."""
     box = f"{chart.left} {chart.top} {chart.right - chart.left} {chart.bottom - chart.top}"
     lines = [
-        f'<path class="l{series.number}" d="{_plain(series.path)}"/>'
-        for series in chart.series
-        if series.number != REFERENCE
+        f'<path class="l{series.number}" d="{_plain(series.path)}"/>' for series in chart.series
     ]
     alarms = [f'<path class="alarm" d="M{x} {chart.top}V{chart.bottom}"/>' for x in chart.alarms]
     return (
@@ -222,11 +218,7 @@ def _curve(chart: Chart) -> str:
 
 def _told(chart: Chart) -> str:
     """What a curve is of, and its ends."""
-    ends = [
-        f"{s.name} {number(s.values[0])} to {number(s.values[-1])}"
-        for s in chart.series
-        if s.number != REFERENCE and s.values
-    ]
+    ends = [f"{s.name} {number(s.values[0])} to {number(s.values[-1])}" for s in chart.series]
     return f"{chart.title} over {plain(chart.ranges[1], 2)} epochs: {'; '.join(ends)}"
 
 

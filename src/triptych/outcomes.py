@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from triptych.cards import results_card, study_card
 from triptych.errors import printable, unknown
 from triptych.frames import frame
-from triptych.reporting.parts.tables import scale, value_with_error
+from triptych.metrics import metric
+from triptych.reporting.parts.tables import value_with_error
 from triptych.reporting.study.folder import StudyFolder
-from triptych.reporting.table import result_lines
+from triptych.reporting.terminal import result_lines
 from triptych.reporting.words import with_error
 from triptych.runs import Result, Run, grouped
 
@@ -153,7 +154,7 @@ class Study:
         """The runs of an arm that are done; where none is, those that failed."""
         if arm not in self._folder.arms:
             raise unknown("arm", arm, self._folder.arms)
-        return self._folder.runs(arm)
+        return [Run(run.path) for run in self._folder.runs(arm)]
 
     def to_frame(self) -> DataFrame:
         """A pandas frame: a row for each arm and metric, with mean, error, and the difference from the control.
@@ -200,15 +201,17 @@ class Study:
         return study_card(self._folder, self.table(), self.problems)
 
 
-def _cell(metric: str, found: Mapping[str, Any], arm: str) -> str:
-    """An arm's mean with its error, and in brackets the paired difference from the control with its own."""
+def _cell(name: str, found: Mapping[str, Any], arm: str) -> str:
+    """An arm's mean of a metric with its error, and in brackets the paired difference from the control with its own."""
     summary, difference = found["arms"][arm], found["differences"].get(arm)
     if summary["mean"] is None:
         return "none"
-    said = value_with_error(metric, summary["mean"], summary["stderr"])
+    said = value_with_error(name, summary["mean"], summary["stderr"])
     if difference is None or difference["mean"] is None:
         return said
-    times, unit = scale(metric)
-    error = difference["stderr"]
-    apart = with_error(times * difference["mean"], None if error is None else times * error)
+    known, error = metric(name), difference["stderr"]
+    apart = with_error(
+        known.scale * difference["mean"], None if error is None else known.scale * error
+    )
+    unit = f" {known.points}" if known.points == "points" else ""
     return f"{said} ({'' if apart.startswith('−') else '+'}{apart}{unit})"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import nn
 
-__all__ = ["MethodFacts", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
+__all__ = ["MethodFacts", "Moments", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
 
@@ -41,6 +41,7 @@ _SHOWN = {
     "train/elbo": "HasLikelihood",
     "valid/elbo": "HasLikelihood",
     "samples/diversity": "Samples",
+    "train/critic_gap": "HasCritic",
     "features/std": "Projects",
 }
 """What a method can do of which these are logged."""

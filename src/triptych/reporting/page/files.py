@@ -1,4 +1,4 @@
-"""Files beside the page, for a paper: figures as PDF and SVG, tables as CSV and LaTeX."""
+"""What is written next to the page, for a paper: figures as PDF and SVG, tables as CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from triptych.files import write
-from triptych.reporting.figures.draw import save
-from triptych.reporting.figures.style import styled
+from triptych.reporting.figures.style import save, styled
 from triptych.reporting.parts.section import Section
 from triptych.reporting.parts.tables import as_csv, as_latex, rows
 from triptych.reporting.safe import Attempts
