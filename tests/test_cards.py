@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
+import shutil
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -98,6 +100,16 @@ def test_failures_and_alarms_stand_on_the_card(tmp_path: Path):
     found = read(run._repr_html_())
     assert "alarm at step 5: It <collapses>" in found.said
     assert "the loss was not finite" in found.said
+
+
+def test_a_number_of_other_weights_than_the_runs_says_so(trained: tt.Run, tmp_path: Path):
+    run = tt.Run(shutil.copytree(trained.path, tmp_path / "run"))
+    raw = json.loads((run.path / "results.json").read_text())
+    for result in raw.values():
+        result["protocol"] |= {"step": 7, "weights": run.weights("last").digest}
+    (run.path / "results.json").write_text(json.dumps(raw))
+    assert "of step 7" in read(run._repr_html_()).said
+    assert "of step" not in read(trained._repr_html_()).said
 
 
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\u202e"

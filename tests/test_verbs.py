@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from triptych.data.spec import Images
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.methods.vae import VAE
-from triptych.studies.plan import StudyConfig
+from triptych.studies.execute import Ended
+from triptych.studies.plan import Cell, StudyConfig
 
 TINY: dict[str, Any] = {
     "method": {"hidden": [8], "latent": 2},
@@ -257,6 +259,23 @@ def test_a_study_that_is_done_is_only_read_again(studied: tt.Study):
     assert again.to_frame().equals(studied.to_frame())
     with pytest.raises(TriptychError, match="holds a study in which"):
         tt.study({"default": {}}, studied.path, method="vae", metrics=["valid/elbo"])
+
+
+def test_a_study_that_is_stopped_says_how_to_go_on(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("triptych.studies.execute.check", lambda *a: None)
+    ended = Ended(stopped=True, problems={})
+    monkeypatch.setattr("triptych.studies.execute.execute", lambda *a, **k: ended)
+    with pytest.raises(KeyboardInterrupt, match=f"'{tmp_path}' was stopped, everything is saved"):
+        tt.study("simsiam-ablation-demo", tmp_path)
+
+
+def test_runs_of_a_study_without_an_outcome_are_warned_of(studied: tt.Study, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(studied.path, tmp_path / "study"))
+    ended = Ended(stopped=False, problems={Cell("narrow", 1): "out of memory"})
+    monkeypatch.setattr("triptych.studies.execute.execute", lambda *a, **k: ended)
+    with pytest.warns(UserWarning, match="narrow, seed 1 has no outcome, .*: out of memory"):
+        again = tt.study(folder / "study.toml", folder)
+    assert again.problems == {"narrow, seed 1": "out of memory"}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import numpy as np
 
 from triptych.data.spec import Dataset
 from triptych.errors import TriptychError, printable
+from triptych.reporting.families import headline
 from triptych.reporting.parts.charts import Chart, charts
 from triptych.reporting.parts.pictures import inlined, mosaic
 from triptych.reporting.parts.section import first_chart, run_hero
@@ -105,7 +106,9 @@ def run_card(run: Run) -> str:
     drawn = hero.chart if hero is not None and hero.chart is not None else first_chart(lines, ())
     parts = []
     if hero is not None and hero.value:
-        parts.append(_tag("div", hero.value, "number") + _tag("div", hero.label, "dim"))
+        found = attempt("headline", lambda: headline(run))
+        label = joined(hero.label, found.aside if found is not None else "")
+        parts.append(_tag("div", hero.value, "number") + _tag("div", label, "dim"))
     if drawn is not None:
         parts.append(_curve(drawn) + _tag("div", _told(drawn), "dim"))
     if hero is not None and hero.url:
