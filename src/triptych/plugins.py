@@ -75,8 +75,7 @@ def of_file(path: Path, *, only_trusted: bool = False) -> Own:
         )
     key = path.stem, source.digest
     if key not in _LOADED:
-        kind = the_method(_executed(path, text, source.digest), str(path))
-        _LOADED[key] = Own(path.stem, kind, source, text)
+        _LOADED[key] = Own(path.stem, _executed(path, text, source.digest), source, text)
     return _LOADED[key]._replace(source=source)
 
 
@@ -87,20 +86,27 @@ def loaded(name: str, source: Source) -> Own:
     return _LOADED[name, source.digest]
 
 
-def _executed(path: Path, text: str, digest: str) -> ModuleType:
-    """The file as a module of its own: two files of one name are two modules."""
+def _executed(path: Path, text: str, digest: str) -> type[Method]:
+    """The method that a file defines, in a module of its own: two files of one name are two modules."""
     name = f"triptych_method_{path.stem.replace('-', '_')}_{digest[:16]}"
     module = ModuleType(name)
     module.__file__ = str(path)
     # Dataclasses and the compiler look modules up by their name.
     sys.modules[name] = module
     try:
+        _execute(module, path, text)
+        return the_method(module, str(path))
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+def _execute(module: ModuleType, path: Path, text: str) -> None:
+    try:
         # Without the future statements of this file.
         exec(compile(text, str(path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
         raise TriptychError(_where(error, path)) from None
-    return module
 
 
 def _where(error: BaseException, path: Path) -> str:
