@@ -30,7 +30,7 @@ from triptych.reporting.figures.pictures import (
 from triptych.reporting.figures.representation import representation_curves
 from triptych.reporting.figures.style import save, styled
 from triptych.reporting.figures.training import training_curves
-from triptych.reporting.reference import report, simsiam
+from triptych.reporting.reference import ablation, report
 from triptych.reporting.safe import Attempts
 from triptych.reporting.snapshot import Snapshot
 from triptych.reporting.study.figures import study_curves, study_differences
@@ -66,7 +66,7 @@ def study_figures(
     folder: StudyFolder, *, reference: bool = False
 ) -> dict[str, Callable[[StudyFolder], Figure | None]]:
     """The same of a study."""
-    overlay = simsiam.study_overlay(folder) if reference else None
+    overlay = ablation.study_overlay(folder) if reference else None
     return {
         "study-curves": lambda study: study_curves(study, overlay),
         "study-differences": study_differences,

@@ -36,8 +36,8 @@ def called(folder: Path) -> str:
 
     Example:
         >>> (tmp_path / "study.toml").touch()
-        >>> called(tmp_path / "default" / "seed-0"), called(tmp_path / "runs" / "mine" / "vae")
-        ('default, seed-0', 'vae')
+        >>> called(tmp_path / "default" / "seed-0"), called(tmp_path / "runs" / "mine" / "digits")
+        ('default, seed-0', 'digits')
     """
     path = folder.resolve()
     in_study = (path.parent.parent / "study.toml").is_file()

@@ -150,7 +150,7 @@ def _short(name: Any) -> str:
 
 def _map_caption(arrays: Mapping[str, Array], unmarked: int) -> str:
     said = [
-        "Both show features scaled to unit length, as the neighbours that judge them compare by cosine. PCA: the two "
+        "Both show features scaled to unit length, as neighbours are found by the cosine. PCA: the two "
         "directions of the greatest variance, in one scale; what lies apart here is apart, what lies together may differ in "
         "others.",
         f"Each map fills its frame however narrow the features are: their variance over all dimensions is {float(arrays['variance']):.2g}, of 1 at "
@@ -175,7 +175,7 @@ STRIP = 0.19
 
 
 def neighbours(run: Run) -> Figure | None:
-    """Images, one a row, and beside each the training images whose features are nearest."""
+    """Images, one a row, each followed by the training images whose features are nearest."""
     arrays = run.arrays("neighbours")
     if arrays is None:
         return None

@@ -110,7 +110,7 @@ def critic_curves(run: Run) -> Figure | None:
 
 
 def _is_game(run: Run) -> bool:
-    """Whether a critic was trained beside the generator: another method that draws samples takes plain steps."""
+    """Whether a critic was trained with the generator: another method that draws samples takes plain steps."""
     return bool(run.curve("train/critic_gap")[0])
 
 

@@ -63,11 +63,11 @@ def coordinates(run: Run) -> Figure | None:
 
 
 def _classified_by(protocol: Table) -> str:
-    judge = protocol.get("judge", "none")
+    classifier = protocol.get("judge", "none")
     return (
         ""
-        if judge == "none"
-        else f"Classes by {judge}: so far from the training images it may be wrong."
+        if classifier == "none"
+        else f"Classes by {classifier}: so far from the training images it may be wrong."
     )
 
 
@@ -189,7 +189,7 @@ BLOCKS = 2
 
 
 def coordinate_grids(run: Run) -> Figure | None:
-    """The same latents with one coordinate shifted further and further, beside a random direction."""
+    """The same latents with one coordinate shifted further and further, and along a random direction."""
     arrays, result = run.arrays("coordinates"), run.results().get("latent/coordinates")
     if arrays is None or result is None:
         return None

@@ -57,7 +57,7 @@ def shown(logged: Collection[str]) -> set[str]:
 
 
 def elbo_curve(run: Run, laid_over: Overlay | None = None) -> Figure | None:
-    """Training and validation ELBO over the epochs, and the two terms beside; whatever else is to be laid over it."""
+    """Training and validation ELBO over the epochs, and its two terms; a curve of somebody else's may be laid over it."""
     curves: dict[str, Curves] = {term: _logged(run, term) for term in TERMS}
     if not curves["elbo"]:
         return None
@@ -158,7 +158,7 @@ SMALL_ESS = 20
 def k_curve(run: Run, laid_over: Overlay | None = None) -> Figure | None:
     """The importance-weighted bound over K with its standard errors, the headline figure marked.
 
-    A level that is ``laid_over`` is of test images, and drawn only beside theirs.
+    A level that is ``laid_over`` is of test images, and is drawn only where the curve is of them too.
     """
     results = run.results()
     splits = [name.split("/")[0] for name in results if name.endswith("/log_likelihood_curve")]

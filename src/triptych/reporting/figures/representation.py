@@ -76,7 +76,7 @@ def _curve(run: Run, name: str, scale: float = 1.0) -> Curve:
 
 
 def _knn(run: Run) -> Panel | None:
-    """The classes of the nearest neighbours, beside what needs no training; none without labels."""
+    """The classes of the nearest neighbours, and what is reached without training; none without labels."""
     test = _curve(run, "test/knn_top1", 100)
     valid = _curve(run, "valid/knn_top1", 100)
     if not (test[0] or valid[0]):

@@ -49,7 +49,7 @@ def classes(run: Run, results: Results) -> Finding | None:
 
 
 def distance(run: Run, results: Results) -> Finding | None:
-    """Fréchet distance, beside what real images score."""
+    """Fréchet distance of samples, and that of as many real images."""
     found, baseline = results.get("test/frechet"), results.get("test/frechet_floor")
     if found is None:
         return None

@@ -19,7 +19,7 @@ from triptych.reporting.page.compare import Comparison
 from triptych.reporting.page.files import write_figures, write_tables
 from triptych.reporting.page.sections import Section, sections
 from triptych.reporting.parts.charts import Chart
-from triptych.reporting.reference.report import overview
+from triptych.reporting.reference.report import ABOUT, overview
 
 __all__ = ["Page", "compose", "sections", "write_figures", "write_page", "write_tables"]
 
@@ -108,6 +108,7 @@ def compose(
             title=title,
             sections=found,
             overview=overview(found) if reference else [],
+            about_reference=ABOUT,
             comparison=comparison,
             style=Markup("".join(_asset(name) for name in STYLES)),
             scripts=[Markup(script) for script in scripts],

@@ -18,7 +18,7 @@ from triptych.reporting.parts.atlas import atlas
 from triptych.reporting.parts.charts import charts
 from triptych.reporting.parts.section import Section, run_hero
 from triptych.reporting.parts.tables import rows
-from triptych.reporting.reference import report, simsiam
+from triptych.reporting.reference import ablation, report
 from triptych.reporting.safe import Attempts, check
 from triptych.reporting.snapshot import Snapshot
 from triptych.reporting.study.findings import study_findings
@@ -112,7 +112,7 @@ def of_study(folder: StudyFolder, anchor: str, *, reference: bool = False) -> Se
     found = attempt("findings", lambda: study_findings(folder)) or {}
     told = list(found.values())
     if reference:
-        told = attempt("the reference", lambda: simsiam.study_against(folder, found)) or told
+        told = attempt("the reference", lambda: ablation.study_against(folder, found)) or told
     makes = attempt("figures", lambda: study_figures(folder, reference=reference)) or {}
     drawn = drawings(folder, makes, attempt)
     shown = [pictures.picture(figure, name) for name, figure in drawn if figure]

@@ -1,4 +1,4 @@
-"""One run or study as the page shows it: its card, and every finding with what shows it."""
+"""One run or study as the page shows it: its card, and every finding with the pictures that show it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def first_chart(charts: Sequence[Chart], names: Sequence[str]) -> Chart | None:
 
 
 class Shown(NamedTuple):
-    """What stands beside a finding, or what is left for the end of a section."""
+    """What stands with a finding, or what is left for the end of a section."""
 
     charts: list[Chart]
     frames: list[Frames]
@@ -118,7 +118,7 @@ class Section:
 
     @property
     def told(self) -> list[Told]:
-        """The findings, each with what shows it; what two findings ask for stands beside the first."""
+        """The findings, each with what shows it; what two findings ask for stands with the first."""
         taken: set[str] = set()
         found = []
         for number, finding in enumerate(self.findings, 1):

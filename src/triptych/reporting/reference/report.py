@@ -1,4 +1,4 @@
-"""What the reference report says of the runs and studies of a page: beside its own methods' parts, and figure by figure.
+"""What the reference report says of the runs and studies of a page: with its own methods' parts, and figure by figure.
 
 Nothing else knows the report. Its numbers and words hold for its own methods, by name; on a page they stand only
 where somebody asked for them.
@@ -19,7 +19,12 @@ from triptych.reporting.reference.protocol import Reference, differing, scope
 from triptych.reporting.safe import Attempts
 from triptych.runs import Run
 
-__all__ = ["Entry", "Mention", "figures", "findings", "lines", "overview"]
+__all__ = ["ABOUT", "Entry", "Mention", "figures", "findings", "lines", "overview"]
+
+ABOUT = (
+    "What it shows in Figures 1 to 8 (IFT6135, assignment 3, April 2022), and what these runs say of each. "
+    "Numbers are held against its own only where they were reached in the same way."
+)
 
 REFERENCES = (vae.REFERENCE, wgan.REFERENCE, simsiam.REFERENCE)
 

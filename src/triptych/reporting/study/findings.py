@@ -97,7 +97,7 @@ def _which_collapse(folder: StudyFolder) -> Finding | None:
 
 
 def _collapsing(fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int) -> str:
-    """The losses, and which arms collapsed by spread and rank beside them; nothing of it where no verdict is there."""
+    """The losses, and which arms collapsed by their verdicts; only the losses where there is no verdict."""
     yes, no, near, unknown = (
         [arm for arm in fallen if fallen[arm] == fact]
         for fact in ("yes", "no", "undecided", "unknown")

@@ -153,7 +153,7 @@ def study_charts(folder: StudyFolder) -> list[Chart]:
 
 
 def _line(arm: str, number: int, runs: Sequence[Run], name: str) -> Line | None:
-    """The mean at the epochs that all seeds have; their own lines beside it where they are several."""
+    """The mean at the epochs that all seeds have, and the line of each seed where they are several."""
     curves = [curve(run, name) for run in runs]
     curves = [points for points in curves if len(points[0]) > 1]
     by_epoch = [dict(zip(*points, strict=True)) for points in curves]

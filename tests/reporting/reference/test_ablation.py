@@ -8,7 +8,7 @@ import pytest
 from triptych.errors import TriptychError
 from triptych.experiment import default_config
 from triptych.reporting.page.page import compose, write_page, write_tables
-from triptych.reporting.reference.simsiam import study_against
+from triptych.reporting.reference.ablation import study_against
 from triptych.reporting.study.findings import study_findings
 from triptych.reporting.study.folder import StudyFolder
 from triptych.reporting.study.section import study_charts
