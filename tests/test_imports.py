@@ -167,6 +167,7 @@ def test_no_module_is_called_utils():
         "triptych.methods",
         "triptych.data",
         "triptych.presets",
+        "triptych.verbs",
     ],
 )
 def test_torch_is_imported_late(module: str):

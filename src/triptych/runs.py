@@ -372,7 +372,7 @@ class Run:
         """What was measured, from results.json: name → {value, stderr, n, protocol, note}.
 
         Numbers of weights that the run does not have any more are stale and not among
-        them: a training went on, or began again, after they were measured.
+        them: a training went on, or began again, after they were measured. As a table: `triptych.results`.
         """
         stale = self._stale()
         return {
