@@ -37,7 +37,7 @@ LEAVES = {
     "methods": {"nets", "objectives", "types", "config", "errors", "files", "plugins", "source"},
 }
 ABOVE = {"cli", "studies", "reporting", "playable", "experiment", "backbone", "reproduction"}
-VERBS = {"verbs", "outcomes", "cards", "cli", "__init__", "__main__"}
+VERBS = {"verbs", "options", "outcomes", "cards", "cli", "__init__", "__main__"}
 NEVER = {
     "objectives": ABOVE
     | {"nets", "data", "methods", "training", "evaluation", "runs", "checkpoint"},

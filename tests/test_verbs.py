@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import triptych as tt
-from triptych import experiment, verbs
+from triptych import experiment, options
 from triptych.config import Duration
 from triptych.data.spec import Images
 from triptych.errors import TriptychError
@@ -42,13 +42,13 @@ def fields(cls: type) -> set[str]:
 def test_the_options_that_are_completed_are_those_of_the_configs():
     """An editor offers what the TypedDicts name."""
     data = fields(tt.DataConfig) - {"name"}
-    assert set(get_type_hints(verbs.DataOptions)) == data
-    assert set(get_type_hints(verbs.TrainOptions)) == data | fields(tt.TrainConfig) | {
+    assert set(get_type_hints(options.DataOptions)) == data
+    assert set(get_type_hints(options.TrainOptions)) == data | fields(tt.TrainConfig) | {
         "epochs",
         "steps",
     }
-    assert fields(EvaluateConfig) <= set(get_type_hints(verbs.EvaluateOptions)) | {"threads"}
-    assert set(get_type_hints(verbs.StudyOptions)) == fields(StudyConfig) - {"seeds"}
+    assert fields(EvaluateConfig) <= set(get_type_hints(options.EvaluateOptions)) | {"threads"}
+    assert set(get_type_hints(options.StudyOptions)) == fields(StudyConfig) - {"seeds"}
 
 
 def test_a_preset_is_a_start_and_what_is_said_wins(tmp_path: Path):
