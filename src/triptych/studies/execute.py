@@ -69,7 +69,7 @@ def check(
     """
     for arm in dict.fromkeys(cell.arm for cell in cells):
         config = study.arms[arm]
-        data = config.data if data_dir is None else dataclasses.replace(config.data, dir=data_dir)
+        data = config.data.at(data_dir)
         train = dataclasses.replace(config.train, device="cpu", threads=1)
         try:
             dataset = data_plane.load(data, progress=progress)
@@ -78,8 +78,8 @@ def check(
             raise TriptychError(f"arm '{arm}': {error}") from None
 
 
-def default_jobs(study: Study) -> int:
-    """As many runs at once as cores have room for; one on a GPU.
+def default_jobs(study: Study, room: int | None = None) -> int:
+    """As many runs at once as ``room`` cores hold, all that there are without a number; one on a GPU.
 
     Example:
         >>> from triptych.studies.plan import StudyConfig
@@ -89,7 +89,7 @@ def default_jobs(study: Study) -> int:
     trains = [config.train for config in study.arms.values()]
     if any(device_for(train.device).type != "cpu" for train in trains):
         return 1
-    return max(1, cores() // max(map(threads, trains)))
+    return max(1, (room or cores()) // max(map(threads, trains)))
 
 
 def execute(

@@ -129,7 +129,7 @@ def find(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    packaged = {p.stem: p for p in Path(presets.__file__).parent.glob("*.toml")}
+    packaged = presets.studies()
     if path.stem not in packaged:
         raise unknown("study file", name, packaged)
     return packaged[path.stem]
