@@ -123,7 +123,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ViewsConfig:
-    """How two looks at one image differ. The defaults are SimSiam's (Chen and He 2021, appendix A)."""
+    """How two looks at one image differ. The defaults are those of Chen and He (2021, appendix A)."""
 
     crop_scale: tuple[float, float] = (0.08, 1.0)
     """Smallest and largest share of the image's area that a crop shows; it is resized to the whole."""

@@ -31,11 +31,11 @@ RECORD = Recorded(step=1.0, start=4.0, measure=50.0, draw=3.0)
 
 def test_a_training_is_its_start_its_steps_and_its_looks():
     # Twice as slow as recorded; looks at 10, 20 and the end; landmarks at 1, 2 and 5 beside these.
-    whole = train_seconds(CONFIG, Left(True, 0, True, True), PACE, RECORD)
+    whole = train_seconds(CONFIG.train, Left(True, 0, True, True), PACE, RECORD)
     assert whole == 2 * 4 + 25 * 2 + 100 + 3 * 30 + 3 * 7
-    rest = train_seconds(CONFIG, Left(True, 15, True, True), PACE, RECORD)
+    rest = train_seconds(CONFIG.train, Left(True, 15, True, True), PACE, RECORD)
     assert rest == 2 * 4 + 10 * 2 + 2 * 30
-    assert train_seconds(CONFIG, Left(False, 0, True, True), PACE, RECORD) == 0
+    assert train_seconds(CONFIG.train, Left(False, 0, True, True), PACE, RECORD) == 0
 
 
 def test_measuring_takes_longer_as_the_steps_do():
@@ -162,7 +162,7 @@ def test_a_training_that_breaks_at_once_takes_no_time(place, plan_of):
     config = plan_of(place, vae=broken).runs["vae"].config
     pace = time_steps(config, seconds=0.05)
     left = Left(True, 0, True, True)
-    assert train_seconds(config, left, pace._replace(looks=Looks(0, 0, 0)), RECORD) == 0
+    assert train_seconds(config.train, left, pace._replace(looks=Looks(0, 0, 0)), RECORD) == 0
     assert measure_seconds(left, pace, RECORD) == 0
 
 

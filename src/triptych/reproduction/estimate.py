@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from triptych import checkpoint
-from triptych.experiment import ExperimentConfig
 from triptych.reproduction.pace import Pace, time_arms, time_steps
 from triptych.reproduction.plan import REPORT, Plan, Recorded, RunPanel, StudyPanel
 from triptych.runs import Run
 from triptych.studies.execute import default_jobs, unfinished
 from triptych.studies.worker import MEASURED
 from triptych.training.loop import is_landmark
+from triptych.training.settings import TrainConfig
 
 __all__ = ["Estimate", "Left", "estimate", "left_of"]
 
@@ -86,7 +86,7 @@ def estimate(plan: Plan, folder: Path) -> Estimate:
 
 def _run(name: str, panel: RunPanel, left: Left, pace: Pace) -> dict[str, float]:
     found = {
-        f"{name}/train": train_seconds(panel.config, left, pace, panel.recorded),
+        f"{name}/train": train_seconds(panel.config.train, left, pace, panel.recorded),
         f"{name}/measure": measure_seconds(left, pace, panel.recorded),
         f"{name}/draw": speed(pace, panel.recorded) * panel.recorded.draw,
     }
@@ -108,26 +108,24 @@ def _study(plan: Plan, name: str, folder: Path, paces: Mapping[str, Pace]) -> di
     seconds = []
     for cell in unfinished(study, folder / name):
         left, pace = left_of(cell.path(folder / name)), paces[cell.arm]
-        train = train_seconds(study.arms[cell.arm], left, pace, recorded)
+        train = train_seconds(study.arms[cell.arm].train, left, pace, recorded)
         seconds.append(train + measure_seconds(left, pace, recorded))
     return {name: makespan(seconds, default_jobs(study, plan.threads))} if seconds else {}
 
 
-def train_seconds(config: ExperimentConfig, left: Left, pace: Pace, recorded: Recorded) -> float:
+def train_seconds(train: TrainConfig, left: Left, pace: Pace, recorded: Recorded) -> float:
     """Start, steps and looks of what is left of a training.
 
     Example:
-        >>> from triptych.experiment import default_config
         >>> from triptych.reproduction.pace import Looks
         >>> left = Left(trains=True, reached=10, measures=True, draws=True)
         >>> pace = Pace(step=0.1, looks=Looks(9.0, 2.0, 0.0), per_epoch=10)
-        >>> config = default_config("vae")  # 20 epochs, a validation each
-        >>> train_seconds(config, left, pace, Recorded(step=0.2, start=3.0))
+        >>> settings = TrainConfig()  # 20 epochs, a validation each
+        >>> train_seconds(settings, left, pace, Recorded(step=0.2, start=3.0))
         58.5
     """
     if not left.trains:
         return 0.0
-    train = config.train
     total = train.duration.steps(pace.per_epoch)
     every = train.validate_every.steps(pace.per_epoch)
     steps = range(left.reached + 1, total + 1)

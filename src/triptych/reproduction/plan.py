@@ -168,8 +168,8 @@ def plan(
 
     Example:
         >>> small = plan("small", seed=10)
-        >>> list(small.panels), small.studies["simsiam-ablation"].study.config.seeds
-        (['vae', 'wgan', 'simsiam-ablation'], (10, 11, 12))
+        >>> len(small.runs), [panel.study.config.seeds for panel in small.studies.values()]
+        (2, [(10, 11, 12)])
     """
     limited("--threads", threads or 0, 0, THREADS)
     path = presets.scale_file(scale)
