@@ -22,7 +22,7 @@ from triptych.errors import DamagedError, TriptychError, printable
 from triptych.files import read_bytes, staged, write
 from triptych.weights import Weights, staleness
 
-__all__ = ["MethodFacts", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
+__all__ = ["MethodFacts", "Moments", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
 
@@ -36,6 +36,7 @@ _SHOWN = {
     "train/elbo": "HasLikelihood",
     "valid/elbo": "HasLikelihood",
     "samples/diversity": "Samples",
+    "train/critic_gap": "HasCritic",
     "features/std": "Projects",
 }
 """What a method can do of which these are logged."""

@@ -1,4 +1,4 @@
-"""The figure of features: a map of them in two dimensions."""
+"""The figures of features: a map of them in two dimensions, and images with their nearest neighbours."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
-from triptych.reporting.figures.style import INK, MEASURED, PAGE, Page, Words
-from triptych.reporting.words import setting
+from triptych.reporting.figures.sheet import Grid, Label, Pixels, Tile, draw_sheet
+from triptych.reporting.figures.style import INK, MEASURED, PAGE, TRAINED, Page, Words
+from triptych.reporting.words import setting, signed
 from triptych.runs import Run
 
-__all__ = ["LOOKS", "feature_map", "frequent", "short"]
+__all__ = ["LOOKS", "feature_map", "frequent", "neighbours"]
 
 Array = npt.NDArray[Any]
 
@@ -54,7 +56,7 @@ def feature_map(run: Run) -> Figure | None:
     words = Words(
         f"A map of {len(labels):,} images by their features",
         setting(run, split, weights, seed=True),
-        _caption(arrays, len(np.unique(labels)) - len(shown)),
+        _map_caption(arrays, len(np.unique(labels)) - len(shown)),
     )
     legend = LEGEND * named
     page = Page(words, PAGE, SIDE + 11.0 + legend)
@@ -97,7 +99,7 @@ def _name_classes(axes: Axes, points: Array, labels: Array, shown: list[int], na
     """A name among the points of every class: the densest place that no other name is on."""
     (low, high), placed = axes.get_xlim(), np.empty((0, 3))
     for name, (colour, _) in zip(shown, LOOKS, strict=False):
-        own, words = _densest_first(points[labels == name]), short(names[name])
+        own, words = _densest_first(points[labels == name]), _short(names[name])
         half = (len(words) + 1) * LETTER / 2
         apart = np.abs(own[:, None] - placed[None, :, :2]) / (high - low) * SIDE
         free = (apart[..., 0] > half + placed[:, 2]) | (apart[..., 1] > BOX)
@@ -131,7 +133,7 @@ def _name_components(axes: Axes, shares: Array) -> None:
 
 def _legend(axes: Axes, shown: list[int], names: Array) -> None:
     handles = [
-        Line2D([], [], color=colour, marker=mark, linestyle="", ms=4.0, label=short(names[name]))
+        Line2D([], [], color=colour, marker=mark, linestyle="", ms=4.0, label=_short(names[name]))
         for name, (colour, mark) in zip(shown, LOOKS, strict=False)
     ]
     spacing: Any = {"handletextpad": 0.1, "columnspacing": 1.0, "borderaxespad": 0.0}
@@ -141,14 +143,14 @@ def _legend(axes: Axes, shown: list[int], names: Array) -> None:
     axes.set_axis_off()
 
 
-def short(name: Any) -> str:
+def _short(name: Any) -> str:
     """A class's name in the letters that there is room for."""
     return str(name) if len(str(name)) <= LETTERS else str(name)[: LETTERS - 1] + "…"
 
 
-def _caption(arrays: Mapping[str, Array], unmarked: int) -> str:
+def _map_caption(arrays: Mapping[str, Array], unmarked: int) -> str:
     said = [
-        "Both show features scaled to unit length, as the neighbours that judge them compare by cosine. PCA: the two "
+        "Both show features scaled to unit length, as neighbours are found by the cosine. PCA: the two "
         "directions of the greatest variance, in one scale; what lies apart here is apart, what lies together may differ in "
         "others.",
         f"Each map fills its frame however narrow the features are: their variance over all dimensions is {float(arrays['variance']):.2g}, of 1 at "
@@ -165,4 +167,87 @@ def _caption(arrays: Mapping[str, Array], unmarked: int) -> str:
         said.append("A name stands among the densest points of its class; training saw no labels.")
     if unmarked > 0:
         said.append(f"Grey: the other {unmarked} classes; those with a mark have the most images.")
+    return " ".join(said)
+
+
+STRIP = 0.19
+"""Paper below a tile for its words, as a share of its width."""
+
+
+def neighbours(run: Run) -> Figure | None:
+    """Images, one a row, each followed by the training images whose features are nearest."""
+    arrays = run.arrays("neighbours")
+    if arrays is None:
+        return None
+    queries, images = arrays["queries"], arrays["images"]
+    count, k = images.shape[:2]
+    height, width = queries.shape[2:]
+    strip = -(-width * STRIP // 1) if "labels" in arrays else 0
+    grid = Grid((count, k + 1), (height + int(strip), width), column_gaps={1: 0.35})
+    tiles = [Tile(row, 0, _with_strip(image, int(strip))) for row, image in enumerate(queries)]
+    for row, place in np.ndindex(count, k):
+        tiles.append(Tile(row, place + 1, _with_strip(images[row, place], int(strip))))
+    split, weights = (str(arrays[name]) for name in ("split", "checkpoint"))
+    words = Words(
+        f"Images and their {k} nearest training images",
+        setting(run, split, weights, seed=True),
+        _neighbours_caption(arrays),
+    )
+    columns = [Label(0, "image"), *(Label(i + 1, str(i + 1)) for i in range(k))]
+    figure = draw_sheet(words, grid, tiles, PAGE, _rows(arrays), columns, margin=24.0)
+    if "labels" in arrays:
+        _mark_classes(figure.axes[0], grid, arrays, height)
+    return figure
+
+
+def _with_strip(image: Pixels, strip: int) -> Pixels:
+    """The image with paper below it."""
+    return np.pad(image, ((0, 0), (0, strip), (0, 0)), constant_values=255)
+
+
+def _rows(arrays: Mapping[str, Array]) -> list[Label]:
+    """What each query is, and the cosines of its nearest and farthest neighbour."""
+    said = [
+        f"cos {signed(row[0], 3)} … {signed(row[-1], 3)}" for row in arrays["similarity"].tolist()
+    ]
+    if "labels" in arrays:
+        names = [_short(arrays["classes"][label]) for label in arrays["query_labels"]]
+        said = [f"{name}\n{cosines}" for name, cosines in zip(names, said, strict=True)]
+    return [Label(row, text.replace("$", r"\$")) for row, text in enumerate(said)]
+
+
+def _mark_classes(axes: Axes, grid: Grid, arrays: Mapping[str, Array], height: int) -> None:
+    """Below each neighbour a tick, or a cross, its class and a frame around it."""
+    width, pad = grid.tile[1], grid.gap / 2
+    for (row, place), label in np.ndenumerate(arrays["labels"]):
+        top, left = grid.start(0, row), grid.start(1, place + 1)
+        same = label == arrays["query_labels"][row]
+        words = "✓" if same else f"✗ {_short(arrays['classes'][label])}"
+        axes.text(
+            *(left + (width - 1) / 2, top + height + grid.gap / 2, words),
+            fontsize=5.5,
+            color=MEASURED if same else TRAINED,
+            ha="center",
+            va="top",
+            parse_math=False,
+        )
+        if not same:
+            corner = (left - 0.5 - pad / 2, top - 0.5 - pad / 2)
+            frame = Rectangle(corner, width + pad, height + pad, fill=False, lw=1.1, ec=TRAINED)
+            axes.add_patch(frame).set_clip_on(False)
+
+
+def _neighbours_caption(arrays: Mapping[str, Array]) -> str:
+    said = [
+        "The nearest by the cosine of the features, the nearest first; cos: that of the first and of the last. "
+        "The images at the left are spread evenly, not chosen."
+    ]
+    if "labels" in arrays:
+        right = int((arrays["labels"] == arrays["query_labels"][:, None]).sum())
+        said.append(
+            f"✗ and a frame: another class than the image's; {right} of {arrays['labels'].size} have the same. "
+            "Training saw no labels."
+        )
+    if float(arrays["similarity"].min()) > 1 - 1e-4:
+        said.append("All cosines are 1: these features hardly tell any images apart.")
     return " ".join(said)

@@ -82,7 +82,7 @@ def _scale(axis: YAxis, panel: Panel, high: float) -> None:
 
 
 def name_ends(axes: Axes, lines: Sequence[Line], tall: float) -> None:
-    """The name and the last value of every line, beside where it ends."""
+    """Write the name and the last value of every line where it ends."""
     low, high = axes.get_ylim()
     heights = [(line.curve[1][-1] - low) / (high - low) for line in lines]
     for line, height in zip(lines, _apart(heights, LINE / tall), strict=True):

@@ -1,4 +1,4 @@
-"""The figure of all latent coordinates at once: what each does, against random directions."""
+"""The figures of a latent space: what each coordinate does against random directions, and which directions matter."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
-from triptych.reporting.figures.style import GREY, MEASURED, PAGE, TRAINED, Page, Words
-from triptych.reporting.words import plain, setting
+from triptych.reporting.figures.sheet import Grid, Label, Tile, draw_sheet
+from triptych.reporting.figures.style import (
+    COLUMN,
+    GREY,
+    INK,
+    MEASURED,
+    PAGE,
+    TRAINED,
+    Page,
+    Words,
+)
+from triptych.reporting.words import offset, plain, setting, with_error
 from triptych.runs import Run
 
-__all__ = ["coordinates"]
+__all__ = ["coordinate_grids", "coordinates", "principal_directions", "principal_spectrum"]
 
 Values = npt.NDArray[Any]
 Table = Mapping[str, Any]
@@ -36,7 +48,7 @@ def coordinates(run: Run) -> Figure | None:
         setting(run, weights=result["protocol"].get("checkpoint", "")),
         " ".join(table["sentences"])
         + f" Mean over {result['n']} latents, the same for all; {n} random unit directions. "
-        + _judge(result["protocol"]),
+        + _classified_by(result["protocol"]),
     )
     page = Page(words, PAGE, 103.0)
     _movement(page.axes(20.0, 60.0, 60.0, 37.0), table, arrays[f"random_{RANKED}"])
@@ -50,12 +62,12 @@ def coordinates(run: Run) -> Figure | None:
     return page.figure
 
 
-def _judge(protocol: Table) -> str:
-    judge = protocol.get("judge", "none")
+def _classified_by(protocol: Table) -> str:
+    classifier = protocol.get("judge", "none")
     return (
         ""
-        if judge == "none"
-        else f"Classes by {judge}: so far from the training images it may be wrong."
+        if classifier == "none"
+        else f"Classes by {classifier}: so far from the training images it may be wrong."
     )
 
 
@@ -170,3 +182,116 @@ def _destinations(axes: Axes, table: Table, random: int) -> None:
 
 def _short(name: str, most: int = 7) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+BLOCKS = 2
+"""Grids side by side."""
+
+
+def coordinate_grids(run: Run) -> Figure | None:
+    """The same latents with one coordinate shifted further and further, and along a random direction."""
+    arrays, result = run.arrays("coordinates"), run.results().get("latent/coordinates")
+    if arrays is None or result is None:
+        return None
+    blocks = [*arrays["images"], arrays["random_images"]]
+    names = [f"coordinate {c}" for c in arrays["coordinates"].tolist()] + ["a random direction"]
+    high, wide = blocks[0].shape[:2]
+    bands = -(-len(blocks) // BLOCKS)
+    columns = min(BLOCKS, len(blocks)) * wide
+    gaps = {high * i: 0.75 for i in range(1, bands)}, {wide: 0.4} if columns > wide else {}
+    grid = Grid((high * bands, columns), blocks[0].shape[3:], *gaps)
+    tiles, rows = [], []
+    for number, block in enumerate(blocks):
+        top, left = number // BLOCKS * high, number % BLOCKS * wide
+        tiles += [Tile(top + i, left + j, block[i, j]) for i, j in np.ndindex(high, wide)]
+        if left == 0:
+            rows += [Label(top + i, f"ε = {e:g}") for i, e in enumerate(arrays["shifts"].tolist())]
+    words = Words(
+        "One latent coordinate shifted by ε, and a random direction for comparison",
+        setting(run, weights=result["protocol"].get("checkpoint", "")),
+        f"Every column is one of the first {wide} latents, the same in all grids; a row adds ε to one "
+        "coordinate (numbered from 0), or ε times a random unit vector. ε is in standard deviations of the "
+        "prior: the model draws no coordinate beyond about 4.",
+    )
+    heads = [Label(i % BLOCKS * wide + (wide - 1) / 2, name) for i, name in enumerate(names)]
+    figure = draw_sheet(words, grid, tiles, PAGE, rows, heads[:BLOCKS], margin=14.0)
+    _frame(figure.axes[0], grid, tiles)
+    for number, (middle, name, _) in enumerate(heads[BLOCKS:], BLOCKS):
+        above = grid.start(0, number // BLOCKS * high) - grid.gap - 0.5
+        across = grid.start(1, middle) + (grid.tile[1] - 1) / 2
+        figure.axes[0].text(across, above, name, ha="center", va="bottom", color=INK)
+    return figure
+
+
+def _frame(axes: Axes, grid: Grid, tiles: list[Tile]) -> None:
+    """A hairline around every tile: at a large ε an image may be as white as the paper."""
+    high, wide = grid.tile
+    corners = [(grid.start(1, tile.column) - 0.5, grid.start(0, tile.row) - 0.5) for tile in tiles]
+    frames = [Rectangle(corner, wide, high) for corner in corners]
+    style: dict[str, Any] = {"facecolor": "none", "edgecolor": GREY, "linewidth": 0.2}
+    axes.add_collection(PatchCollection(frames, clip_on=False, **style), autolim=False)
+
+
+def principal_directions(run: Run) -> Figure | None:
+    """A few samples while each of the first principal directions is traversed."""
+    arrays, results = run.arrays("principal"), run.results()
+    if arrays is None or "latent/principal_spectrum" not in results:
+        return None
+    images, values = arrays["images"], arrays["values"].tolist()
+    spectrum = results["latent/principal_spectrum"]
+    eigenvalues = np.array(spectrum["value"]["eigenvalues"])
+    count, latents, steps = images.shape[:3]
+    grid = Grid(
+        (count, latents * steps),
+        images.shape[4:],
+        column_gaps={i * steps: 0.35 for i in range(1, latents)},
+    )
+    tiles = [Tile(i, j * steps + k, images[i, j, k]) for i, j, k in np.ndindex(*images.shape[:3])]
+    share = eigenvalues / max(eigenvalues.sum(), np.finfo(float).tiny)
+    rows = [Label(i, f"{i + 1}: {share[i]:.1%}") for i in range(count)]
+    shown = {0, steps // 2, steps - 1}
+    columns = [
+        Label(j * steps + k, offset(values[k], 0))
+        for j in range(latents)
+        for k in range(steps)
+        if k in shown
+    ]
+    words = Words(
+        "The latent directions that move the image most",
+        setting(run, weights=spectrum["protocol"].get("checkpoint", "")),
+        f"Principal directions of M = E[JᵀJ], J the Jacobian of the sample ({spectrum['protocol']['output']}), "
+        f"over {spectrum['n']} latents, each with its share of tr M; {latents} latents, the first of "
+        f"the sample grid. {' '.join(spectrum['value']['sentences'])}",
+    )
+    heading = "component along the direction, in standard deviations of the prior"
+    return draw_sheet(words, grid, tiles, PAGE, rows, columns, margin=13.0, heading=heading)
+
+
+def principal_spectrum(run: Run) -> Figure | None:
+    """Eigenvalues of the pullback metric, and the effective dimension that they amount to."""
+    results = run.results()
+    spectrum = results.get("latent/principal_spectrum")
+    dimension = results.get("latent/effective_dimension")
+    if spectrum is None or dimension is None:
+        return None
+    values = np.array(spectrum["value"]["eigenvalues"])
+    share = values / max(values.sum(), np.finfo(float).tiny)
+    words = Words(
+        "In how many latent directions the image moves",
+        setting(run, weights=spectrum["protocol"].get("checkpoint", "")),
+        f"M = E[JᵀJ] over {spectrum['n']} latents, output space {spectrum['protocol']['output']}. Effective "
+        "dimension (tr M)² / tr M², its error by the jackknife over latents.",
+    )
+    page = Page(words, COLUMN, 52.0)
+    axes = page.axes(11.0, 9.0, 70.0, 38.0)
+    edges = np.arange(len(values) + 1) + 0.5
+    axes.stairs(share, edges, fill=True, color=MEASURED)
+    axes.axhline(1 / len(values), color=GREY, linestyle=":", linewidth=1.0, label="all equal")
+    label = f"effective dimension {with_error(dimension['value'], dimension['stderr'])}"
+    axes.axvline(dimension["value"], ymax=0.72, color=TRAINED, linestyle="--", label=label)
+    axes.set_xlim(edges[0], edges[-1])
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel("principal directions, the largest eigenvalue first")
+    axes.set_title("share of tr M")
+    axes.legend(loc="upper right")
+    return page.figure

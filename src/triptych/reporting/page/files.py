@@ -1,4 +1,4 @@
-"""Files beside the page, for a paper: figures as PDF and SVG, tables as CSV and LaTeX."""
+"""What is written next to the page, for a paper: figures as PDF and SVG, tables as CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from triptych.files import write
-from triptych.reporting.figures.draw import save
-from triptych.reporting.figures.style import styled
+from triptych.reporting.figures.style import save, styled
 from triptych.reporting.parts.section import Section
 from triptych.reporting.parts.tables import as_csv, as_latex, rows
 from triptych.reporting.safe import Attempts
@@ -26,7 +25,7 @@ LONGEST = 80
 
 
 def write_tables(paths: Sequence[Path], out: Path) -> list[Path]:
-    """The numbers of every run and study beside the page ``out``; returns the files written."""
+    """Write the numbers of every run and study next to the page ``out``; returns the files."""
     written = []
     for number, path in enumerate(paths, 1):
         for kind, text in _tables(path).items():
@@ -48,7 +47,7 @@ def _tables(path: Path) -> dict[str, str]:
 
 
 def write_figures(found: Sequence[Section], out: Path) -> list[Path]:
-    """Every figure of the sections of the page ``out`` into a folder beside it; returns the files written."""
+    """Write every figure of the sections into a folder next to the page ``out``; returns the files."""
     folder, written = out.with_name(f"{out.stem}-figures"), []
     with styled():
         for number, section in enumerate(found, 1):

@@ -1,4 +1,4 @@
-"""Results as lines of text for a terminal."""
+"""Results, and a run in one number, as text for a terminal."""
 
 from __future__ import annotations
 
@@ -6,20 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from triptych.reporting.families import headline
 from triptych.reporting.words import number, signed
 from triptych.runs import Run
 
-__all__ = ["at_the_weights", "headline", "result_lines"]
-
-HEADLINES = (
-    "test/log_likelihood",
-    "test/elbo",
-    "test/frechet",
-    "valid/elbo",
-    "samples/diversity",
-    "test/knn_top1",
-)
-"""In this order, the first that a run has is what the table of runs shows."""
+__all__ = ["headline_words", "result_lines"]
 
 SAID = ("unit", "estimator", "K", "features")
 """The fields of a protocol that a line of the terminal has room for; results.json has all."""
@@ -94,35 +85,14 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def headline(run: Run) -> str:
-    """The number that says most about a run: measured if it was, else the last validation; or why it failed."""
+def headline_words(run: Run) -> str:
+    """The number that says most about a run, and what it is of; or why it failed."""
     if run.status() == "failed":
         return run.reason()
-    results = run.results()
-    for name in HEADLINES:
-        result = results.get(name, {})
-        value, protocol = result.get("value"), result.get("protocol", {})
-        if isinstance(value, (int, float)):
-            said = f"{name} {_number(value, result['stderr'])}"
-            return f"{said} ({aside})" if (aside := _aside(run, protocol)) else said
-        if (logged := at_the_weights(run, name)) is not None:
-            return f"{name} {number(logged[1])} (in training, step {logged[0]:,})"
-    return ""
-
-
-def _aside(run: Run, protocol: Mapping[str, Any]) -> str:
-    """What keeps a number from being one of the weights and images that the run is known by."""
-    weights, other = run.chosen(), protocol.get("step")
-    said = [f"of step {other:,}"] if weights and other not in (None, weights.step) else []
-    return ", ".join(
-        [*said, *(["on other images than trained on"] if "trained_on" in protocol else [])]
-    )
-
-
-def at_the_weights(run: Run, name: str) -> tuple[int, float] | None:
-    """Step and value of a logged metric at the run's weights, or where it was not looked at there, at its last look."""
-    looks = [(e["step"], e[name]) for e in run.metrics() if name in e]
-    weights = run.chosen()
-    there = [look for look in looks if weights is not None and look[0] == weights.step]
-    found = (there or looks)[-1:]
-    return found[0] if found else None
+    found = headline(run)
+    if found is None:
+        return ""
+    if found.logged is not None:
+        return f"{found.name} {number(found.value)} (in training, step {found.logged:,})"
+    said = f"{found.name} {_number(found.value, found.stderr)}"
+    return f"{said} ({found.aside})" if found.aside else said

@@ -2,10 +2,12 @@
 
 import pytest
 
+from triptych.reporting.draw import figures
 from triptych.reporting.reference import simsiam as reference_simsiam
 from triptych.reporting.reference import vae as reference
 from triptych.reporting.reference import wgan as reference_wgan
 from triptych.reporting.reference.protocol import scope
+from triptych.reporting.reference.report import lines
 
 
 def test_the_facts():
@@ -106,16 +108,70 @@ def _unused(tables, field):
         (reference_simsiam, "simsiam", "cifar10"),
     ],
 )
-def test_a_reference_stands_beside_its_own_method_on_its_own_data(known, name, data):
-    def of(method: str, images: str, asked: bool) -> str:
+def test_a_reference_holds_for_its_own_method_by_name(known, name, data):
+    def of(method: str, images: str) -> str:
         config = {"method": {"name": method}, "data": {"name": images}}
-        return scope(known.PROTOCOL, config, asked)
+        return scope(known.PROTOCOL, config)
 
-    assert of(name, data, asked=False) == "same data"
-    assert of(name, "/home/me/photos", asked=False) == ""
-    assert of(name, "/home/me/photos", asked=True) == "other data"
-    # A method of somebody's own, with all the same fields, is another method, whoever asks.
-    assert of("iwae", data, asked=False) == of("iwae", data, asked=True) == ""
+    assert of(name, data) == "same data"
+    assert of(name, "/home/me/photos") == "other data"
+    # A method of somebody's own, with all the same fields, is another method.
+    assert of("iwae", data) == of("iwae", "/home/me/photos") == ""
+
+
+EPOCHS = [float(epoch) for epoch in range(1, 21)]
+
+
+def overlaid(run, name, asked=True):
+    """The values of the line that is the reference's in a figure, and what the figure says."""
+    figure = figures(run, reference=asked)[name](run)
+    drawn = [line for line in figure.axes[0].get_lines() if "reference" in line.get_label()]
+    return [list(line.get_ydata()) for line in drawn], " ".join(t.get_text() for t in figure.texts)
+
+
+def test_its_curve_is_laid_over_a_run_of_its_protocol_that_asks_for_it(plant, style):
+    plant.log("valid", EPOCHS, [-150.0 + epoch for epoch in EPOCHS])
+    found, said = overlaid(plant.run, "elbo-curve")
+    assert found == [list(reference.ELBO_CURVE)]
+    assert "approximate" in said and "bf16" not in said
+    assert overlaid(plant.run, "elbo-curve", asked=False)[0] == []
+
+
+def test_a_bf16_run_keeps_its_curve_and_says_so(planted_with, style):
+    plant = planted_with("train.dtype", "bf16")
+    plant.log("valid", EPOCHS, [-150.0 + epoch for epoch in EPOCHS])
+    found, said = overlaid(plant.run, "elbo-curve")
+    assert len(found) == 1 and "bf16" in said
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("method.name", "iwae"),
+        ("train.batch_size", 128),
+        ("data.name", "mnist-5k"),
+        ("data.binarize", "dynamic"),
+        ("method.hidden", [300]),
+        ("method.logit_offset", 0.0),
+        ("method.optimizer.schedule", "cosine"),
+        ("method.optimizer.lr", 1e-3),
+    ],
+)
+def test_it_is_laid_over_no_other_protocol(planted_with, style, field, value):
+    plant = planted_with(field, value)
+    plant.log("valid", EPOCHS, [-150.0 + epoch for epoch in EPOCHS])
+    plant.curve()
+    for name in ("elbo-curve", "k-curve"):
+        found, said = overlaid(plant.run, name)
+        assert found == [] and "eference" not in said
+    assert lines(plant.run) == {}
+
+
+def test_its_likelihood_is_a_level_beside_test_images(plant, style):
+    plant.curve()
+    found, said = overlaid(plant.run, "k-curve")
+    assert found == [[-95.75, -95.75]]
+    assert "after 20 epochs" in said
 
 
 DEFAULT = {"name": "simsiam", "stop_gradient": True, "predictor": "mlp", "width": 64}

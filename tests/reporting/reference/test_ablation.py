@@ -8,9 +8,10 @@ import pytest
 from triptych.errors import TriptychError
 from triptych.experiment import default_config
 from triptych.reporting.page.page import compose, write_page, write_tables
-from triptych.reporting.study.charts import study_charts
+from triptych.reporting.reference.ablation import study_against
 from triptych.reporting.study.findings import study_findings
 from triptych.reporting.study.folder import StudyFolder
+from triptych.reporting.study.section import study_charts
 from triptych.runs import Result, Run
 from triptych.studies.compare import Number, compare_metric
 
@@ -95,8 +96,13 @@ def plant(
     return StudyFolder(folder)
 
 
-def by_title(folder, reference=False):
-    return {f.title: f for f in study_findings(folder, reference=reference)}
+def by_title(folder):
+    """With what the reference says, as in a reproduction."""
+    return {f.title: f for f in study_against(folder, study_findings(folder))}
+
+
+def plain(folder):
+    return {f.title: f for f in study_findings(folder).values()}
 
 
 def test_the_default_alone_learns_as_in_the_reference(tmp_path):
@@ -197,7 +203,7 @@ def test_two_learning_rates_are_no_ablation_of_the_references(tmp_path):
         loss={"slow": -0.6, "fast": -0.7},
         verdict=dict.fromkeys(rates, "healthy"),
     )
-    for found in study_findings(study, reference=True):
+    for found in by_title(study).values():
         assert "Figure" not in found.title
         assert not (found.reference or found.standing or found.agreement or found.figures)
         assert "−1" not in found.sentence
@@ -207,15 +213,24 @@ def test_the_arms_of_another_method_are_told_by_their_own_numbers(tmp_path):
     study = plant(tmp_path, loss=dict.fromkeys(ARMS, 3.2))
     for path in tmp_path.glob("*/seed-*/config.toml"):
         path.write_text(path.read_text().replace('name = "simsiam"', 'name = "byol"'))
-    found = by_title(study, reference=True)
+    found = by_title(study)
     assert list(found) == ["kNN accuracy of the arms", "Loss of the arms"]
     assert not [f for f in found.values() if f.reference or f.agreement or "−1" in f.sentence]
 
 
-def test_other_data_are_compared_only_where_asked_and_then_said_to_be_others(tmp_path):
+def test_a_study_by_the_references_protocol_has_no_word_of_it_unless_asked(tmp_path):
+    study = plant(tmp_path)
+    assert list(plain(study)) == ["kNN accuracy of the arms", "Loss of the arms"]
+    assert not [f for f in plain(study).values() if f.reference or f.agreement or f.figures]
+    page = compose([tmp_path]).html
+    assert not [word for word in ("68.6 %", "Figure 8", "eference report") if word in page]
+    asked = compose([tmp_path], reference=True).html
+    assert "68.6 %" in asked and "The reference report, figure by figure" in asked
+
+
+def test_other_data_are_said_to_be_others(tmp_path):
     study = plant(tmp_path, preset="demo", data="mnist-5k")
-    assert not [f for f in study_findings(study) if f.reference or "Figure" in f.title]
-    for finding in study_findings(study, reference=True):
+    for finding in by_title(study).values():
         assert (finding.standing, finding.why) == ("not comparable", "other data: mnist-5k")
         assert finding.agreement == ""
 
@@ -231,7 +246,7 @@ def test_a_training_that_ended_before_it_taught_anything_agrees_with_nothing(tmp
     """At 380 steps every arm looks alike, whatever the reference's did after 200 epochs."""
     alike = dict.fromkeys(ARMS, UNTRAINED)
     short = plant(tmp_path / "a", preset="small", knn=alike, epochs=(1.0, 2.0))
-    for finding in study_findings(short):
+    for finding in by_title(short).values():
         assert finding.agreement == "undecided"
         assert finding.because.startswith("nothing follows: the default arm had not learned yet")
     whole = plant(tmp_path / "b", knn=alike)
@@ -288,7 +303,7 @@ def test_arms_whose_floor_is_unknown_are_not_said_to_fail(tmp_path):
         found.sentence
     )
     assert found.sentence.endswith(
-        "Of no-predictor (11.1 ± 0.1 %) and fixed-predictor (16.1 ± 0.1 %) the floor is not in the folder."
+        "Of no-predictor (11.1 ± 0.1 %) and fixed-predictor (16.1 ± 0.1 %) that is not in the folder."
     )
     assert found.agreement == "undecided"
     assert "no number in the folder" in found.because

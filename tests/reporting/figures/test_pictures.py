@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from triptych.reporting.figures.interpolations import sample_interpolation, scorecard
+from triptych.reporting.figures.pictures import sample_interpolation, scorecard
 
 pytestmark = pytest.mark.usefixtures("style")
 

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from triptych.reporting.study.curves import study_curves
-from triptych.reporting.study.differences import study_differences
-from triptych.reporting.study.figure import draw_study
+from triptych.reporting.draw import draw_study, study_figures
+from triptych.reporting.study.figures import study_curves, study_differences
 from triptych.reporting.study.folder import StudyFolder
-from triptych.reporting.study.table import study_table
+from triptych.reporting.study.tables import study_markdown
 from triptych.runs import Run
 from triptych.studies.compare import Number, compare_metric
 
@@ -122,7 +121,7 @@ def test_the_floors_are_where_training_has_not_begun(tmp_path: Path):
 
 def test_the_reference_is_squeezed_into_a_shorter_training_and_that_is_said(tmp_path: Path, said):
     folder = plant(tmp_path)
-    figure = study_curves(folder)
+    figure = study_figures(folder, reference=True)["study-curves"](folder)
     loss, knn, *_ = figure.axes
     blue = folder.look("default")["color"].upper()
     assert list(dashed(knn)[blue].get_xdata())[:2] == [0.0, 25 * EPOCHS / 200]
@@ -138,8 +137,15 @@ def test_the_reference_is_squeezed_into_a_shorter_training_and_that_is_said(tmp_
     assert "approximate" in words
 
 
+def test_nothing_is_laid_over_unless_it_is_asked_for(tmp_path: Path, said):
+    figure = study_curves(plant(tmp_path))
+    assert not any(dashed(axes) for axes in figure.axes)
+    assert "reference" not in said(figure)
+
+
 def test_other_images_have_no_reference(tmp_path: Path, said):
-    figure = study_curves(plant(tmp_path, name="svhn"))
+    folder = plant(tmp_path, name="svhn")
+    figure = study_figures(folder, reference=True)["study-curves"](folder)
     assert not dashed(figure.axes[0])
     assert "reference" not in said(figure)
 
@@ -149,7 +155,7 @@ def test_one_seed_has_no_interval_and_says_so(tmp_path: Path, said):
     assert "how far another would lie from these lines is not known" in said(study_curves(folder))
     for axes in study_differences(folder).axes:
         assert not axes.collections
-    table = study_table(folder.found)
+    table = study_markdown(folder.found)
     assert table.count("| one seed: none |") == 6
     assert "no interval" in table
 
@@ -183,7 +189,7 @@ def test_runs_that_failed_are_left_out_and_counted(tmp_path: Path, said):
     line = solid(study_curves(folder).axes[0])[folder.look("no-predictor")["color"].upper()]
     two = [folder.runs("no-predictor")[s].curve("train/loss")[1][-1] for s in range(2)]
     assert line.get_ydata()[-1] == pytest.approx(sum(two) / 2)
-    table = study_table(folder.found)
+    table = study_markdown(folder.found)
     assert "| no-predictor     | done 2/3, failed 1/3 | healthy 3/3 |" in table
     assert "- no-predictor, seed 2: failed: the loss was not finite" in table
     assert "- default, seed 0: it learned" in table
@@ -191,7 +197,7 @@ def test_runs_that_failed_are_left_out_and_counted(tmp_path: Path, said):
 
 def test_the_table_is_markdown_with_every_number(tmp_path: Path):
     folder = plant(tmp_path)
-    lines = study_table(folder.found).split("\n")
+    lines = study_markdown(folder.found).split("\n")
     rows = [line for line in lines if line.startswith("| no-stop-gradient") and " to " in line]
     assert len(rows) == 2
     cells = [cell.strip() for cell in rows[1].strip("|").split("|")]
