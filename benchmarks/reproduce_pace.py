@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from triptych.config import merge
 from triptych.experiment import ExperimentConfig
 from triptych.playable.export import write_playable
-from triptych.reporting.figures.draw import draw
+from triptych.reporting.draw import draw
 from triptych.reporting.page.page import write_page
 from triptych.reproduction.pace import time_arms, time_steps
 from triptych.reproduction.plan import Plan, Recorded, plan

@@ -16,7 +16,7 @@ from triptych.data.places import cache_root
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
-from triptych.reporting.table import headline
+from triptych.reporting.terminal import headline_words
 from triptych.runs import Run
 
 TABLES = {
@@ -274,7 +274,7 @@ def test_images_that_a_person_names_are_meant(tmp_path: Path):
         found = experiment.evaluate(run.path, EvaluateConfig(samples=5), data=other)
     assert found["test/elbo"].n == 4
     assert found["test/elbo"].protocol["trained_on"] == run.about("best")["data"]
-    assert "on other images than trained on" in headline(run)
+    assert "on other images than trained on" in headline_words(run)
     (run.path / "DONE").unlink()
     with pytest.raises(TriptychError, match="cannot go on with other data"):
         experiment.resume(run.path, data=other)

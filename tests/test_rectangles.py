@@ -14,7 +14,7 @@ from triptych.cli.main import main
 from triptych.config import merge, read_toml
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.playable.export import write_playable
-from triptych.reporting.figures.draw import draw
+from triptych.reporting.draw import draw
 from triptych.reporting.page.page import write_page
 
 FEWER = (("pullback", "LATENTS", 8), ("pullback", "TANGENTS", 8), ("scorecard", "PAIRS", 16))

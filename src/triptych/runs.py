@@ -16,13 +16,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from triptych import records, weights
+from triptych import records, source, weights
 from triptych.config import dump
 from triptych.errors import DamagedError, TriptychError, printable
 from triptych.files import read_bytes, staged, write
 from triptych.weights import Weights, staleness
 
-__all__ = ["MethodFacts", "Result", "Run", "Status", "grouped", "list_runs"]
+__all__ = ["MethodFacts", "Moments", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
 
@@ -36,6 +36,7 @@ _SHOWN = {
     "train/elbo": "HasLikelihood",
     "valid/elbo": "HasLikelihood",
     "samples/diversity": "Samples",
+    "train/critic_gap": "HasCritic",
     "features/std": "Projects",
 }
 """What a method can do of which these are logged."""
@@ -213,13 +214,18 @@ class Run:
     def edited(self) -> list[str]:
         """What config.toml says otherwise than the config that the weights were trained with, a clause each.
 
+        The copy of a method's own file is held against its digest there.
+
         Example:
             >>> run = Run.create(tmp_path / "edited", {"train": {"batch_size": 64}})
             >>> run.edited()
             []
         """
+        config = self.config
         trained = self.about("last").get("config") or self.about("best").get("config")
-        return weights.edits(trained, self.config) if isinstance(trained, Mapping) else []
+        if not isinstance(trained, Mapping):
+            return source.edited(self.path, config)
+        return weights.edits(trained, config) + source.edited(self.path, trained)
 
     def doubt(self) -> str:
         """Why the best weights are a bad choice, in a sentence; empty where nothing speaks against them."""
@@ -402,6 +408,18 @@ class Run:
     def alarms(self) -> list[tuple[int, str]]:
         """Every alarm that was raised in training: the step since which it is so, and the sentence."""
         return [(e.get("since", e["step"]), e["alarm"]) for e in self.metrics() if "alarm" in e]
+
+
+def kind(path: Path) -> Literal["run", "study"] | None:
+    """Whether a folder is that of a run or of a study, compared already or not; none for any other.
+
+    Example:
+        >>> kind(Run.create(tmp_path / "one", {}).path), kind(tmp_path)
+        ('run', None)
+    """
+    if any((path / name).is_file() for name in ("study.json", "study.toml")):
+        return "study"
+    return "run" if (path / "config.toml").is_file() else None
 
 
 class Moments(Mapping[int, npt.NDArray[np.uint8]]):

@@ -43,11 +43,11 @@ class Weights(NamedTuple):
 UNTRAINED = "untrained"
 """The checkpoint that a protocol names for the network with its initial weights."""
 
-ELSEWHERE = ("data.name", "data.dir")
+ELSEWHERE = ("data.name", "data.dir", "method.source.file")
 """Fields of a config that say where things are, and decide nothing."""
 
-OF_WEIGHTS = ("method", "step", "weights")
-"""Fields of a protocol that say which weights were measured, and of which method: they are what is compared, and not how."""
+OF_WEIGHTS = ("step", "weights")
+"""Fields of a protocol that say which weights were measured: they are what is compared, and not how."""
 
 HEADER = 50_000_000
 """Bytes of a checkpoint's description that are read at most."""

@@ -21,7 +21,7 @@ from triptych.evaluation.labels import judged
 from triptych.evaluation.latent_space import scorecard
 from triptych.evaluation.samples.classifier import weakness
 from triptych.evaluation.suite import EvaluateConfig
-from triptych.reporting.figures.estimates import k_curve
+from triptych.reporting.figures.likelihood import k_curve
 from triptych.reporting.figures.representation import representation_curves
 from triptych.reporting.page.page import compose
 from triptych.runs import Run
@@ -278,9 +278,8 @@ def test_the_page_is_written_and_says_what_was_not_measured(
     measured, method: str, situation: str, monkeypatch: pytest.MonkeyPatch
 ):
     run = measured(method, situation)
-    monkeypatch.setattr(
-        "triptych.reporting.page.sections.FIGURES", (k_curve, representation_curves)
-    )
+    few = {"k-curve": k_curve, "representation-curves": representation_curves}
+    monkeypatch.setattr("triptych.reporting.page.sections.figures", lambda run, reference: few)
     page = compose([run.path])
     assert not page.sections[0].lost
     assert "Not measured" in page.html

@@ -54,9 +54,9 @@ def run(words: list[str]) -> int:
 
 def show(path: Path) -> None:
     """Print the headline numbers of a run and the figures that were drawn."""
-    from triptych.reporting.figures.draw import draw
+    from triptych.reporting.draw import draw
     from triptych.reporting.safe import Attempts
-    from triptych.reporting.table import result_lines
+    from triptych.reporting.terminal import result_lines
     from triptych.runs import Run, grouped
 
     opened = Run.open(path)

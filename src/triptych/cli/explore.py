@@ -14,6 +14,7 @@ import tyro
 from triptych.cli.options import parse
 from triptych.cli.say import say
 from triptych.errors import TriptychError
+from triptych.runs import kind
 
 USAGE = "triptych explore RUN"
 
@@ -60,7 +61,7 @@ def run(words: list[str]) -> int:
 
 
 def _refuse_study(path: Path) -> None:
-    if any((path / name).is_file() for name in ("study.json", "study.toml")):
+    if kind(path) == "study":
         inside = sorted(found.parent for found in path.glob("*/seed-*/config.toml"))
         such = f", such as '{inside[0]}'" if inside else ""
         raise TriptychError(f"'{path}' is a study; name one of its runs{such}")

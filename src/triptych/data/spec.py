@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,10 +70,6 @@ class DataConfig:
     def sides(self) -> tuple[int, int] | None:
         """Height and width that every image is brought to; none where they stay as they are."""
         return None if self.image_size is None else _sides(self.image_size)
-
-    def at(self, mirror: str | None) -> DataConfig:
-        """The same images from another local mirror, where one is named."""
-        return self if mirror is None else dataclasses.replace(self, dir=mirror)
 
 
 def _sides(size: int | str) -> tuple[int, int]:

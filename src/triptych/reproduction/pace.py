@@ -211,7 +211,7 @@ def _start(
 def _here(config: ExperimentConfig, count: int, data_dir: str | None) -> ExperimentConfig:
     """As its worker will train it."""
     train = dataclasses.replace(config.train, threads=count)
-    return dataclasses.replace(config, data=config.data.at(data_dir), train=train)
+    return dataclasses.replace(config.at(data_dir), train=train)
 
 
 def _pace(values: list[Any]) -> Pace:

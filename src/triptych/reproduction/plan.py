@@ -138,7 +138,7 @@ class Plan:
     def here(self, config: ExperimentConfig) -> ExperimentConfig:
         """A run's config with the mirror and the cores of this call."""
         train = dataclasses.replace(config.train, threads=self.threads or config.train.threads)
-        return dataclasses.replace(config, data=config.data.at(self.data_dir), train=train)
+        return dataclasses.replace(config.at(self.data_dir), train=train)
 
     def shown(self, name: str, folder: Path) -> Path:
         """The run of a panel that has pictures: itself, or of a study its control with the first seed."""

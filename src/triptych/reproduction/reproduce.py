@@ -16,14 +16,14 @@ from triptych import experiment
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.playable.export import write_playable
-from triptych.reporting.figures.draw import draw
+from triptych.reporting.draw import draw
 from triptych.reporting.page.page import compose, write_figures, write_tables
 from triptych.reporting.safe import Attempts
 from triptych.reproduction.board import Board, Show
 from triptych.reproduction.estimate import estimate, left_of
 from triptych.reproduction.plan import REPORT, Plan, StudyPanel
 from triptych.reproduction.record import Record, refuse_another
-from triptych.runs import Run
+from triptych.runs import Run, kind
 from triptych.studies.conclude import conclude
 from triptych.studies.execute import check, default_jobs, execute, unfinished
 from triptych.studies.guard import alone, stoppable
@@ -213,9 +213,9 @@ class Work:
         with self.board.part(REPORT):
             for name, panel in self.plan.studies.items():
                 conclude(panel.study, self.folder / name)
-                if _shows(run := self.plan.shown(name, self.folder)):
+                if kind(run := self.plan.shown(name, self.folder)):
                     draw(Run(run), Attempts())
-            shown = [p for p in self.plan.sections(self.folder) if _shows(p)]
+            shown = [p for p in self.plan.sections(self.folder) if kind(p)]
             title = f"Triptych, {self.plan.scale} scale, seed {self.plan.seed}"
             page, out = compose(shown, title, reference=True), self.folder / PAGE
             write_tables(shown, out)
@@ -228,7 +228,3 @@ class Work:
         failures = _failures(self.plan, self.folder) | self.problems
         parts = self.record.parts if self.record.found["calls"] else {}
         return Outcome(self.folder, stopped, False, failures, parts)
-
-
-def _shows(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("config.toml", "study.json"))

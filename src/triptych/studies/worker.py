@@ -84,8 +84,7 @@ def train(
         return
     # The config is the first file that a run gets: without it, nothing is lost.
     shutil.rmtree(path, ignore_errors=True)
-    config = dataclasses.replace(config, data=config.data.at(data_dir))
-    experiment.train(config, path, display=display)
+    experiment.train(config.at(data_dir), path, display=display)
 
 
 def measure(
