@@ -23,7 +23,7 @@ from triptych.data.spec import Images
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.methods.vae import VAE
-from triptych.reproduction.carry_out import Outcome
+from triptych.reproduction.reproduce import Outcome
 from triptych.studies.execute import Ended
 from triptych.studies.plan import Cell, StudyConfig
 
@@ -406,7 +406,7 @@ def test_a_method_may_be_a_file_of_ones_own_or_the_class_in_it(tmp_path: Path):
 @pytest.mark.parametrize("stopped", [True, False])
 def test_a_reproduction_that_is_stopped_or_failed_says_so(tmp_path: Path, monkeypatch, stopped):
     outcome = Outcome(tmp_path, stopped, False, {"game": "the loss was not finite"}, {})
-    monkeypatch.setattr("triptych.reproduction.carry_out.reproduce", lambda *a, **k: outcome)
+    monkeypatch.setattr("triptych.reproduction.reproduce.reproduce", lambda *a, **k: outcome)
     if stopped:
         with pytest.raises(KeyboardInterrupt, match=f"'{tmp_path}' was stopped"):
             tt.reproduce("demo", tmp_path)

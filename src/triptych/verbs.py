@@ -35,7 +35,7 @@ from triptych.runs import Run, kind
 
 if TYPE_CHECKING:
     from triptych.backbone import Exported
-    from triptych.reproduction.carry_out import Outcome
+    from triptych.reproduction.reproduce import Outcome
     from triptych.types import Method
 
 __all__ = [
@@ -453,20 +453,25 @@ def study(
 
 
 def reproduce(
-    scale: Literal["demo", "small", "reference"],
+    scale: str | Path,
     out: str | Path | None = None,
     *,
     seed: int = 0,
+    data: Mapping[str, str | Path] | None = None,
     data_dir: str | Path | None = None,
+    threads: int | None = None,
     progress: bool = True,
 ) -> Outcome:
-    """Train, measure and draw all panels at a scale, and write one report; called again it goes on.
+    """Train, measure and draw all panels of a scale, and write one report; called again it goes on.
 
     Args:
-        scale: ``demo`` takes minutes on embedded images, ``small`` an hour or two, ``reference`` wants a GPU.
+        scale: ``demo`` takes minutes on embedded images, ``small`` an hour or two, ``reference`` wants a GPU; or the
+            path of a scale of one's own.
         out: where everything goes; the default is the scale's name below reproductions/.
         seed: everything random follows from it.
+        data: other images than their preset's, for panels by name.
         data_dir: a local mirror of the named data sets.
+        threads: threads on the CPU; the default is one a core.
         progress: whether to show how far it is.
 
     Returns:
@@ -477,21 +482,22 @@ def reproduce(
         KeyboardInterrupt: Ctrl-C, after everything was saved; the same call goes on.
 
     Example:
-        >>> tt.reproduce("dmeo")
+        >>> tt.reproduce("dmeo")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        triptych.errors.TriptychError: there is no scale 'dmeo'; did you mean 'demo'? (there are: demo, reference, small)
+        triptych.errors.TriptychError: there is no scale 'dmeo'; did you mean 'demo'? ...
     """
-    from triptych.reproduction.carry_out import reproduce as carry_out
     from triptych.reproduction.plan import plan
+    from triptych.reproduction.reproduce import reproduce as carry_out
 
-    chosen = plan(scale, seed=seed, data_dir=_text(data_dir))
-    folder = Path(out) if out is not None else Path("reproductions") / scale
+    of_panels = {name: str(images) for name, images in (data or {}).items()}
+    chosen = plan(str(scale), seed=seed, data=of_panels, data_dir=_text(data_dir), threads=threads)
+    folder = Path(out) if out is not None else Path("reproductions") / chosen.scale
     with bars(progress and watched()) as shown_in:
         outcome = carry_out(
             chosen,
             folder,
             show=lambda board: shown_in(
-                f"{scale} (% of {len(board.panels)} panels)",
+                f"{chosen.scale} (% of {len(board.panels)} panels)",
                 round(100 * sum(p.share for p in board.panels.values()) / len(board.panels)),
                 100,
                 ", ".join(p.name for p in board.panels.values() if 0 < p.share < 1),

@@ -51,6 +51,8 @@ class EvaluateConfig:
     """Measure distances of samples over the features of another run's encoder, or of a TorchScript Inception."""
     coordinates: tuple[int, ...] = ()
     """Latent coordinates to show shifted; without any, the three that move the image most."""
+    threads: int | None = None
+    """Cores to take; all of them without a number."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""

@@ -41,7 +41,7 @@ def evaluate(
     subject = trained.subject
     if config.split not in subject.dataset.splits:
         raise unknown("split", config.split, subject.dataset.splits)
-    torch.set_num_threads(cores())
+    torch.set_num_threads(config.threads or cores())
     features = (
         extractor(config.features, subject.dataset, subject.device) if config.features else None
     )
