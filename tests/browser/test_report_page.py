@@ -110,7 +110,8 @@ def test_a_slider_changes_the_picture_and_says_where_it_is(
     assert handle.get_attribute("aria-valuetext") == first
     assert stack.screenshot() != shown
     handle.press("End")
-    assert stack.screenshot() == shown
+    assert handle.get_attribute("aria-valuetext") == last
+    assert (stack.screenshot() == shown) == (last == shown_first)
 
 
 def test_the_filmstrip_shows_the_pixels_of_its_moment(visit: Visit, report: Path) -> None:

@@ -43,7 +43,7 @@ SHOWN = (
 
 
 def shown(logged: Collection[str]) -> set[str]:
-    """The logged terms that `critic_curves` shows or leaves out for good, of a run that logged these."""
+    """The terms that `critic_curves` shows or leaves out on purpose, given the names that a run logged, without their splits."""
     return {*SHOWN} if "critic_gap" in logged else set()
 
 

@@ -72,7 +72,7 @@ def _classified_by(protocol: Table) -> str:
 
 
 def _movement(axes: Axes, table: Table, random: Values) -> None:
-    """The axes in order, in the band where as many random directions would lie in theirs."""
+    """The coordinates sorted by movement, over the band in which as many sorted random directions would lie."""
     from scipy.special import betaincinv
 
     order, values = table["order"], np.array(table["axes"][RANKED])

@@ -69,13 +69,13 @@ def write_figures(found: Sequence[Section], out: Path) -> list[Path]:
 
 
 def _mark(shown: Picture) -> str:
-    """What two figures have in common that look the same on the page and are drawn by the same programs."""
+    """A digest of a figure as the page shows it and of the versions that drew it."""
     drawn = f"{__version__} {matplotlib.__version__} {shown.title} {shown.caption} {shown.url}"
     return f"triptych-{hashlib.sha256(drawn.encode()).hexdigest()[:32]}"
 
 
 def _has(path: Path, mark: str) -> bool:
-    """Whether a file of before was drawn from the same."""
+    """Whether a file from an earlier report carries this mark."""
     return path.is_file() and mark.encode() in path.read_bytes()
 
 

@@ -80,7 +80,7 @@ class Frames:
 
 
 def picture(figure: Figure, name: str) -> Picture:
-    """A figure of matplotlib; its texts become title and caption."""
+    """A figure as the page shows it; its texts become title and caption."""
     drawn, size = BytesIO(), (int(figure.bbox.width), int(figure.bbox.height))
     # As bare bytes: to pack them as PNG and unpack them again takes a third of the time.
     figure.savefig(drawn, format="rgba")
