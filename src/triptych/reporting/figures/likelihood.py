@@ -51,8 +51,8 @@ class Overlay(NamedTuple):
     caption: str
 
 
-def shown(logged: Collection[str]) -> set[str]:
-    """The terms that `elbo_curve` shows of a run, given the names that it logged, without their splits."""
+def shown(logged: Mapping[str, Collection[str]]) -> set[str]:
+    """The terms that `elbo_curve` shows of a run, given all that it logged, by the name without the split."""
     return {f"{side}/{term}" for side in ("train", "valid") for term in TERMS if "elbo" in logged}
 
 

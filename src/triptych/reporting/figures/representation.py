@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,8 +102,8 @@ def _retrieval(run: Run) -> Panel:
     return Panel("retrieval of the other view", _there(lines), percent=True)
 
 
-def shown(logged: Collection[str]) -> set[str]:
-    """The terms that `representation_curves` shows of a run, given the names that it logged, without their splits."""
+def shown(logged: Mapping[str, Collection[str]]) -> set[str]:
+    """The terms that `representation_curves` shows of a run, given all that it logged, by the name without the split."""
     there = "features/std" in logged
     return {"train/loss", "valid/knn_top1", "valid/knn_balanced"} if there else set()
 
