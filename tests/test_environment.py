@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from threadpoolctl import threadpool_info
 
 import triptych
 from triptych import environment
@@ -92,3 +94,16 @@ assert main(["train", "vae", "--steps", "2", "--out", {str(tmp_path / "run")!r},
     assert said.startswith(f"triptych {triptych.__version__}")
     assert (tmp_path / "run" / "DONE").is_file()
     assert environment.__file__ != str(tmp_path / "triptych" / "environment.py")
+
+
+def test_at_most_bounds_the_threads_and_puts_them_back():
+    torch.set_num_threads(4)
+    before = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+    with pytest.raises(KeyError), environment.at_most(3):
+        assert torch.get_num_threads() == 3
+        counts = {pool["user_api"]: pool["num_threads"] for pool in threadpool_info()}
+        assert counts["openmp"] == 3
+        assert counts["blas"] == 1
+        raise KeyError
+    assert torch.get_num_threads() == 4
+    assert {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()} == before

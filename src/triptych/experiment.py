@@ -17,14 +17,14 @@ from triptych import data as data_plane
 from triptych.config import DeviceName, limited, merge, to_dict
 from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
-from triptych.environment import cores, device_for, environment, memory
+from triptych.environment import at_most, cores, device_for, environment, memory
 from triptych.errors import TriptychError, unknown
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
 from triptych.evaluation.subject import Subject
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.evaluation.suite import evaluate as measure
-from triptych.nets.initialise import initialise
+from triptych.nets.initialise import Undrawn, initialise
 from triptych.progress import Progress, silent
 from triptych.runs import Result, Run
 from triptych.training.loop import Display, fit, images_per_step
@@ -149,7 +149,7 @@ def _spec(dataset: Dataset, data: DataConfig) -> DataSpec:
 def _build(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> Method:
     """The method with its initial weights, on its device."""
     kind = methods.find(config.method_name)
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         _refuse_too_large(kind(config.method, spec), device)
     method = kind(config.method, spec)
     initialise(method, config.seed)
@@ -478,29 +478,29 @@ def evaluate(
 ) -> dict[str, Result]:
     """Measure a run, write results.json and what pictures are drawn from; returns the results."""
     config = config or EvaluateConfig()
-    trained = open_trained(
-        path,
-        config.checkpoint,
-        data_dir=data_dir,
-        data=data,
-        device=config.device,
-        progress=progress,
-    )
-    subject = trained.subject
-    if config.split not in subject.dataset.splits:
-        raise unknown("split", config.split, subject.dataset.splits)
-    torch.set_num_threads(cores())
-    features = (
-        extractor(config.features, subject.dataset, subject.device) if config.features else None
-    )
-    return measure(
-        subject,
-        Run(path, made_with=subject.made_with),
-        config,
-        features,
-        untrained=trained.untrained,
-        last=trained.last if trained.run.checkpoint("last").exists() else None,
-    )
+    with at_most(config.threads or cores()):
+        trained = open_trained(
+            path,
+            config.checkpoint,
+            data_dir=data_dir,
+            data=data,
+            device=config.device,
+            progress=progress,
+        )
+        subject = trained.subject
+        if config.split not in subject.dataset.splits:
+            raise unknown("split", config.split, subject.dataset.splits)
+        features = (
+            extractor(config.features, subject.dataset, subject.device) if config.features else None
+        )
+        return measure(
+            subject,
+            Run(path, made_with=subject.made_with),
+            config,
+            features,
+            untrained=trained.untrained,
+            last=trained.last if trained.run.checkpoint("last").exists() else None,
+        )
 
 
 def extractor(path: Path, dataset: Dataset, device: torch.device) -> Extractor:

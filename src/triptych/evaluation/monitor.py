@@ -10,7 +10,7 @@ from torch import Tensor
 from triptych.evaluation.labels import named
 from triptych.evaluation.likelihood import estimates as likelihood
 from triptych.evaluation.looks import counts_from
-from triptych.evaluation.representation.monitor import FeaturesMonitor
+from triptych.evaluation.representation.measure import FeaturesMonitor
 from triptych.evaluation.samples import mode_collapse as collapse
 from triptych.evaluation.samples.extractors import Extractor, untrained
 from triptych.evaluation.samples.frechet import frechet_distance

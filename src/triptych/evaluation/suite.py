@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from triptych.config import WIDEST, DeviceName, limited
+from triptych.config import THREADS, WIDEST, DeviceName, limited
 from triptych.environment import has_bf16
 from triptych.errors import TriptychError
 from triptych.evaluation.generation import generation
@@ -20,7 +20,7 @@ from triptych.evaluation.likelihood import estimates as likelihood
 from triptych.evaluation.likelihood.posterior import active_units, traversal
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.representation import knn
-from triptych.evaluation.representation.measure import agreement
+from triptych.evaluation.representation.measure import representation
 from triptych.evaluation.samples.extractors import Extractor
 from triptych.evaluation.samples.prior import prior_samples
 from triptych.evaluation.subject import Subject, as_arrays, as_levels
@@ -51,10 +51,14 @@ class EvaluateConfig:
     """Measure distances of samples over the features of another run's encoder, or of a TorchScript Inception."""
     coordinates: tuple[int, ...] = ()
     """Latent coordinates to show shifted; without any, the three that move the image most."""
+    threads: int | None = None
+    """Threads on the CPU at most; without a number, every core that this process may use."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
         limited("--samples", self.samples, 1, WIDEST)
+        if self.threads is not None:
+            limited("--threads", self.threads, 1, THREADS)
         for coordinate in self.coordinates:
             limited("--coordinates", coordinate, 0, WIDEST)
 
@@ -91,8 +95,7 @@ def evaluate(
         )
         found |= active_units(subject, split)
     if isinstance(method, Projects):
-        end = last() if last is not None and subject.checkpoint != "last" else None
-        found |= agreement(subject, run, split, untrained(), end)
+        found |= representation(subject, run, split, untrained, last)
     elif isinstance(method, Encodes):
         found |= knn.knn(subject, split)
     if isinstance(method, Samples):
