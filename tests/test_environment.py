@@ -97,13 +97,18 @@ assert main(["train", "vae", "--steps", "2", "--out", {str(tmp_path / "run")!r},
 
 
 def test_at_most_bounds_the_threads_and_puts_them_back():
+    def counts() -> dict[str, int]:
+        return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+
+    def fails() -> None:
+        with environment.at_most(3):
+            within.update({pool["user_api"]: pool["num_threads"] for pool in threadpool_info()})
+            within["torch"] = torch.get_num_threads()
+            raise KeyError
+
     torch.set_num_threads(4)
-    before = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
-    with pytest.raises(KeyError), environment.at_most(3):
-        assert torch.get_num_threads() == 3
-        counts = {pool["user_api"]: pool["num_threads"] for pool in threadpool_info()}
-        assert counts["openmp"] == 3
-        assert counts["blas"] == 1
-        raise KeyError
-    assert torch.get_num_threads() == 4
-    assert {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()} == before
+    before, within = counts(), dict[str, int]()
+    with pytest.raises(KeyError):
+        fails()
+    assert within == {"torch": 3, "openmp": 3, "blas": 1}
+    assert (torch.get_num_threads(), counts()) == (4, before)

@@ -7,9 +7,9 @@ from torch import nn
 
 from triptych.data.spec import Dataset, Images
 from triptych.evaluation.monitor import WATCHED, Monitor
-from triptych.evaluation.samples.frechet import frechet_distance
+from triptych.evaluation.samples.distances import frechet_distance
+from triptych.evaluation.samples.extractors import Untrained
 from triptych.evaluation.samples.mode_collapse import LOW, spread
-from triptych.evaluation.samples.untrained import Untrained
 from triptych.evaluation.subject import Subject, as_levels
 from triptych.runs import Run
 from triptych.types import Moment

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from triptych.evaluation.labels import named
-from triptych.evaluation.likelihood import estimates as likelihood
+from triptych.evaluation.likelihood.estimates import validation_elbo
 from triptych.evaluation.looks import counts_from
 from triptych.evaluation.representation.measure import FeaturesMonitor
-from triptych.evaluation.samples import mode_collapse as collapse
+from triptych.evaluation.samples.distances import frechet_distance
 from triptych.evaluation.samples.extractors import Extractor, untrained
-from triptych.evaluation.samples.frechet import frechet_distance
+from triptych.evaluation.samples.mode_collapse import LOW, collapsed, spread
 from triptych.evaluation.samples.prior import prior_latents
 from triptych.evaluation.subject import Subject, as_levels
 from triptych.runs import Run, grouped
@@ -60,7 +60,7 @@ class Monitor:
             and isinstance(method, HasLikelihood)
             and "valid" in self.subject.dataset.splits
         ):
-            found |= likelihood.validation_elbo(self.subject)
+            found |= validation_elbo(self.subject)
         if isinstance(method, Samples):
             found |= self._samples(method, moment)
         if isinstance(method, Projects) and (moment.due or moment.step == 0):
@@ -116,10 +116,10 @@ class Monitor:
         found: dict[str, float | str] = {}
         diversity = float("nan")
         if "samples/diversity" not in self.unwatched:
-            diversity = collapse.spread(features[: self._few]) / self._spread
+            diversity = spread(features[: self._few]) / self._spread
             found["samples/diversity"] = diversity
             found |= self._alarm(moment, diversity)
-        if not (diversity < collapse.LOW and moment.step >= counts_from(moment.total)):
+        if not (diversity < LOW and moment.step >= counts_from(moment.total)):
             found["samples/healthy_step"] = moment.step
         if self._split == "valid":
             found["valid/frechet_untrained"] = frechet_distance(self._real_features, features)
@@ -141,7 +141,7 @@ class Monitor:
         if any("alarm" in entry for entry in metrics):
             return {}
         looks = [(e["step"], e["samples/diversity"]) for e in metrics if "samples/diversity" in e]
-        since = collapse.collapsed([*looks, (moment.step, diversity)], moment.total)
+        since = collapsed([*looks, (moment.step, diversity)], moment.total)
         if since is None:
             return {}
         said = (
@@ -186,4 +186,4 @@ class Monitor:
         """Of real images; 0 where most of them have a duplicate, and nothing can be said then."""
         # Neighbours in a file may be of one class: as many as the samples, from all over it.
         every = len(self._real) // self._few
-        return collapse.spread(self._real_features[::every][: self._few])
+        return spread(self._real_features[::every][: self._few])
