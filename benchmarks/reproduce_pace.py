@@ -19,7 +19,7 @@ from triptych.config import merge
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
 from triptych.playable.export import write_playable
-from triptych.reporting.figures.draw import draw
+from triptych.reporting.draw import draw
 from triptych.reporting.page.page import write_page
 from triptych.reproduction.pace import warm_up
 from triptych.reproduction.plan import STUDY, Plan, plan

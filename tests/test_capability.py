@@ -90,6 +90,13 @@ def test_no_protocol_is_checked_as_typing_does_it(path: Path) -> None:
             assert [ast.unparse(k.value) for k in node.keywords] == ["Capability"], node.name
 
 
+def test_capabilities_are_named() -> None:
+    for name, can in CAN.items():
+        assert set(types.capabilities(build(name))) == can - {"HasBackbone"}
+    every = {n for n, cls in ALL.items() if cls is not HasBackbone}
+    assert {what.__name__ for what in types._PROTOCOLS} == every
+
+
 def test_every_kind_of_capability_is_asked_of_every_method() -> None:
     assert set.union(*CAN.values()) == set(ALL)
     assert typing.get_type_hints(types.HasCritic)["critic"] is nn.Module

@@ -1,5 +1,7 @@
-"""What every method must keep to. A new file in methods/ is tested here without an edit."""
+"""What every method must keep to. A new file in methods/ is tested here without an edit, and so are files that
+``TRIPTYCH_METHODS`` names, with the system's separator of paths between them."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,8 +37,10 @@ SPECS = {
     "colour": DataSpec((3, 32, 32), "colour"),
 }
 
+OWN = [name for name in os.environ.get("TRIPTYCH_METHODS", "").split(os.pathsep) if name]
+
 pytestmark = [
-    pytest.mark.parametrize("name", methods.names()),
+    pytest.mark.parametrize("name", [*methods.names(), *OWN]),
     pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys()),
 ]
 

@@ -16,7 +16,7 @@ from triptych.data.places import cache_root
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
-from triptych.reporting.table import headline
+from triptych.reporting.terminal import headline_words
 from triptych.runs import Run
 
 TABLES = {
@@ -60,6 +60,27 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(trained: Run, tmp_path: Pat
     assert environment["torch"] == torch.__version__
     assert environment["threads"] == recorded.train.threads
     assert environment["data"]["images"] == {"train": 3500, "valid": 500, "test": 1000}
+    assert environment["method"] == {
+        "name": "vae",
+        "title": "variational autoencoder",
+        "about": "A Gaussian encoder q(z|x), a prior N(0, I) and a decoder p(x|z), trained on the ELBO.",
+        "can": ["Decodes", "Encodes", "Reconstructs", "HasLikelihood"],
+        "cosine": None,
+        "source": None,
+    }
+    facts = trained.method()
+    assert (facts.name, facts.title) == ("vae", "variational autoencoder")
+    assert facts.can == {"Decodes", "Encodes", "Reconstructs", "HasLikelihood"}
+
+
+@pytest.mark.parametrize("told", [None, 3, {"name": "x"}, {"title": []}])
+def test_a_folder_that_does_not_say_what_its_method_can_is_asked_for_its_log(
+    trained: Run, tmp_path: Path, told
+):
+    copy = Run(Path(shutil.copytree(trained.path, tmp_path / "older")))
+    environment = copy.environment()
+    copy.write("environment.json", json.dumps({**environment, "method": told}))
+    assert copy.method() == ("vae", "vae", "", {"HasLikelihood"})
 
 
 def test_sums_on_a_gpu_are_in_one_order():
@@ -103,6 +124,7 @@ def test_results_have_their_names_protocols_and_errors(trained: Run):
         assert result["n"] in (500, 1000), name
         assert (result["stderr"] is not None) or result["note"], name
         assert result["protocol"]["binarization"] == "threshold", name
+        assert result["protocol"]["method"] == "vae", name
         assert result["protocol"]["split"] == ("valid" if name.startswith("valid/") else "test")
     elbo, likelihood = results["test/elbo"], results["test/log_likelihood"]
     assert elbo["value"] < likelihood["value"] < 0
@@ -252,7 +274,7 @@ def test_images_that_a_person_names_are_meant(tmp_path: Path):
         found = experiment.evaluate(run.path, EvaluateConfig(samples=5), data=other)
     assert found["test/elbo"].n == 4
     assert found["test/elbo"].protocol["trained_on"] == run.about("best")["data"]
-    assert "on other images than trained on" in headline(run)
+    assert "on other images than trained on" in headline_words(run)
     (run.path / "DONE").unlink()
     with pytest.raises(TriptychError, match="cannot go on with other data"):
         experiment.resume(run.path, data=other)
@@ -265,6 +287,12 @@ def test_images_from_the_cache_have_the_name_of_the_training(tmp_path: Path):
     with pytest.warns(UserWarning, match="read from the cache"):
         found = experiment.evaluate(run.path, EvaluateConfig(samples=5))
     assert found["test/elbo"].protocol["data"] == title
+
+
+def test_a_run_is_named_by_a_text_or_a_path(trained: Run):
+    assert experiment.load_method(str(trained.path)).latent == 3
+    opened = experiment.open_trained(str(trained.path))
+    assert opened.run.path == trained.path
 
 
 def test_a_method_is_loaded_without_its_data(tmp_path: Path):

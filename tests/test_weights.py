@@ -19,10 +19,11 @@ from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import extractor
 from triptych.playable.export import bundle, write_playable
-from triptych.reporting.figures.draw import draw
+from triptych.reporting.draw import draw
 from triptych.reporting.page.page import write_page
-from triptych.reporting.study.section import study_section
-from triptych.reporting.table import headline, result_lines
+from triptych.reporting.page.sections import of_study
+from triptych.reporting.study.folder import StudyFolder
+from triptych.reporting.terminal import headline_words, result_lines
 from triptych.runs import Result, Run
 from triptych.training.loop import Display
 from triptych.types import Selection
@@ -352,11 +353,11 @@ def test_the_table_of_runs_tells_the_number_of_the_weights_it_names(tmp_path: Pa
         run.log({"step": step, "epoch": 1.0, "test/knn_top1": value})
     for which, step in (("best", 2), ("last", 4)):
         checkpoint.save(run.checkpoint(which), {"weights.a": torch.ones(step)}, {"step": step})
-    assert headline(run) == "test/knn_top1 0.3000 (in training, step 2)"
+    assert headline_words(run) == "test/knn_top1 0.3000 (in training, step 2)"
     for which, said in (("best", ""), ("last", " (of step 4)")):
         protocol = run.weights(which).protocol()
         run.record({"test/knn_top1": Result(0.25, 0.01, 9, protocol)})
-        assert headline(run) == f"test/knn_top1 0.250 ± 0.010{said}"
+        assert headline_words(run) == f"test/knn_top1 0.250 ± 0.010{said}"
 
 
 def test_lines_of_several_weights_say_whose_they_are() -> None:
@@ -407,9 +408,9 @@ def test_a_study_says_which_runs_went_on_since_it_was_compared(tmp_path: Path) -
     found = {"study": "s", "control": "default", "seeds": [0, 1], "curves": [], "metrics": {}}
     found["arms"] = {"default": {"verdicts": {}, "runs": ended}}
     (tmp_path / "study.json").write_text(json.dumps(found))
-    assert study_section(tmp_path, "a").cautions == []
+    assert of_study(StudyFolder(tmp_path), "a").cautions == []
     checkpoint.save(run.checkpoint("last"), {"weights.a": torch.ones(1) + 7}, {"step": 6})
-    (said,) = study_section(tmp_path, "a").cautions
+    (said,) = of_study(StudyFolder(tmp_path), "a").cautions
     assert said.startswith("Stale: default, seed 1 has other weights now")
     page = write_page([tmp_path], tmp_path / "page.html", "Page").read_text()
     assert "Stale: default, seed 1" in page

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from triptych.errors import TriptychError
     from triptych.evaluation.suite import EvaluateConfig
     from triptych.experiment import ExperimentConfig
-    from triptych.reporting.figures.draw import draw
+    from triptych.reporting.draw import draw
     from triptych.runs import Result, Run, list_runs
     from triptych.training.settings import TrainConfig
     from triptych.types import Batch, DataSpec, Losses, Method, Noise, Phase
@@ -31,7 +31,7 @@ _HOMES = {
     "triptych.errors": ("TriptychError",),
     "triptych.evaluation.suite": ("EvaluateConfig",),
     "triptych.experiment": ("ExperimentConfig",),
-    "triptych.reporting.figures.draw": ("draw",),
+    "triptych.reporting.draw": ("draw",),
     "triptych.runs": ("Result", "Run", "list_runs"),
     "triptych.training.settings": ("TrainConfig",),
     "triptych.types": ("Batch", "DataSpec", "Losses", "Method", "Noise", "Phase"),

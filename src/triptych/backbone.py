@@ -84,13 +84,13 @@ class Exported(NamedTuple):
 
 
 def export(
-    path: Path,
+    path: str | Path,
     to: Format,
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
     checkpoint: Literal["best", "last"] = "best",
-    data_dir: str | None = None,
-    data: str | None = None,
+    data_dir: str | Path | None = None,
+    data: str | Path | None = None,
     progress: Progress = silent,
 ) -> Exported:
     """Write the backbone of a run to ``out``, or to ``backbone.<format>`` in the run's folder.
@@ -115,7 +115,7 @@ def export(
     subject, about = trained.subject, _about(trained)
     method = subject.method
     assert isinstance(method, HasBackbone)
-    out = out or path / f"backbone.{to}"
+    out = Path(out or trained.run.path / f"backbone.{to}")
     try:
         with staged(out) as temporary:
             write(temporary, method, subject, about)
@@ -141,7 +141,7 @@ def _about(trained: Trained) -> dict[str, str]:
     if not isinstance(method, HasBackbone):
         raise TriptychError(
             f"'{trained.run.path}' is a run of {trained.config.method_name}, which has no backbone "
-            "to export; runs of simsiam have one"
+            "to export: no network that is of use by itself"
         )
     table = trained.run.config["method"]
     return {

@@ -17,6 +17,7 @@ from triptych.errors import DamagedError
 from triptych.files import TEXT, read_bytes, read_text
 
 __all__ = [
+    "METHOD",
     "NUMBER",
     "Shape",
     "about",
@@ -91,6 +92,16 @@ ABOUT: Shape = {
     "terms?": {...: [str]},
 }
 """What a checkpoint says of itself; whoever writes it may say more."""
+
+METHOD: Shape = {
+    "name": str,
+    "title": str,
+    "about": str,
+    "can": [str],
+    "cosine": (str, type(None)),
+    "source": (dict, type(None)),
+}
+"""What environment.json says of the method."""
 
 CONFIG: Shape = {"method?": dict, "data?": dict, "train?": dict}
 """The tables that everybody looks into; what is in them is checked against the configs by who trains or measures."""

@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from triptych import records, weights
+from triptych import records, source, weights
 from triptych.config import dump
 from triptych.errors import DamagedError, TriptychError, printable
 from triptych.files import read_bytes, staged, write
 from triptych.weights import Weights, staleness
 
-__all__ = ["Result", "Run", "Status", "grouped", "list_runs"]
+__all__ = ["MethodFacts", "Moments", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
 
@@ -31,6 +31,15 @@ ARRAYS = 256_000_000
 
 MADE_WITH = "made_with"
 """The array that says which weights the others of a file were made with."""
+
+_SHOWN = {
+    "train/elbo": "HasLikelihood",
+    "valid/elbo": "HasLikelihood",
+    "samples/diversity": "Samples",
+    "train/critic_gap": "HasCritic",
+    "features/std": "Projects",
+}
+"""What a method can do of which these are logged."""
 
 REASON = 100_000
 """The same of the sentence in DONE or FAILED."""
@@ -61,6 +70,19 @@ class Result:
             True
         """
         return cls(None, None, 0, protocol, why)
+
+
+class MethodFacts(NamedTuple):
+    """What a run folder says of its method, without the method's code."""
+
+    name: str
+    """On the command line."""
+    title: str
+    """What a page calls it."""
+    about: str
+    """The first line of its docstring; empty where the folder does not say."""
+    can: frozenset[str]
+    """Its capabilities, by the names of the protocols of `triptych.types`."""
 
 
 class Run:
@@ -150,6 +172,25 @@ class Run:
         """What environment.json holds; empty where it is not there."""
         return records.environment(self.path / "environment.json")
 
+    def method(self) -> MethodFacts:
+        """The method as environment.json has it; of a folder that does not say, what its log shows.
+
+        Example:
+            >>> run = Run.create(tmp_path / "older", {"method": {"name": "byol"}})
+            >>> run.log({"step": 1, "features/std": 0.9})
+            >>> run.method()
+            MethodFacts(name='byol', title='byol', about='', can=frozenset({'Projects'}))
+        """
+        name = str(self.config.get("method", {}).get("name", ""))
+        told: Any = self.environment().get("method")
+        try:
+            records.fit(told, records.METHOD, "it")
+        except ValueError:
+            logged = {key for line in self.metrics() for key in line}
+            can = frozenset(what for key, what in _SHOWN.items() if key in logged)
+            return MethodFacts(name, name, "", can)
+        return MethodFacts(name, told["title"] or name, told["about"], frozenset(told["can"]))
+
     def checkpoint(self, which: str) -> Path:
         """Where the checkpoint ``last`` or ``best`` lies."""
         return self.path / "checkpoints" / f"{which}.safetensors"
@@ -173,13 +214,18 @@ class Run:
     def edited(self) -> list[str]:
         """What config.toml says otherwise than the config that the weights were trained with, a clause each.
 
+        The copy of a method's own file is held against its digest there.
+
         Example:
             >>> run = Run.create(tmp_path / "edited", {"train": {"batch_size": 64}})
             >>> run.edited()
             []
         """
+        config = self.config
         trained = self.about("last").get("config") or self.about("best").get("config")
-        return weights.edits(trained, self.config) if isinstance(trained, Mapping) else []
+        if not isinstance(trained, Mapping):
+            return source.edited(self.path, config)
+        return weights.edits(trained, config) + source.edited(self.path, trained)
 
     def doubt(self) -> str:
         """Why the best weights are a bad choice, in a sentence; empty where nothing speaks against them."""
@@ -362,6 +408,18 @@ class Run:
     def alarms(self) -> list[tuple[int, str]]:
         """Every alarm that was raised in training: the step since which it is so, and the sentence."""
         return [(e.get("since", e["step"]), e["alarm"]) for e in self.metrics() if "alarm" in e]
+
+
+def kind(path: Path) -> Literal["run", "study"] | None:
+    """Whether a folder is that of a run or of a study, compared already or not; none for any other.
+
+    Example:
+        >>> kind(Run.create(tmp_path / "one", {}).path), kind(tmp_path)
+        ('run', None)
+    """
+    if any((path / name).is_file() for name in ("study.json", "study.toml")):
+        return "study"
+    return "run" if (path / "config.toml").is_file() else None
 
 
 class Moments(Mapping[int, npt.NDArray[np.uint8]]):

@@ -37,6 +37,7 @@ __all__ = [
     "Reconstructs",
     "Samples",
     "Selection",
+    "capabilities",
 ]
 
 
@@ -155,6 +156,8 @@ class Method(nn.Module, ABC):
     """
 
     Config: ClassVar[type[Any]]
+    title: ClassVar[str] = ""
+    """What a page calls it; without one, its name on the command line."""
     selection: ClassVar[Selection | None] = None
     gauge: ClassVar[str]
     """The logged term that the progress bar shows."""
@@ -240,13 +243,18 @@ class Samples(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class HasCritic(Protocol, metaclass=Capability):
-    """Scores images with a function that was trained to be 1-Lipschitz."""
+    """Scores images with a function that was trained to be K-Lipschitz: no slope of it is above K.
+
+    A critic without such a constant, a discriminator's for instance, is not one, and its slopes are not measured.
+    """
 
     critic: nn.Module
     """N×C×H×W, scaled → N scores."""
+    lipschitz: float
+    """K, of scores over Euclidean distances of scaled images."""
 
     def scaled(self, x: Tensor) -> Tensor:
-        """Images in [0, 1] in the units that the critic sees and its Lipschitz constant refers to."""
+        """Images in [0, 1] in the units that the critic sees and ``lipschitz`` refers to."""
         ...
 
 
@@ -305,3 +313,28 @@ class HasLikelihood(Protocol, metaclass=Capability):
     def log_weights(self, x: Tensor, q: DiagonalGaussian, noise: Tensor) -> Tensor:
         """Log p(x, z) − log q(z|x) in nats, N×K, for z = q.sample(noise), noise N×K×latent."""
         ...
+
+
+_PROTOCOLS: tuple[type, ...] = (
+    Decodes,
+    Samples,
+    HasCritic,
+    Encodes,
+    Projects,
+    Reconstructs,
+    HasLikelihood,
+)
+
+
+def capabilities(method: object) -> tuple[str, ...]:
+    """The names of the protocols of this file that a method has.
+
+    Example:
+        >>> class Codes:
+        ...     latent = 2
+        ...     def encode(self, x): ...
+        ...     def decode(self, z): ...
+        >>> capabilities(Codes())
+        ('Decodes', 'Encodes')
+    """
+    return tuple(what.__name__ for what in _PROTOCOLS if isinstance(method, what))

@@ -43,7 +43,7 @@ class Weights(NamedTuple):
 UNTRAINED = "untrained"
 """The checkpoint that a protocol names for the network with its initial weights."""
 
-ELSEWHERE = ("data.name", "data.dir")
+ELSEWHERE = ("data.name", "data.dir", "method.source.file")
 """Fields of a config that say where things are, and decide nothing."""
 
 OF_WEIGHTS = ("step", "weights")

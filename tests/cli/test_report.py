@@ -48,3 +48,15 @@ def test_a_heavy_page_is_written_with_a_warning(run, tmp_path, capsys, monkeypat
 def test_a_comparison_is_of_two(run, tmp_path):
     with pytest.raises(TriptychError, match="takes two runs or studies, and here are 1"):
         report.run(["--compare", str(run), "--out", str(tmp_path / "r.html")])
+
+
+def test_the_reference_stands_on_the_page_only_where_it_is_asked_for(tmp_path):
+    from triptych.experiment import default_config
+
+    run = Run.create(tmp_path / "r", default_config("vae", "reference").tables())
+    run.log({"step": 1, "epoch": 1.0, "valid/elbo": -168.0})
+    for words, asked in (([], False), (["--reference"], True)):
+        out = tmp_path / f"{asked}.html"
+        assert report.run([*words, str(run.path), "--out", str(out)]) == 0
+        assert ("The reference report, figure by figure" in out.read_text()) == asked
+        assert ("−100.49" in out.read_text()) == asked

@@ -11,7 +11,7 @@ from triptych.cli.main import main
 from triptych.config import Duration, merge
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
-from triptych.reporting.figures.draw import draw
+from triptych.reporting.draw import draw
 from triptych.runs import Run
 
 RESULTS = {

@@ -18,10 +18,10 @@ from triptych.data.spec import Dataset, Images
 from triptych.errors import TriptychError
 from triptych.evaluation import generation
 from triptych.evaluation.labels import judged
-from triptych.evaluation.latent_space import scorecard
+from triptych.evaluation.latent_space.scorecard import scorecard
 from triptych.evaluation.samples.classifier import weakness
 from triptych.evaluation.suite import EvaluateConfig
-from triptych.reporting.figures.estimates import k_curve
+from triptych.reporting.figures.likelihood import k_curve
 from triptych.reporting.figures.representation import representation_curves
 from triptych.reporting.page.page import compose
 from triptych.runs import Run
@@ -121,8 +121,7 @@ def smaller():
         patch.setattr("triptych.evaluation.latent_space.pullback.LATENTS", 3)
         patch.setattr("triptych.evaluation.samples.classes.SAMPLES", 500)
         patch.setattr("triptych.evaluation.samples.classifier.STEPS", (60, 60))
-        few = partial(scorecard.scorecard, pairs=8)
-        patch.setattr(generation.scorecard, "scorecard", few)
+        patch.setattr(generation, "scorecard", partial(scorecard, pairs=8))
         yield
 
 
@@ -278,9 +277,8 @@ def test_the_page_is_written_and_says_what_was_not_measured(
     measured, method: str, situation: str, monkeypatch: pytest.MonkeyPatch
 ):
     run = measured(method, situation)
-    monkeypatch.setattr(
-        "triptych.reporting.page.sections.FIGURES", (k_curve, representation_curves)
-    )
+    few = {"k-curve": k_curve, "representation-curves": representation_curves}
+    monkeypatch.setattr("triptych.reporting.page.sections.figures", lambda run, reference: few)
     page = compose([run.path])
     assert not page.sections[0].lost
     assert "Not measured" in page.html

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from triptych.reporting.figures.draw import draw
+from triptych.reporting.draw import draw
 from triptych.reporting.figures.style import styled
 from triptych.runs import Result, Run
 

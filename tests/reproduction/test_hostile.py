@@ -23,7 +23,7 @@ from triptych import checkpoint
 from triptych.cli.main import main
 from triptych.config import read_toml
 from triptych.errors import TriptychError
-from triptych.reporting.study.study_json import read_study
+from triptych.reporting.study.folder import read_study
 from triptych.reproduction.carry_out import Outcome
 from triptych.reproduction.plan import STUDY, read_record
 from triptych.runs import Run

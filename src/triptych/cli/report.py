@@ -9,11 +9,14 @@ from triptych.cli.options import parse
 from triptych.cli.say import say
 from triptych.errors import TriptychError
 
-USAGE = "triptych report [--compare] RUN ..."
+USAGE = "triptych report [--compare] [--reference] RUN ..."
 
 ABOUT = """Write a self-contained HTML page from any runs and studies, with their tables as CSV and LaTeX and their
 figures as PDF and SVG beside it. A RUN is a run's folder or a study's; what was not evaluated is not in it. With --compare two of them stand
-side by side, number by number where both were measured by one protocol."""
+side by side, number by number where both were measured by one protocol. With --reference the page goes through the reference
+report (IFT6135, assignment 3, April 2022) and holds its own methods' runs against it; without, nothing is said of it."""
+
+FLAGS = ("--compare", "--reference")
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Options:
 def run(words: list[str]) -> int:
     """The verb."""
     helps = any(w in ("-h", "--help") for w in words)
-    compares, words = "--compare" in words, [w for w in words if w != "--compare"]
+    compares, reference = (flag in words for flag in FLAGS)
+    words = [w for w in words if w not in FLAGS]
     named = next((i for i, w in enumerate(words) if w.startswith("-")), len(words))
     if not helps and not named:
         raise TriptychError(f"name at least one run or study: {USAGE}")
@@ -41,7 +45,7 @@ def run(words: list[str]) -> int:
     if compares and len(paths) != 2:
         raise TriptychError(f"--compare takes two runs or studies, and here are {len(paths)}")
     comparison = compare(*paths) if compares else None
-    page = compose(paths, options.title, comparison)
+    page = compose(paths, options.title, comparison, reference=reference)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     for table in write_tables(paths, options.out):
         say(f"table     {table}")

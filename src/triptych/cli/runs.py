@@ -65,7 +65,8 @@ def _weights(run: Run) -> str:
 
 
 def _headline(run: Run) -> str:
-    from triptych.reporting.table import headline
+    from triptych.reporting.terminal import headline_words
 
     doubt = run.doubt()
-    return f"{headline(run)} ({doubt})" if doubt else headline(run)
+    said = headline_words(run)
+    return f"{said} ({doubt})" if doubt else said

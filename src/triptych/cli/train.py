@@ -26,7 +26,8 @@ SHORTHANDS = ("--epochs", "--steps")
 USAGE = """usage: triptych train METHOD [--preset NAME] [OPTIONS]
        triptych train --resume RUN [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps]
 
-Train a method into a new run folder, or go on with one that was interrupted.
+Train a method into a new run folder, or go on with one that was interrupted. METHOD is a name, or a
+file of your own that defines one: ./byol.py; --preset is a name, or a file of your own: ./mine.toml.
 
 methods and their presets:
 {methods}
@@ -59,9 +60,8 @@ def run(words: list[str]) -> int:
     from triptych.cli.display import training_display
 
     name, rest = words[0], _with_units(words[1:])
-    method = methods.find(name)
     config = experiment.default_config(name, take(rest, "--preset"))
-    about = f"{(method.__doc__ or '').splitlines()[0]} Presets: {', '.join(presets.names(name))}."
+    about = " ".join([_first_line(config.kind.__doc__), *_presets(config.method_name)])
     options = parse(_options(config), rest, f"triptych train {name}", about, SHORTHANDS)
     config = dataclasses.replace(
         config, method=options.method, data=options.data, train=options.train, seed=options.seed
@@ -70,7 +70,7 @@ def run(words: list[str]) -> int:
         dataset = load(config.data, progress=progress)
     for note in dataset.remarks:
         say(f"{dataset.name}: {note}", aside=True)
-    with training_display(method.gauge) as display:
+    with training_display(config.kind.gauge) as display:
         trained = experiment.train(
             config, options.out, root=options.root, dataset=dataset, display=display
         )
@@ -98,16 +98,25 @@ def _resume_or_help(words: list[str]) -> int:
     from triptych import experiment
     from triptych.cli.display import training_display
 
-    name = str(Run.open(Path(path)).config.get("method", {}).get("name", ""))
-    with training_display(methods.find(name).gauge) as display:
+    with training_display(experiment.recorded(path).kind.gauge) as display:
         resumed = experiment.resume(
-            Path(path),
+            path,
             data_dir=folder,
             data=data,
             device=cast("DeviceName | None", device),
             display=display,
         )
     return _say_how_it_ended(resumed)
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]
+
+
+def _presets(method: str) -> list[str]:
+    """A sentence on a method's presets, if it has any."""
+    known = presets.names(method)
+    return [f"Presets: {', '.join(known)}."] * bool(known)
 
 
 def _say_how_it_ended(trained: Run) -> int:

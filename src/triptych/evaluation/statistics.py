@@ -10,12 +10,10 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from triptych.errors import TriptychError
+from triptych.intervals import Z, wilson
 from triptych.runs import Result
 
-__all__ = ["Paired", "holm", "paired_t", "proportion", "share_error", "wilson"]
-
-Z = 1.959964
-"""The normal deviate of a 95 % interval."""
+__all__ = ["Paired", "holm", "paired_t", "proportion", "share_error"]
 
 
 class Paired(NamedTuple):
@@ -83,20 +81,6 @@ def holm(p: Sequence[float]) -> list[float]:
     adjusted = np.empty_like(raw)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
     return [float(q) for q in adjusted]
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """95 % interval of a proportion: (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n) (Wilson 1927).
-
-    Unlike p ± z·stderr it stays within [0, 1] and is not a point at 0 and 1.
-
-    Example:
-        >>> [round(p, 4) for p in wilson(0.5, 100)], [round(p, 4) for p in wilson(1.0, 10)]
-        ([0.4038, 0.5962], [0.7225, 1.0])
-    """
-    middle = share + Z**2 / (2 * n)
-    half = Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return (middle - half) / (1 + Z**2 / n), (middle + half) / (1 + Z**2 / n)
 
 
 def share_error(share: float, n: int) -> float:

@@ -72,6 +72,8 @@ class Subject:
     """Their digest, as `triptych.checkpoint.weights_digest` gives it; none during a training."""
     trained_on: str = ""
     """The fingerprint of the images that they were trained on, where ``dataset`` has others."""
+    method_name: str = ""
+    """The method's name on the command line."""
     _encoded: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def block_count(self, split: str) -> int:
@@ -150,6 +152,7 @@ class Subject:
         """The fields that every result has, and those of one measurement."""
         binarization = "static" if self.dataset.values == "binary" else "none"
         return {
+            **({"method": self.method_name} if self.method_name else {}),
             "data": self.dataset.title,
             "fingerprint": self.dataset.fingerprint,
             "split": split,

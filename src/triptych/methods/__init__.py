@@ -1,37 +1,155 @@
-"""The methods: one file here is one method, and its file name is its name on the command line."""
+"""The methods: one file here is one method, and its file name is its name on the command line.
+
+A file of one's own is a method too, named by its path, and so is what an installed package brings.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from triptych.errors import shown, unknown
+from triptych import plugins
+from triptych.errors import TriptychError, shown, unknown
+from triptych.files import TEXT, read_bytes
+from triptych.source import Source, as_source, copy_in, digest_of
 
 if TYPE_CHECKING:
     from triptych.types import Method
 
-__all__ = ["find", "names"]
+__all__ = ["Found", "find", "kind_of", "locate", "names", "recorded", "trust"]
+
+
+class Found(NamedTuple):
+    """A method, and where it was found."""
+
+    name: str
+    kind: type[Method]
+    source: Source | None = None
+    """None of those that come with Triptych."""
+    text: str = ""
+    """Of a file of one's own."""
 
 
 def names() -> list[str]:
-    """Every method's name, without importing any of them."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__))
+    """The names of all methods that come with Triptych or with an installed package; none of them is imported."""
+    own, brought = _own(), set(plugins.packaged())
+    for name in sorted(own & brought):
+        warnings.warn(
+            f"a package brings a method called '{name}', which is left out: that name is Triptych's own",
+            stacklevel=2,
+        )
+    return sorted(own | brought)
 
 
-def find(name: str) -> type[Method]:
-    """The method class defined in ``methods/<name>.py``; `TriptychError` for a name that is none."""
-    from triptych.types import Method
+def _own() -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(__path__)}
 
-    if name not in names():
-        # From a file it may be anything.
-        raise unknown("method", name if isinstance(name, str) else shown(name), names())
-    module = importlib.import_module(f"{__name__}.{name}")
-    (found,) = (
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, Method)
-        and value.__module__ == module.__name__
+
+def find(name: str | Path) -> type[Method]:
+    """The class of a method, by its name or by the path of its file; `TriptychError` where there is none.
+
+    A file is executed: name only what you trust.
+
+    Example:
+        >>> find("vae").gauge
+        'elbo'
+    """
+    return locate(name).kind
+
+
+def locate(name: str | Path) -> Found:
+    """`find`, with where it was found."""
+    if isinstance(name, Path) or (isinstance(name, str) and name.endswith(".py")):
+        return _of_file(Path(name))
+    # From a config it may be anything.
+    if not isinstance(name, str):
+        raise unknown("method", shown(name), names())
+    if name in _own():
+        module = importlib.import_module(f"{__name__}.{name}")
+        return Found(name, plugins.the_method(module, str(module.__file__)))
+    if name in plugins.packaged():
+        return Found(*plugins.of_package(name))
+    beside = (
+        f"; a file of your own is named with its ending: {name}.py" * Path(f"{name}.py").is_file()
     )
+    raise unknown("method", name, names(), beside)
+
+
+def _of_file(path: Path, *, only_trusted: bool = False) -> Found:
+    if path.stem in _own():
+        raise TriptychError(
+            f"'{path}' cannot be a method: a method called {path.stem} comes with Triptych; give the file another name"
+        )
+    return Found(*plugins.of_file(path, only_trusted=only_trusted))
+
+
+def kind_of(name: str, source: Source | None) -> type[Method]:
+    """The class of a method that was found before in this process, by its name and source."""
+    if source is None or source.package:
+        return find(name)
+    return plugins.loaded(name, source).kind
+
+
+def recorded(table: Mapping[str, object], folder: Path | None = None) -> Found:
+    """The method that a config's table [method] tells of: by its name, or from the copy of its file in a run's ``folder``.
+
+    Raises `TriptychError` for a file whose content was neither trained nor trusted on this machine: it is not executed.
+    """
+    name, source = table.get("name"), as_source(table.get("source"))
+    if source is None:
+        return locate(name)  # type: ignore[arg-type]
+    copy = copy_in(folder, name) if folder else Path(source.file)
+    assert isinstance(name, str)
+    if source.package:
+        return _still_installed(name, source)
+    found = _of_file(copy, only_trusted=True)
+    if found.source is not None and found.source.digest != source.digest:
+        raise TriptychError(f"'{copy}' is not the file that the config tells of")
+    _compare_original(source, copy)
+    return found
+
+
+def _still_installed(name: str, source: Source) -> Found:
+    if name not in plugins.packaged():
+        raise TriptychError(
+            f"the method {name} is not there: it came with {source.package}, which is not installed"
+        )
+    found = locate(name)
+    if found.source is not None and found.source.digest != source.digest:
+        warnings.warn(
+            f"the method {name} of {found.source.package} is not as it was in the training, with {source.package}",
+            stacklevel=3,
+        )
+    return found
+
+
+def _compare_original(source: Source, copy: Path) -> None:
+    """Warn where the file that was trained from has changed since: what is opened is the copy."""
+    original = Path(source.file)
+    try:
+        changed = original != copy and digest_of(read_bytes(original, TEXT)) != source.digest
+    except (FileNotFoundError, TriptychError):
+        return
+    if changed:
+        warnings.warn(
+            f"'{original}' has changed since the training; the method is taken from '{copy}', as it was then",
+            stacklevel=4,
+        )
+
+
+def trust(path: str | Path) -> list[Path]:
+    """Let files of methods be executed on this machine, wherever they lie: a file, or those in a run's or a study's folder.
+
+    Read them first: such a file is code, which can do anything. Returns the files.
+    """
+    path = Path(path)
+    found = [path] if path.is_file() else sorted({*path.glob("*.py"), *path.glob("*/seed-*/*.py")})
+    if not found:
+        raise TriptychError(f"there is no file of a method at '{path}'")
+    for file in found:
+        plugins.trust(Source(str(file.resolve()), digest_of(read_bytes(file, TEXT))))
     return found

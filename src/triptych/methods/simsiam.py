@@ -77,6 +77,7 @@ class SimSiam(Method):
     """
 
     Config = SimSiamConfig
+    title = "SimSiam"
     selection = Selection("valid/knn_top1", "higher")
     gauge = "loss"
     cosine = "-loss"

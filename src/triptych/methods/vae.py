@@ -88,6 +88,7 @@ class VAE(Method):
     """
 
     Config = VAEConfig
+    title = "variational autoencoder"
     selection = Selection("valid/elbo", "higher")
     gauge = "elbo"
     config: VAEConfig

@@ -72,12 +72,14 @@ class WGAN(Method):
     """
 
     Config = WGANConfig
+    title = "Wasserstein GAN with a Lipschitz penalty"
     # No figure that needs neither labels nor training tells good samples from better ones: on SVHN
     # the distance over random features rose while that over a classifier's fell. The last weights
     # whose samples have not collapsed are the best.
     selection = Selection("samples/healthy_step", "higher")
     gauge = "critic_gap"
     worth_compiling = False
+    lipschitz = 1.0
     config: WGANConfig
     averaged: Tensor
 

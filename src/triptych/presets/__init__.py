@@ -36,6 +36,9 @@ def _own(method: str, path: Path) -> dict[str, Any]:
     found = read_toml(path)
     of = found.get("method", {})
     named = of.pop("name", method) if isinstance(of, dict) else method
+    if isinstance(of, dict):
+        # Where a run's method was found: this one has been found already.
+        of.pop("source", None)
     if named != method:
         named = named if isinstance(named, str) else shown(named)
         raise TriptychError(f"'{path}' is of {named}: triptych train {named} --preset {path}")

@@ -9,7 +9,17 @@ from typing import Any
 
 from triptych.runs import Run
 
-__all__ = ["called", "joined", "look", "number", "plain", "setting", "signed", "with_error"]
+__all__ = [
+    "called",
+    "joined",
+    "look",
+    "number",
+    "offset",
+    "plain",
+    "setting",
+    "signed",
+    "with_error",
+]
 
 _BINARIZED = {"dynamic": "dynamically binarized", "threshold": "binarized at one half"}
 _LIKELIHOODS = {
@@ -26,8 +36,8 @@ def called(folder: Path) -> str:
 
     Example:
         >>> (tmp_path / "study.toml").touch()
-        >>> called(tmp_path / "default" / "seed-0"), called(tmp_path / "runs" / "mine" / "vae")
-        ('default, seed-0', 'vae')
+        >>> called(tmp_path / "default" / "seed-0"), called(tmp_path / "runs" / "mine" / "digits")
+        ('default, seed-0', 'digits')
     """
     path = folder.resolve()
     in_study = (path.parent.parent / "study.toml").is_file()
@@ -134,3 +144,14 @@ def look(run: Run) -> tuple[str, str]:
             protocol = results[name]["protocol"]
             return protocol.get("split", ""), protocol.get("checkpoint", "")
     return "", ""
+
+
+def offset(value: float, digits: int = 1) -> str:
+    """A place on both sides of 0, with its sign.
+
+    Example:
+        >>> offset(2.0), offset(-1.5), offset(-1e-9), offset(3.0, 0)
+        ('+2.0', '−1.5', '0', '+3')
+    """
+    # What is counted up from −3 passes through 0 only nearly, and −0.0 is no value to print.
+    return "0" if abs(value) < 0.05 else ("+" if value > 0 else "") + signed(value, digits)

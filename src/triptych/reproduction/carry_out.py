@@ -13,7 +13,7 @@ from triptych import experiment
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.playable.export import write_playable
-from triptych.reporting.figures.draw import draw
+from triptych.reporting.draw import draw
 from triptych.reporting.page.page import compose, write_figures, write_tables
 from triptych.reporting.safe import Attempts
 from triptych.reproduction import recorded

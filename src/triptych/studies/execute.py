@@ -68,12 +68,11 @@ def check(
     Raises `TriptychError` that names the arm.
     """
     for arm in dict.fromkeys(cell.arm for cell in cells):
-        config = study.arms[arm]
-        data = config.data if data_dir is None else dataclasses.replace(config.data, dir=data_dir)
+        config = study.arms[arm].at(data_dir)
         train = dataclasses.replace(config.train, device="cpu", threads=1)
         try:
-            dataset = data_plane.load(data, progress=progress)
-            experiment.prepare(dataclasses.replace(config, data=data, train=train), dataset)
+            dataset = data_plane.load(config.data, progress=progress)
+            experiment.prepare(dataclasses.replace(config, train=train), dataset)
         except TriptychError as error:
             raise TriptychError(f"arm '{arm}': {error}") from None
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from triptych import presets
+from triptych import plugins, presets
 from triptych.config import dump, limited, merge, read_toml, to_dict
 from triptych.errors import DamagedError, TriptychError, unknown
 from triptych.experiment import SEEDS, ExperimentConfig, default_config
-from triptych.files import write
+from triptych.files import read_text, write
+from triptych.plugins import Own
 from triptych.records import Shape, fit
 
 __all__ = [
@@ -48,7 +49,7 @@ class StudyConfig:
     name: str = ""
     """What the study is called; without one, its file's name."""
     method: str = ""
-    """The method that every arm trains."""
+    """The method that every arm trains: a name, or the path of a file as seen from the study's own."""
     preset: str | None = None
     """The preset that the arms start from."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -105,17 +106,35 @@ class Study:
         """The config of one run."""
         return dataclasses.replace(self.arms[cell.arm], seed=cell.seed)
 
+    @property
+    def method(self) -> str:
+        """The method as the study file in the study's folder names it: a file of one's own lies beside it."""
+        own = self._own()
+        return self.config.method if own is None else f"{own.name}.py"
+
+    def files(self) -> dict[str, str]:
+        """The file of the arms' method, if it is one's own, by its name in the study's folder."""
+        own = self._own()
+        return {} if own is None else {self.method: own.text}
+
+    def _own(self) -> Own | None:
+        config = next(iter(self.arms.values()), None)
+        if config is None or config.source is None or config.source.package:
+            return None
+        return plugins.loaded(config.method_name, config.source)
+
     def tables(self) -> dict[str, Any]:
         """As study.toml holds it: a study file that needs no preset any more."""
         return {
-            "study": to_dict(self.config),
+            "study": {**to_dict(self.config), "method": self.method},
             "arms": {name: _changeable(config) for name, config in self.arms.items()},
         }
 
 
 def _changeable(config: ExperimentConfig) -> dict[str, Any]:
     tables = config.tables()
-    tables["method"].pop("name")
+    for name in ("name", "source"):
+        tables["method"].pop(name, None)
     return {name: tables[name] for name in TABLES}
 
 
@@ -162,7 +181,7 @@ def load(path: Path, changes: Sequence[str] = (), seeds: Sequence[int] = ()) -> 
     config = merge(StudyConfig(name=path.stem), tables.get("study", {}))
     if seeds:
         config = dataclasses.replace(config, seeds=tuple(seeds))
-    base = _changed(_start(config), tables.get("base", {}), "[base]")
+    base = _changed(_start(config, path.parent), tables.get("base", {}), "[base]")
     for change in changes:
         base = _changed(base, _one_change(change), f"--set {change}")
     arms = {
@@ -172,10 +191,11 @@ def load(path: Path, changes: Sequence[str] = (), seeds: Sequence[int] = ()) -> 
     return Study(_checked(config, list(arms)), arms)
 
 
-def _start(config: StudyConfig) -> ExperimentConfig:
+def _start(config: StudyConfig, folder: Path) -> ExperimentConfig:
     if not config.method:
         raise TriptychError('a study file names its method: [study] with method = "..."')
-    return default_config(config.method, config.preset)
+    method = folder / config.method if config.method.endswith(".py") else config.method
+    return default_config(method, config.preset)
 
 
 def _checked(config: StudyConfig, arms: list[str]) -> StudyConfig:
@@ -234,6 +254,8 @@ def open_folder(folder: Path, study: Study) -> None:
     """
     refuse_another(folder, study)
     folder.mkdir(parents=True, exist_ok=True)
+    for name, text in study.files().items():
+        write(folder / name, text)
     write(folder / FILE, dump(study.tables()))
 
 
@@ -251,18 +273,32 @@ def refuse_another(folder: Path, study: Study) -> None:
         except ValueError as error:
             raise DamagedError(path, str(error), "choose another --out") from None
         fixed = before["arms"]
-        differs = difference(_fixed(before, fixed), _fixed(now, fixed))
+        differs = difference(_fixed(before, fixed), _fixed(now, fixed)) or _other_file(
+            folder, study
+        )
         if differs:
             raise TriptychError(
                 f"'{folder}' holds a study in which {differs}; choose another --out, or delete it"
             )
-    elif folder.exists() and any(map(_is_no_beginning, folder.iterdir())):
+    elif folder.exists() and any(_is_no_beginning(p, study) for p in folder.iterdir()):
         raise TriptychError(f"'{folder}' is not empty and holds no study; choose another --out")
 
 
-def _is_no_beginning(path: Path) -> bool:
+def _is_no_beginning(path: Path, study: Study) -> bool:
     """Whether a file is another than those that a study begins with, its study.toml among them: that may come just now."""
-    return path.name not in (".lock", FILE) and not path.name.startswith(f".{FILE}.")
+    begun = (FILE, *study.files())
+    return path.name not in (".lock", *begun) and not path.name.startswith(
+        tuple(f".{name}." for name in begun)
+    )
+
+
+def _other_file(folder: Path, study: Study) -> str:
+    """Whether the method's file is another than the study's folder has, in words."""
+    for name, text in study.files().items():
+        kept = folder / name
+        if not kept.is_file() or read_text(kept) != text:
+            return f"{name} was another file"
+    return ""
 
 
 def _fixed(tables: Mapping[str, Any], arms: Iterable[str]) -> dict[str, Any]:

@@ -84,9 +84,7 @@ def train(
         return
     # The config is the first file that a run gets: without it, nothing is lost.
     shutil.rmtree(path, ignore_errors=True)
-    if data_dir is not None:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=data_dir))
-    experiment.train(config, path, display=display)
+    experiment.train(config.at(data_dir), path, display=display)
 
 
 def measure(

@@ -25,8 +25,9 @@ from triptych.evaluation.representation.knn import (
     untrained_top1,
     voters,
 )
-from triptych.evaluation.statistics import proportion, share_error, wilson
+from triptych.evaluation.statistics import proportion, share_error
 from triptych.evaluation.subject import BLOCK, Subject
+from triptych.intervals import wilson
 from triptych.types import DataSpec, Method
 
 

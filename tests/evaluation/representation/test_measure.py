@@ -15,7 +15,7 @@ from triptych.data import DataConfig, load
 from triptych.evaluation.representation.knn import scored
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.methods.simsiam import SimSiam, SimSiamConfig
-from triptych.reporting.table import result_lines
+from triptych.reporting.terminal import result_lines
 from triptych.runs import Run
 
 TINY = SimSiamConfig(depth=10, stem="half", width=4, projector=(16, 16), predictor_width=8)

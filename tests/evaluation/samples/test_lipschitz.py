@@ -44,6 +44,7 @@ class Planted(Method):
     Config = object
     gauge = "gap"
     latent = LATENT
+    lipschitz = 1.0
 
     def __init__(self, critic: nn.Module) -> None:
         super().__init__(None, DataSpec(SHAPE, "colour"))
@@ -77,6 +78,11 @@ def test_the_planted_method_has_what_the_audit_asks_for():
     assert isinstance(Planted(Bowl()), Samples)
 
 
+def test_a_critic_that_promises_no_constant_is_not_audited(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(Planted, "lipschitz")
+    assert not isinstance(Planted(Bowl()), HasCritic)
+
+
 @pytest.mark.parametrize(("norm", "share"), [(0.75, 0.0), (1.5, 1.0)])
 def test_a_linear_critic_has_the_norm_of_its_weight_everywhere(norm: float, share: float):
     results, arrays = audit(subject(Linear(norm)), "test", count=600)
@@ -92,6 +98,16 @@ def test_a_linear_critic_has_the_norm_of_its_weight_everywhere(norm: float, shar
         # All alike is not certainty: the rule of proportions at 0 and 1.
         assert row["stderr of share"] == share_error(share, row["n"]) > 0
     assert [row["n"] for row in table.values()] == [40, 600, 600, 600]
+
+
+def test_slopes_are_in_units_of_the_constant_that_the_critic_declares(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(Planted, "lipschitz", 2.0)
+    results, arrays = audit(subject(Linear(1.5)), "test", count=40)
+    np.testing.assert_allclose(arrays["train"], 0.75, rtol=1e-6)
+    assert results["critic/gradient_norm"].value["train"]["share above 1"] == 0
+    assert results["critic/gradient_norm"].protocol["lipschitz"] == 2
 
 
 def test_a_quadratic_critic_has_a_gradient_as_long_as_the_scaled_image():

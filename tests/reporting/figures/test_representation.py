@@ -1,12 +1,14 @@
 """Curves of a planted representation: what is drawn is what was logged, and each level is where it belongs."""
 
 import itertools
+import json
 import math
+import re
 
 import numpy as np
 import pytest
 
-from triptych.reporting.figures.panels import _apart
+from triptych.reporting.figures.curves import _apart
 from triptych.reporting.figures.representation import representation_curves
 
 PER_EPOCH = 54
@@ -38,6 +40,11 @@ def learned(plant, style):
             )
         look(plant, epoch, floor__pixels_knn_top1=0.875 if epoch == 0 else None)
     return plant
+
+
+def declares(plant, cosine: str | None) -> None:
+    """The folder of a run says which of its terms is the cosine of predictions and targets."""
+    plant.run.write("environment.json", json.dumps({"method": {"cosine": cosine}}))
 
 
 def panel(figure, title: str):
@@ -128,7 +135,8 @@ def test_an_alarm_is_marked_at_its_epoch_and_said(learned, said):
 
 def test_a_collapse_stays_within_the_axes(planted_with, style):
     """Rank 0 has no place on a logarithmic axis, and numbers that are none no place at all."""
-    plant = planted_with("method.name", "simsiam")
+    plant = planted_with("method.name", "mine")
+    declares(plant, "-loss")
     plant.run.log({"step": 54, "epoch": 1.0, "train/loss": -1.0})
     for epoch in range(3):
         look(plant, epoch, features__effective_rank=0.0, features__std=0.0)
@@ -145,21 +153,34 @@ def test_a_collapse_stays_within_the_axes(planted_with, style):
 
 
 @pytest.mark.parametrize(
-    ("name", "cosine"), [("simsiam", True), ("byol", False), ("simclr", False)]
+    ("cosine", "met"),
+    [("-loss", -1.0), ("loss", 1.0), ("similarity", None), (None, None), ("none said", None)],
 )
-def test_only_a_loss_that_is_a_cosine_has_its_axis_and_its_words(
-    planted_with, style, said, name, cosine
+@pytest.mark.parametrize("name", ["simsiam", "mine"])
+def test_only_a_loss_that_is_said_to_be_a_cosine_has_its_axis_and_its_words(
+    planted_with, style, said, name, cosine, met
 ):
-    """A loss that happens to lie between −1 and 1 is not yet a cosine."""
+    """Whatever the method is called: a loss that happens to lie between −1 and 1 is not yet a cosine."""
     plant = planted_with("method.name", name)
+    if cosine != "none said":
+        declares(plant, cosine)
     for epoch, loss in enumerate((0.8, 0.5, 0.4), 1):
         plant.run.log({"step": epoch * PER_EPOCH, "epoch": float(epoch), "train/loss": loss})
         look(plant, epoch)
     figure = representation_curves(plant.run)
     low, high = panel(figure, "training loss").get_ylim()
-    assert (low < -1) == cosine
+    assert ((low < -1), (low <= 0 and high > 1)) == (met == -1.0, met == 1.0)
     assert low <= 0.4 < 0.8 <= high
-    assert ("a loss near −1" in said(figure)) == cosine
+    assert re.findall(r"a loss near (\S+),", said(figure)) == {-1.0: ["−1"], 1.0: ["1"]}.get(
+        met, []
+    )
+
+
+def test_a_method_whose_loss_has_another_name_has_no_empty_panel(plant, style):
+    plant.run.log({"step": 54, "epoch": 1.0, "train/contrast": 3.0})
+    look(plant, 1)
+    titles = [axes.get_title(loc="left") for axes in representation_curves(plant.run).axes]
+    assert not [title for title in titles if "loss" in title]
 
 
 @pytest.mark.parametrize(

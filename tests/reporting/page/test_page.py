@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from triptych.errors import TriptychError
-from triptych.reporting.findings.sayings import findings, measured_against
+from triptych.reporting.findings.run import findings
 from triptych.reporting.page.compare import compare
 from triptych.reporting.page.page import (
     HEAVIEST,
@@ -18,9 +18,12 @@ from triptych.reporting.page.page import (
     write_page,
     write_tables,
 )
-from triptych.reporting.page.sections import run_section
-from triptych.reporting.parts.charts import charts, ticks
+from triptych.reporting.page.sections import of_run
+from triptych.reporting.parts.charts import OVERLAID, charts, ticks
 from triptych.reporting.parts.tables import latex_table
+from triptych.reporting.reference import report
+from triptych.reporting.reference.protocol import measured_against
+from triptych.reporting.safe import Attempts
 from triptych.runs import Result, Run
 
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
@@ -43,6 +46,16 @@ def reference_config():
     return experiment.default_config("vae", "reference").tables()
 
 
+def told(run, reference=False):
+    """The findings as a page has them: with what the reference says where that was asked for."""
+    found = findings(run)
+    return report.findings(run, found, Attempts(strict=True)) if reference else [*found.values()]
+
+
+def against(run):
+    return told(run, reference=True)
+
+
 def likelihood(value):
     return {"test/log_likelihood": Result(value, 0.25, 10_000, {"K": 200})}
 
@@ -52,27 +65,27 @@ def likelihood(value):
 )
 def test_a_likelihood_is_held_against_the_reference_both_ways(tmp_path, value, standing):
     run = planted(tmp_path / "r", reference_config(), likelihood(value))
-    found = {f.title: f for f in findings(run)}
+    found = {f.title: f for f in against(run)}
     assert found["Log-likelihood"].standing == standing
 
 
 def test_another_protocol_is_not_compared_and_the_field_is_named(tmp_path):
     config = reference_config()
     config["method"]["latent"] = 2
-    found = findings(planted(tmp_path / "r", config, likelihood(-95.6)))
+    found = against(planted(tmp_path / "r", config, likelihood(-95.6)))
     assert {f.standing for f in found} == {"not comparable"}
     assert all("method.latent" in f.why for f in found)
 
 
 def test_a_shorter_training_is_not_compared(tmp_path):
-    found = findings(planted(tmp_path / "r", reference_config(), epochs=5))
+    found = against(planted(tmp_path / "r", reference_config(), epochs=5))
     assert found[0].standing == "not comparable"
     assert "train.duration" in found[0].why
 
 
 @pytest.mark.parametrize(("ends", "word"), [((-168.0, -101.0), "rose"), ((-101.0, -168.0), "fell")])
 def test_the_sentence_on_the_curve_says_which_way_it_went(tmp_path, ends, word):
-    sentence = findings(planted(tmp_path / "r", elbo=ends))[0].sentence
+    sentence = told(planted(tmp_path / "r", elbo=ends))[0].sentence
     assert f"ELBO {word} from" in sentence
     assert ("was highest" in sentence) == (word == "fell")
 
@@ -82,7 +95,7 @@ def test_neighbours_below_a_floor_are_said_to_be_below(tmp_path):
         return Result(value, 0.01, 100, {})
 
     results = {"test/knn_top1": share(0.2), "test/knn_top1_untrained": share(0.26)}
-    sentence = findings(planted(tmp_path / "r", results=results))[-1].sentence
+    sentence = told(planted(tmp_path / "r", results=results))[-1].sentence
     assert "6.0 points below the untrained encoder" in sentence
 
 
@@ -108,11 +121,12 @@ def test_a_number_never_turns_from_worse_to_within_by_a_hair():
 def test_the_error_of_an_evaluation_holds_for_the_bound(tmp_path):
     """A reproduction of the reference's protocol ended at −101.64 ± 0.28: no worse than −101.5."""
     ended = {"valid/elbo": Result(-101.64, 0.28, 10_000, {})}
-    found = findings(planted(tmp_path / "r", reference_config(), ended, elbo=(-168.0, -101.64)))
+    found = against(planted(tmp_path / "r", reference_config(), ended, elbo=(-168.0, -101.64)))
     assert found[0].standing == "within"
 
 
 OTHERS = {
+    "the reference's own": ("seed", None, 0),
     "an iwae": ("method", "name", "iwae"),
     "photos": ("data", "name", "/home/me/photos"),
     "grey digits": ("data", "name", "mnist"),
@@ -120,31 +134,41 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_nothing_of_the_reference_stands_beside_another_method_or_other_data(tmp_path, other):
-    """An IWAE's bound has the config's fields of the reference's VAE, and is another number."""
+def test_nothing_of_the_reference_stands_on_a_page_that_nobody_asked_it_for(tmp_path, other):
     table, field, value = OTHERS[other]
     config = reference_config()
-    config[table][field] = value
+    if field:
+        config[table][field] = value
     run = planted(tmp_path / "r", config, likelihood(-95.6))
-    for found in findings(run):
+    for found in told(run):
         assert "Figure" not in found.title
         assert not (found.reference or found.standing or found.agreement or found.figures)
     page = write_page([run.path], tmp_path / "out.html").read_text()
-    assert not [
-        word for word in ("−100.49", "−95.75", "101.5", "The reference report,") if word in page
-    ]
+    said = ("−100.49", "−95.75", "101.5", "The reference report,", "eference report")
+    assert not [word for word in said if word in page]
     assert [line.name for line in charts(run)[0].series] == ["validation"]
+
+
+def test_another_method_has_no_word_of_it_though_it_is_asked_for(tmp_path):
+    """An IWAE's bound has the config's fields of the reference's VAE, and is another number."""
+    config = reference_config()
+    config["method"]["name"] = "iwae"
+    run = planted(tmp_path / "r", config, likelihood(-95.6))
+    assert against(run) == told(run)
+    page = write_page([run.path], tmp_path / "out.html", reference=True).read_text()
+    assert not [word for word in ("−100.49", "−95.75", "The reference report,") if word in page]
 
 
 def test_a_reproduction_on_other_data_says_so_and_compares_nothing(tmp_path):
     config = reference_config()
     config["data"]["name"] = "mnist-5k"
     run = planted(tmp_path / "r", config, likelihood(-95.6))
-    asked = findings(run, reference=True)
-    assert {(f.standing, f.why) for f in asked} == {("not comparable", "other data: mnist-5k")}
+    assert {(f.standing, f.why) for f in against(run)} == {
+        ("not comparable", "other data: mnist-5k")
+    }
     page = write_page([run.path], tmp_path / "out.html", reference=True).read_text()
     assert "The reference report, figure by figure" in page
-    assert [line.name for line in charts(run)[0].series] == ["validation"]
+    assert report.lines(run) == {}
 
 
 @pytest.mark.parametrize(
@@ -157,17 +181,52 @@ def test_a_reproduction_on_other_data_says_so_and_compares_nothing(tmp_path):
 )
 def test_a_likelihood_of_another_estimator_is_not_compared(tmp_path, protocol, field):
     result = {"test/log_likelihood": Result(-95.6, 0.25, 10_000, protocol)}
-    found = {f.title: f for f in findings(planted(tmp_path / "r", reference_config(), result))}
+    found = {f.title: f for f in against(planted(tmp_path / "r", reference_config(), result))}
     assert found["Log-likelihood"].why == f"the protocol differs in {field}"
 
 
-def test_a_method_of_ones_own_has_its_own_name_and_no_word_of_another(tmp_path):
+@pytest.mark.parametrize(
+    ("facts", "title"),
+    [
+        (None, "A likelihood: iwae"),
+        ({"can": ["Decodes", "HasLikelihood"]}, "A likelihood: importance-weighted autoencoder"),
+        ({"can": ["Samples", "HasCritic"]}, "A game: importance-weighted autoencoder"),
+        ({"can": ["Encodes", "Projects"]}, "An agreement: importance-weighted autoencoder"),
+        ({"can": ["Samples"]}, "importance-weighted autoencoder"),
+        ({"can": [], "title": ""}, "iwae"),
+    ],
+)
+def test_a_run_is_called_by_what_its_method_can_do(tmp_path, facts, title):
     config = {"seed": 0, "method": {"name": "iwae", "latent": 2}, "data": {"name": "photos"}}
-    section = run_section(planted(tmp_path / "r", config, likelihood(-95.6)), "p")
-    assert section.title == "iwae"
+    run = planted(tmp_path / "r", config, likelihood(-95.6))
+    if facts is not None:
+        named = {"name": "iwae", "title": "importance-weighted autoencoder", "about": ""}
+        told_of = {**named, "cosine": None, "source": None, **facts}
+        run.write("environment.json", json.dumps({"method": told_of}))
+    section = of_run(run, "p")
+    assert section.title == title
     said = " ".join(f.title + f.sentence for f in section.findings)
     assert "variational" not in said and "reference" not in said
-    assert section.hero.label == "nats an image, test log-likelihood"
+    assert section.hero.label == "test log-likelihood, nats an image"
+
+
+def test_a_method_whose_terms_have_other_names_gets_curves_and_a_number(tmp_path):
+    """A Wasserstein autoencoder: no family, and no term that anybody here declared."""
+    config = {"seed": 0, "method": {"name": "wae"}, "data": {"name": "photos"}}
+    run = Run.create(tmp_path / "r", config)
+    for epoch in (1.0, 2.0, 3.0):
+        line = {"step": int(epoch), "epoch": epoch}
+        run.log(line | {"train/squared_error": 9.0 - epoch, "train/mmd": 0.5 / epoch})
+        run.log(line | {"valid/squared_error": 9.5 - epoch, "alarm": "none"})
+    section = of_run(run, "p")
+    assert [(c.name, c.title, [s.name for s in c.series]) for c in section.charts] == [
+        ("squared-error", "squared error", ["training", "validation"]),
+        ("mmd", "mmd", ["mmd"]),
+    ]
+    assert section.charts[0].series[1].values == [8.5, 7.5, 6.5]
+    assert [picture.name for picture in section.figures] == ["training-curves"]
+    assert (section.title, section.hero.value) == ("wae", "6.50")
+    assert section.hero.label == "validation squared error, in training at step 3"
 
 
 def test_what_a_stranger_wrote_cannot_become_script(tmp_path):
@@ -398,7 +457,7 @@ def test_the_arms_of_two_studies_are_paired_seed_by_seed(tmp_path):
 @pytest.mark.parametrize("epochs", [2, 40])
 def test_a_likelihood_after_another_training_is_not_compared(tmp_path, epochs):
     run = planted(tmp_path / "r", reference_config(), likelihood(-99.0), epochs=epochs)
-    found = {f.title: f for f in findings(run)}["Log-likelihood"]
+    found = {f.title: f for f in against(run)}["Log-likelihood"]
     assert (found.standing, found.why) == (
         "not comparable",
         "the protocol differs in train.duration",
@@ -409,7 +468,7 @@ def test_what_is_not_finite_is_held_against_nothing(tmp_path):
     assert measured_against(float("nan"), 0.1, (0.0, 1.0)) == ""
     run = planted(tmp_path / "r", reference_config(), epochs=19)
     run.log({"step": 200, "epoch": 20.0, "valid/elbo": float("nan")})
-    (found,) = findings(run)
+    (found,) = against(run)
     assert "nan" not in found.sentence
     assert found.standing == "not comparable"
 
@@ -425,16 +484,19 @@ def neighbours(path, epochs=200.0, k=200, temperature=0.1, lr=0.12, done=True):
     run.record({"test/knn_top1": Result(0.5, 0.005, 10_000, protocol)})
     if done:
         run.finish("DONE", "trained")
-    return {f.title: f for f in findings(run)}["kNN accuracy (Figure 8)"]
+    return {f.title: f for f in against(run)}["kNN accuracy (Figure 8)"]
 
 
 def test_neighbours_by_the_references_protocol_have_a_standing(tmp_path):
     assert neighbours(tmp_path / "r").standing == "worse"
 
 
-@pytest.mark.parametrize(("table", "name"), [("data", "mnist-5k"), ("method", "byol")])
+@pytest.mark.parametrize(
+    ("table", "name", "why"),
+    [("data", "mnist-5k", "other data: mnist-5k"), ("method", "byol", "")],
+)
 def test_neighbours_on_other_data_or_by_another_method_are_not_held_against_it(
-    tmp_path, table, name
+    tmp_path, table, name, why
 ):
     from triptych import experiment
 
@@ -442,8 +504,10 @@ def test_neighbours_on_other_data_or_by_another_method_are_not_held_against_it(
     config[table]["name"] = name
     run = Run.create(tmp_path / "r", config)
     run.record({"test/knn_top1": Result(0.5, 0.005, 10_000, {"k": 200, "temperature": 0.1})})
-    (found,) = findings(run)
+    (found,) = told(run)
     assert (found.title, found.reference, found.standing) == ("kNN accuracy", "", "")
+    (found,) = against(run)
+    assert (found.standing, found.why) == ("not comparable" if why else "", why)
 
 
 @pytest.mark.parametrize(
@@ -459,7 +523,7 @@ def test_a_difference_within_the_errors_is_said_to_be(tmp_path, value, said):
         "test/knn_top1": Result(value, 0.01, 2000, {}),
         "test/knn_top1_untrained": Result(0.26, 0.01, 2000, {}),
     }
-    assert said in findings(planted(tmp_path / "r", results=results))[-1].sentence
+    assert said in told(planted(tmp_path / "r", results=results))[-1].sentence
 
 
 @pytest.mark.parametrize(
@@ -479,7 +543,7 @@ def test_neighbours_by_another_protocol_have_none(tmp_path, changed, field):
 
 def repeated(path, protocol, name="test/x"):
     run = planted(path, results={name: Result(1.0, None, 1, protocol)})
-    return run_section(run, "p").commands[1]
+    return of_run(run, "p").commands[1]
 
 
 @pytest.mark.parametrize(
@@ -502,7 +566,7 @@ def test_how_to_repeat_it_has_the_coordinates_that_were_asked_for(tmp_path, show
     table = {"order": [7, 2, 5, 1]}
     run = planted(tmp_path / "r", results={"latent/coordinates": Result(table, None, 1, {})})
     run.save_arrays("coordinates", coordinates=np.array(shown))
-    assert run_section(run, "p").commands[1] == f"triptych evaluate r{options}"
+    assert of_run(run, "p").commands[1] == f"triptych evaluate r{options}"
 
 
 def test_signs_of_order_are_maths_to_latex():
@@ -516,7 +580,7 @@ def images(*shape):
 def test_a_finding_is_followed_by_its_own_picture(tmp_path):
     run = planted(tmp_path / "r", reference_config(), likelihood(-95.6))
     run.save_arrays("samples", images=images(64, 1, 6, 6))
-    page = write_page([run.path], tmp_path / "out.html").read_text()
+    page = write_page([run.path], tmp_path / "out.html", reference=True).read_text()
     card, curve, more = (
         page.index(mark)
         for mark in ("ELBO (Figure 1)</h4>", 'id="part-1-elbo-curve"', "More curves")
@@ -528,15 +592,18 @@ def test_a_finding_is_followed_by_its_own_picture(tmp_path):
 
 def test_figures_without_a_run_are_said_to_be_missing(tmp_path):
     run = planted(tmp_path / "r", reference_config())
-    page = write_page([run.path], tmp_path / "out.html").read_text()
+    page = write_page([run.path], tmp_path / "out.html", reference=True).read_text()
     assert page.count("Not in this report.") == 5
     assert 'class="chip within" title="within is between the reference&#39;s two values or ' in page
 
 
-def test_only_a_run_by_the_references_protocol_has_its_curve_beside(tmp_path):
-    (own,) = charts(planted(tmp_path / "a", reference_config()))
-    assert own.series[-1].values[-1] == -101.5
-    (other,) = charts(planted(tmp_path / "b"))
+def test_a_run_by_the_references_protocol_has_its_curve_beside_where_it_is_asked_for(tmp_path):
+    run = planted(tmp_path / "a", reference_config())
+    own, asked = (of_run(run, "p", reference=reference).charts[0] for reference in (False, True))
+    assert [line.name for line in own.series] == ["validation"]
+    assert (asked.series[-1].values[-1], asked.series[-1].number) == (-101.5, OVERLAID)
+    assert asked.ranges[1] == own.ranges[1] == 20
+    other = of_run(planted(tmp_path / "b"), "p", reference=True).charts[0]
     assert [line.name for line in other.series] == ["validation"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from triptych.errors import TriptychError
-from triptych.reporting.figures.feature_map import LOOKS
+from triptych.reporting.figures.features import LOOKS
 from triptych.reporting.page.page import write_page
 from triptych.reporting.parts.atlas import atlas
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.reporting.figures.draw import draw
+from triptych.reporting.draw import draw
 from triptych.reporting.figures.pictures import interpolation, reconstructions, samples, traversal
 
 pytestmark = pytest.mark.usefixtures("style")

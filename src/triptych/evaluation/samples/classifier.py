@@ -22,8 +22,8 @@ from triptych.data.places import cache_root
 from triptych.data.stream import Stream
 from triptych.environment import has_bf16
 from triptych.errors import TriptychError
-from triptych.evaluation.statistics import wilson
 from triptych.evaluation.subject import Subject, generator
+from triptych.intervals import wilson
 from triptych.nets.classifier import Classifier
 from triptych.nets.initialise import initialise
 

@@ -1,4 +1,4 @@
-"""The figure of what a model draws: its classes beside those of the training data."""
+"""The figure of what a model draws: its classes, compared with those of the training data."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _marks(axes: Axes, marks: list[str], height: npt.NDArray[Any]) -> None:
 def _confusion(axes: Axes, counts: npt.NDArray[np.int64], accuracy: float) -> None:
     percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     paper = LinearSegmentedColormap.from_list("paper", ["white", SKY])
-    # The square root of the share: errors of one per cent are to be seen beside nine tenths.
+    # The square root of the share: so that an error of one per cent can be seen.
     axes.imshow(percent, cmap=paper, norm=PowerNorm(0.5, 0, 100), aspect="auto")
     axes.grid(False)
     axes.set_title(f"classifier: {100 * accuracy:.1f}\u00a0% right; % of each true class")
@@ -162,6 +162,6 @@ def _confusion(axes: Axes, counts: npt.NDArray[np.int64], accuracy: float) -> No
         return
     for (i, j), share in np.ndenumerate(percent):
         if share >= 0.05:
-            # 99.6 % is not to read 100 beside an error of 0.4 %.
+            # 99.6 % is not to read 100 where an error of 0.4 % is shown too.
             text = f"{share:.{0 if 9.95 <= share < 99 else 1}f}".replace("100.0", "100")
             axes.text(j, i, text, ha="center", va="center", fontsize=6.0)

@@ -1,16 +1,37 @@
-"""The figures made of images: reconstructions, samples, traversals, interpolations."""
+"""The figures made of images: reconstructions, samples, traversals, and interpolations with their scorecard."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from triptych.reporting.figures.sheet import Grid, Label, Tile, draw_sheet
-from triptych.reporting.figures.style import COLUMN, PAGE, Words
-from triptych.reporting.words import look, setting, signed
+from triptych.reporting.figures.style import (
+    COLUMN,
+    GREY,
+    INK,
+    MEASURED,
+    PAGE,
+    TRAINED,
+    Page,
+    Words,
+)
+from triptych.reporting.words import look, offset, setting
 from triptych.runs import Run
 
-__all__ = ["interpolation", "reconstructions", "samples", "traversal"]
+__all__ = [
+    "interpolation",
+    "reconstructions",
+    "sample_interpolation",
+    "samples",
+    "scorecard",
+    "traversal",
+]
 
 
 def reconstructions(run: Run) -> Figure | None:
@@ -21,7 +42,7 @@ def reconstructions(run: Run) -> Figure | None:
     pairs = list(zip(arrays["originals"][:20], arrays["reconstructions"][:20], strict=True))
     columns = min(10, len(pairs))
     bands = -(-len(pairs) // columns)
-    grid = Grid((2 * bands, columns), pairs[0][0].shape[1:], row_gaps=_between_pairs(bands))
+    grid = Grid((2 * bands, columns), pairs[0][0].shape[1:], row_gaps=_gaps_around_pairs(bands))
     tiles = [
         Tile(2 * (i // columns) + row, i % columns, image)
         for i, pair in enumerate(pairs)
@@ -70,7 +91,7 @@ def traversal(run: Run) -> Figure | None:
             zip(arrays["coordinates"].tolist(), arrays["kl"].tolist(), strict=True)
         )
     ]
-    columns = [Label(j, _offset(value)) for j, value in enumerate(arrays["values"].tolist())]
+    columns = [Label(j, offset(value)) for j, value in enumerate(arrays["values"].tolist())]
     words = Words(
         "What the most active latent coordinates carry",
         setting(run, *look(run)),
@@ -81,11 +102,6 @@ def traversal(run: Run) -> Figure | None:
     return draw_sheet(words, grid, tiles, PAGE, rows, columns, margin=24.0, heading=heading)
 
 
-def _offset(value: float) -> str:
-    # linspace passes through zero only nearly, and −0.0 is no value to print.
-    return "0" if abs(value) < 0.05 else ("+" if value > 0 else "") + signed(value, 1)
-
-
 def interpolation(run: Run) -> Figure | None:
     """Pairs of images joined in latent space, above the same ends mixed in pixel space."""
     arrays = run.arrays("interpolation")
@@ -93,7 +109,7 @@ def interpolation(run: Run) -> Figure | None:
         return None
     originals, ways = arrays["originals"], (arrays["latent"], arrays["pixel"])
     pairs, steps = ways[0].shape[:2]
-    gaps = _between_pairs(pairs), {1: 0.8, steps + 1: 0.2}
+    gaps = _gaps_around_pairs(pairs), {1: 0.8, steps + 1: 0.2}
     grid = Grid((2 * pairs, steps + 2), originals.shape[3:], *gaps)
     tiles = [
         Tile(2 * pair + row, step + 1, way[pair, step])
@@ -114,6 +130,142 @@ def interpolation(run: Run) -> Figure | None:
     return draw_sheet(words, grid, tiles, PAGE, rows, columns, heading="α")
 
 
-def _between_pairs(count: int) -> dict[int, float]:
+def _gaps_around_pairs(count: int) -> dict[int, float]:
     """Wider gaps between pairs of rows."""
     return {2 * i: 0.2 for i in range(1, count)}
+
+
+WAYS = ("linear", "spherical", "pixel")
+
+SHOWN = 4
+"""Pairs in the picture: more would make its tiles too small for a page."""
+
+ROW = 14.0
+"""Millimetres from one score to the next."""
+
+_LOOKS: dict[str, dict[str, Any]] = {
+    "linear": {"color": MEASURED, "marker": "o"},
+    "spherical": {
+        "color": MEASURED,
+        "marker": "D",
+        "markerfacecolor": "white",
+        "linestyle": (0, (4, 2)),
+    },
+    "pixel": {"color": TRAINED, "marker": "s"},
+}
+
+
+def sample_interpolation(run: Run) -> Figure | None:
+    """Pairs of samples joined by a straight line and an arc in latent space, and by mixing pixels."""
+    arrays = run.arrays("sample_interpolation")
+    if arrays is None:
+        return None
+    pairs, steps = min(SHOWN, len(arrays["linear"])), len(arrays["alpha"])
+    gaps = {3 * pair: 0.25 for pair in range(1, pairs)}
+    grid = Grid((3 * pairs, steps), arrays["linear"].shape[3:], row_gaps=gaps)
+    tiles = [
+        Tile(3 * pair + row, step, arrays[way][pair, step])
+        for row, way in enumerate(WAYS)
+        for pair, step in np.ndindex(pairs, steps)
+    ]
+    rows = [Label(row, way) for row, way in enumerate(WAYS * pairs)]
+    columns = [Label(step, f"{alpha:.2g}") for step, alpha in enumerate(arrays["alpha"].tolist())]
+    protocol = run.results().get("interpolation/latent_vs_pixel", {}).get("protocol", {})
+    words = Words(
+        "From one sample to another, in latent space and in pixel space",
+        setting(run, weights=protocol.get("checkpoint", "")),
+        "linear: G((1−α) z₁ + α z₂); spherical: G of the arc from z₁ to z₂; pixel: (1−α) G(z₁) + α G(z₂). "
+        "All three begin and end in the same two samples; z₁ and z₂ are drawn from N(0, I), the pairs "
+        "are not chosen.",
+    )
+    return draw_sheet(words, grid, tiles, PAGE, rows, columns, margin=14.0, heading="α")
+
+
+def scorecard(run: Run) -> Figure | None:
+    """Distance to the training images over α, and every score's paired difference with its interval."""
+    result = run.results().get("interpolation/scorecard")
+    if result is None:
+        return None
+    table, protocol = result["value"], result["protocol"]
+    scores = list(dict.fromkeys(row["score"] for row in table["differences"]))
+    words = Words(
+        "Is the way through latent space better than the overlay of two pictures?",
+        setting(run, protocol["split"], protocol["checkpoint"]),
+        _caption(table, protocol),
+    )
+    page = Page(words, PAGE, ROW * len(scores) + 8.0)
+    _distances(page.axes(11.0, 9.0, 62.0, ROW * len(scores) - 19.0), table)
+    for place, score in enumerate(scores):
+        rows = [row for row in table["differences"] if row["score"] == score]
+        bottom = 9.0 + ROW * (len(scores) - 1 - place)
+        axes = page.axes(110.0, bottom, 35.0, ROW - 7.5)
+        _differences(axes, rows, primary=place == 0)
+    axes.set_xlabel("latent − pixel, mean of the pairs, 95 % interval")
+    return page.figure
+
+
+def _distances(axes: Axes, table: Mapping[str, Any]) -> None:
+    curves = table["curves"]
+    axes.axvspan(0.3, 0.7, color="#f0f0f0", linewidth=0, zorder=0)
+    for way in reversed(WAYS):
+        axes.plot(curves["alpha"], curves[way], label=way, markersize=3.0, **_LOOKS[way])
+    for name, style in (("held-out images", ":"), ("held-out overlays", "-.")):
+        if name in table["floor"]:
+            level = table["floor"][name]["mean"]
+            label = f"{name}, {level:.3g}"
+            axes.axhline(level, color=INK, linestyle=style, linewidth=1.0, label=label)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("α (grey: where the primary score is taken)")
+    axes.margins(y=0.1)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderaxespad=0.2)
+    axes.set_title("feature distance to the nearest training image", pad=37.0)
+
+
+def _differences(axes: Axes, rows: Sequence[Mapping[str, Any]], primary: bool) -> None:
+    """The latent ways' differences from the pixel way, one above the other."""
+    axes.grid(False)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    for place, row in enumerate(rows):
+        half = (row["high"] - row["low"]) / 2
+        look = {**_LOOKS[row["way"]], "linestyle": "none"}
+        axes.errorbar(row["mean"], -place, xerr=half, markersize=3.5, elinewidth=1.0, **look)
+        said = f"{row['way']}, {_p(row['p_adjusted'])}"
+        weight = "bold" if primary and place == 0 else "normal"
+        axes.annotate(
+            *(said, (1.02, -place)),
+            xycoords=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=6.0,
+            weight=weight,
+        )
+    axes.set_ylim(-len(rows) + 0.4, 0.6)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axes.margins(x=0.15)
+    unit = rows[0]["unit"] + (" (primary)" if primary else "")
+    label = f"{rows[0]['score']}\n{unit}"
+    axes.text(-0.04, 0.5, label, transform=axes.transAxes, ha="right", va="center", color=INK)
+
+
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def _caption(table: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
+    said = [
+        table["verdict"],
+        f"{protocol['pairs']} disjoint pairs of latents; searched: {protocol['bank']}. Distances are those "
+        "of features of unit length. Distance and entropy are means over α = 0.3 … 0.7; lengths and steps "
+        "are those of the path of features over all α. The primary p (bold) is not corrected, all others "
+        "are by Holm's method together.",
+    ]
+    if table["control"] is not None:
+        said.append(
+            "Held-out overlays, means over the same α, must lie above held-out images for the features to "
+            "be of use."
+        )
+    said.append(
+        "Near the training images is not yet good: a generator that repeats them is nearest of all."
+    )
+    return " ".join(said)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from triptych.reporting.figures.panels import (
+from triptych.reporting.figures.curves import (
     DASHDOT,
     DASHED,
     DOTTED,
@@ -20,10 +20,10 @@ from triptych.reporting.figures.panels import (
     name_ends,
 )
 from triptych.reporting.figures.style import GREY, INK, MEASURED, PAGE, TRAINED, Page, Words
-from triptych.reporting.words import joined, setting
+from triptych.reporting.words import joined, plain, setting
 from triptych.runs import Run
 
-__all__ = ["representation_curves"]
+__all__ = ["representation_curves", "shown"]
 
 TALL, GAP = 38.0, 9.5
 """Millimetres of a panel's height, and from one panel to the next: room for the numbers of its axis."""
@@ -36,7 +36,7 @@ HEADLINE, ENDS = 69.0, 28.0
 
 
 def representation_curves(run: Run) -> Figure | None:
-    """Accuracy of neighbours with its floors (retrieval without labels), loss, and the gauges of collapse."""
+    """Accuracy of neighbours with its baselines (without labels retrieval), loss, and the measures of a collapse."""
     if not _curve(run, "features/std")[0]:
         return None
     knn, retrieval = _knn(run), _retrieval(run)
@@ -50,7 +50,8 @@ def representation_curves(run: Run) -> Figure | None:
     draw_panel(axes, headline, end, alarms)
     name_ends(axes, headline.lines, TALL)
     left = GAP + HEADLINE + ENDS + GAP
-    draw_panel(page.axes(left, top, PAGE - 1.0 - left, TALL), _loss(run), end, alarms)
+    if (loss := _loss(run)).lines:
+        draw_panel(page.axes(left, top, PAGE - 1.0 - left, TALL), loss, end, alarms)
     width = (PAGE - 1.0) / len(small) - GAP
     for place, panel in enumerate(small):
         axes = page.axes(GAP + place * (width + GAP), 7.5, width, TALL)
@@ -75,7 +76,7 @@ def _curve(run: Run, name: str, scale: float = 1.0) -> Curve:
 
 
 def _knn(run: Run) -> Panel | None:
-    """The classes of the nearest neighbours, beside what needs no training; none without labels."""
+    """The classes of the nearest neighbours, and what is reached without training; none without labels."""
     test = _curve(run, "test/knn_top1", 100)
     valid = _curve(run, "valid/knn_top1", 100)
     if not (test[0] or valid[0]):
@@ -101,19 +102,27 @@ def _retrieval(run: Run) -> Panel:
     return Panel("retrieval of the other view", _there(lines), percent=True)
 
 
+def shown(logged: Collection[str]) -> set[str]:
+    """The logged terms that `representation_curves` shows, of a run that logged these, by their names without the split."""
+    there = "features/std" in logged
+    return {"train/loss", "valid/knn_top1", "valid/knn_balanced"} if there else set()
+
+
 def _loss(run: Run) -> Panel:
-    """From its lowest possible value, −1, if that is what it is: SimSiam's is a mean cosine with its sign turned."""
+    """The loss; to the value that it has where predictions equal targets, if the method says that it is their cosine."""
     curve = _curve(run, "train/loss")
-    lines = _there([Line("training", curve, TRAINED)])
-    if _is_simsiam(run):
-        return Panel("training loss", lines, -1.02, max([0.0, *curve[1]]))
-    low, high = min(curve[1], default=0.0), max(curve[1], default=0.0)
-    pad = 0.05 * (high - low) or 0.1
+    lines, end = _there([Line("training", curve, TRAINED)]), _met(run)
+    values = curve[1] + ([end, 0.0] if end is not None else [])
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    pad = 0.02 * (high - low) if end is not None else 0.05 * (high - low) or 0.1
     return Panel("training loss", lines, low - pad, high + pad)
 
 
-def _is_simsiam(run: Run) -> bool:
-    return bool(run.config.get("method", {}).get("name") == "simsiam")
+def _met(run: Run) -> float | None:
+    """The loss at which predictions and targets are one, −1 or 1, of a method that declares its loss as their cosine."""
+    told = run.environment().get("method")
+    cosine = told.get("cosine") if isinstance(told, dict) else None
+    return {"-loss": -1.0, "loss": 1.0}.get(str(cosine))
 
 
 def _std(run: Run) -> Panel:
@@ -169,7 +178,8 @@ def _caption(run: Run) -> str:
             "kNN: training images vote on each image's class, by cosine of the backbone's features; untrained: this "
             "network before the first step. Weights are chosen by validation; test is shown, never selected on."
         )
-    loss = "a loss near −1, " if _is_simsiam(run) else ""
+    met = _met(run)
+    loss = "" if met is None else f"a loss near {plain(met)}, "
     said.append(
         "Retrieval: held-out images whose second view is of all second views the nearest to their first, by the "
         "backbone's features; it needs no labels"

@@ -1,4 +1,4 @@
-"""How every figure looks: colours, type, and a page measured in millimetres.
+"""How every figure looks and is saved: colours, type, and a page measured in millimetres.
 
 Nothing here touches matplotlib's global state for longer than a figure takes,
 and pyplot is never imported.
@@ -10,6 +10,8 @@ import math
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -17,7 +19,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
-__all__ = ["COLUMN", "DPI", "GREY", "INK", "MEASURED", "PAGE", "TRAINED", "Page", "Words", "styled"]
+from triptych.files import write
+
+__all__ = [
+    *("COLUMN", "DPI", "GREY", "INK", "MEASURED", "PAGE", "TRAINED"),
+    *("Page", "Words", "save", "styled"),
+]
 
 # Okabe and Ito's palette, distinct to every kind of colour vision.
 MEASURED = "#0072B2"
@@ -135,3 +142,14 @@ def _wrap(text: str, width: float) -> list[str]:
     # A folder may be named in a script that the font lacks: better a box than a warning a letter.
     known = (c if font.get_char_index(ord(c)) else "□" for c in text)
     return textwrap.wrap("".join(known), int(width / 1.25))
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure in one step, never half-written, and to the same bytes each time."""
+    drawn = BytesIO()
+    kind = path.suffix[1:]
+    dates = {"pdf": "CreationDate", "svg": "Date"}
+    figure.savefig(drawn, format=kind, metadata={dates[kind]: None} if kind in dates else None)
+    path.parent.mkdir(exist_ok=True)
+    write(path, drawn.getvalue())
+    return path

@@ -1,129 +1,132 @@
-"""The figure of the training: ELBO over the epochs, and the two terms it consists of."""
+"""The figure of any training: every logged term that no figure of its family shows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from triptych.reporting.figures.style import INK, MEASURED, PAGE, TRAINED, Page, Words
-from triptych.reporting.reference import vae as reference
-from triptych.reporting.words import setting, signed
+from triptych.metrics import SPLITS, metric
+from triptych.reporting.figures import game, likelihood, representation
+from triptych.reporting.figures.curves import DASHED, Curve, Line, Panel, draw_panel
+from triptych.reporting.figures.style import MEASURED, PAGE, TRAINED, Page, Words
+from triptych.reporting.words import setting
 from triptych.runs import Run
 
-__all__ = ["elbo_curve"]
+__all__ = ["terms", "training_curves"]
 
-Curve = tuple[list[float], list[float]]
-Curves = Mapping[str, Curve]
-
-FEW = 40
-"""Points up to which each gets a mark: a line of one point cannot be seen."""
+COLUMNS = 3
+TALL, ROOM = 34.0, 13.0
+"""Millimetres of a panel's height, and of what is written above and below it."""
 
 FIRST = 0.1
 """Share of the training whose values may lie outside the axes: the first steps would flatten the rest."""
 
-_LOOKS: dict[str, dict[str, Any]] = {
-    "train": {"color": TRAINED, "linewidth": 0.8, "label": "training"},
-    "valid": {"color": MEASURED, "linewidth": 1.3, "label": "validation"},
-    "reference": {
-        "color": INK,
-        "linestyle": (0, (4, 2)),
-        "linewidth": 0.9,
-        "label": "reference report",
-    },
-}
+UNSHOWN = ("knn/k", "samples/healthy_step")
+"""Logged numbers that are no measure of anything."""
+
+_LOOKS = {"train": (TRAINED, "-"), "valid": (MEASURED, DASHED)}
 
 
-def elbo_curve(run: Run) -> Figure | None:
-    """Training and validation ELBO over the epochs, the reference laid over it, the two terms beside."""
-    curves: dict[str, Curves] = {t: _logged(run, t) for t in ("elbo", "reconstruction", "kl")}
-    if not curves["elbo"]:
+def terms(run: Run) -> dict[str, list[str]]:
+    """What was logged as numbers, by the name without the split: of each name the splits together, in the log's order.
+
+    Example:
+        >>> run = Run.create(tmp_path / "logged", {})
+        >>> run.log({"step": 1, "epoch": 1.0, "train/mmd": 0.2, "features/std": 0.9})
+        >>> run.log({"step": 1, "epoch": 1.0, "valid/mmd": 0.3, "alarm": "none of these"})
+        >>> terms(run)
+        {'mmd': ['train/mmd', 'valid/mmd'], 'features/std': ['features/std']}
+    """
+    found: dict[str, list[str]] = {}
+    for line in run.metrics():
+        for name, value in line.items():
+            split, _, plain = name.partition("/")
+            if not plain or name in UNSHOWN or not isinstance(value, (int, float)):
+                continue
+            names = found.setdefault(plain if split in SPLITS else name, [])
+            if name not in names:
+                names.append(name)
+    splits = list(SPLITS)
+
+    def order(name: str) -> int:
+        split = name.partition("/")[0]
+        return splits.index(split) if split in splits else 0
+
+    return {plain: sorted(names, key=order) for plain, names in found.items()}
+
+
+def training_curves(run: Run) -> Figure | None:
+    """Training and validation of each term that no other curves of this run show, a panel a term."""
+    panels = [_panel(plain, curves) for plain, curves in _left(run).items()]
+    if not panels:
         return None
-    end = max(epochs[-1] for epochs, _ in curves["elbo"].values()) or 1.0
-    if end >= 1 and not reference.differences(run.config):
-        epochs = [float(epoch + 1) for epoch in range(len(reference.ELBO_CURVE))]
-        curves["elbo"] = {**curves["elbo"], "reference": (epochs, list(reference.ELBO_CURVE))}
-    words = Words("ELBO over the training", setting(run, seed=True), _caption(run, curves, end))
-    page = Page(words, PAGE, 68.0)
-    places = {
-        "elbo": ("ELBO, nats an image", (13.0, 8.5, 92.0, 54.5)),
-        "reconstruction": ("reconstruction term, nats", (120.0, 41.5, 48.0, 21.5)),
-        "kl": ("KL of q(z|x) from the prior, nats", (120.0, 8.5, 48.0, 21.5)),
-    }
-    for term, (title, place) in places.items():
-        if curves[term]:
-            axes = page.axes(*place)
-            _panel(axes, curves[term], end)
-            axes.set_title(title)
-    main, last = page.figure.axes[0], page.figure.axes[-1]
-    main.legend(loc="best")
-    for axes in {main, last}:
-        axes.set_xlabel("epoch")
+    words = Words("The training", setting(run, seed=True), _caption(run))
+    rows = -(-len(panels) // COLUMNS)
+    page = Page(words, PAGE, rows * (TALL + ROOM) + 1.0)
+    width = PAGE / COLUMNS - 14.0
+    end = max(e for panel in panels for line in panel.lines for e in line.curve[0])
+    for place, panel in enumerate(panels):
+        row, column = divmod(place, COLUMNS)
+        left, up = 12.0 + column * PAGE / COLUMNS, (rows - 1 - row) * (TALL + ROOM) + 8.5
+        axes = page.axes(left, up, width, TALL)
+        draw_panel(axes, panel, end)
+        axes.set_xlabel("epoch", labelpad=1.0)
+        if len(panel.lines) > 1:
+            axes.legend(loc="best", fontsize=6.5, borderaxespad=0.2)
     return page.figure
 
 
-def _logged(run: Run, term: str) -> dict[str, Curve]:
-    """Epochs and values of one term on each side it was logged on."""
-    found = {side: run.curve(f"{side}/{term}") for side in ("train", "valid")}
-    return {side: curve for side, curve in found.items() if curve[0]}
+def _left(run: Run) -> dict[str, dict[str, Curve]]:
+    """Term → split → its curve, of the terms of the objective that this run's other figures leave out."""
+    logged, found = terms(run), {}
+    shown = {name for drawn in (likelihood, game, representation) for name in drawn.shown(logged)}
+    for plain, names in logged.items():
+        curves = {
+            split: curve
+            for name in names
+            if (split := name.partition("/")[0]) in _LOOKS and name not in shown
+            if (curve := _finite(run, name))[0]
+        }
+        if curves:
+            found[plain] = curves
+    return found
 
 
-def _panel(axes: Axes, curves: Curves, end: float) -> None:
-    for side, (epochs, values) in curves.items():
-        look = dict(_LOOKS[side])
-        if side == "valid":
-            look["label"] = f"validation, {signed(values[-1])} at the end"
-        # The reference's marks would hide the run's own; they are needed where a line has one point.
-        few = end < 2 if side == "reference" else len(epochs) <= FEW
-        axes.plot(epochs, values, marker="o" if few else "", markersize=2.2, **look)
-    axes.set_xlim(0, end * 1.02)
-    axes.set_ylim(*_limits(curves, end))
-    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
-
-
-def _limits(curves: Curves, end: float) -> tuple[float, float]:
-    """The range of all values after the first part of the training, and a little more."""
-    later = [
-        value
-        for epochs, values in curves.values()
-        for epoch, value in zip(epochs, values, strict=True)
-        if FIRST * end <= epoch <= end
+def _finite(run: Run, name: str) -> Curve:
+    """The points that are numbers, in the unit in which the metric is read."""
+    scale = metric(name).scale
+    points = [
+        (e, scale * v)
+        for e, v in zip(*run.curve(name), strict=True)
+        if isinstance(v, (int, float)) and math.isfinite(v)
     ]
-    low, high = min(later, default=0.0), max(later, default=0.0)
-    pad = 0.05 * (high - low) or 1.0
+    return [p[0] for p in points], [p[1] for p in points]
+
+
+def _panel(plain: str, curves: Mapping[str, Curve]) -> Panel:
+    lines = [Line(SPLITS[split], curve, *_LOOKS[split]) for split, curve in curves.items()]
+    low, high = _limits([line.curve for line in lines])
+    return Panel(metric(plain).heading, lines, low, high)
+
+
+def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
+    """The range of the values after the first part of the training, and a little more."""
+    end = max(epochs[-1] for epochs, _ in curves)
+    values = [
+        v for epochs, vs in curves for e, v in zip(epochs, vs, strict=True) if e >= FIRST * end
+    ]
+    low, high = min(values), max(values)
+    pad = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
     return low - pad, high + pad
 
 
-def _caption(run: Run, curves: Mapping[str, Curves], end: float) -> str:
-    said = []
-    if "train" in curves["elbo"]:
-        said.append(
-            "Training: means over the steps since the point before, while the weights move."
-        )
-    if any(_beyond(found, end) for found in curves.values()):
-        lowest = signed(min(_own(curves["elbo"])), 0)
-        said.append(
-            "Axes fit the training after its first tenth; earlier values reach beyond them "
-            f"(lowest ELBO {lowest})."
-        )
-    if "reference" in curves["elbo"]:
-        said.append(
-            f"Reference: {reference.CAVEAT}; its text ends at {signed(reference.FINAL_ELBO)}."
-        )
-        if run.config["train"]["dtype"] != "fp32":
-            said.append("This run multiplies matrices in bf16.")
-    return " ".join(said)
-
-
-def _own(curves: Curves) -> list[float]:
-    """Every value that is the run's and not the reference's."""
-    return [v for side, (_, values) in curves.items() if side != "reference" for v in values]
-
-
-def _beyond(curves: Curves, end: float) -> bool:
-    """Whether a value of the run lies outside its axes."""
-    low, high = _limits(curves, end)
-    return any(not low <= value <= high for value in _own(curves))
+def _caption(run: Run) -> str:
+    about = run.method().about
+    said = [
+        "Training: means over the steps since the point before, while the weights move. Axes fit the training "
+        "after its first tenth."
+    ]
+    said += [f"Alarm at step {step:,}: {text}." for step, text in run.alarms()]
+    return " ".join([*([about.rstrip(".") + "."] if about else []), *said])

@@ -6,79 +6,45 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from triptych.reporting.findings.finding import (
-    ERRORS,
-    Finding,
-    both,
-    differs,
-    measured_against,
-    percent,
-)
-from triptych.reporting.reference import simsiam as reference
-from triptych.reporting.reference.protocol import other_data, scope
+from triptych.reporting.findings.finding import ERRORS, Finding, both, percent
 from triptych.runs import Run
 
-__all__ = ["SAYINGS"]
+__all__ = ["neighbours", "verdict"]
 
 Results = Mapping[str, Any]
 
 
-def the_verdict(run: Run, results: Results, asked: bool) -> Finding | None:
+def verdict(run: Run, results: Results) -> Finding | None:
     """Healthy, collapsed or not learning, with the evidence."""
-    verdict = results.get("verdict")
-    if verdict is None:
+    found = results.get("verdict")
+    if found is None:
         return None
     return Finding(
-        "Verdict", str(verdict["note"] or verdict["value"]), shows=("representation-curves",)
+        "Verdict", str(found["note"] or found["value"]), shows=("representation-curves",)
     )
 
 
-def the_neighbours(run: Run, results: Results, asked: bool) -> Finding | None:
-    """Accuracy of the nearest neighbours against both floors; of SimSiam, Figure 8."""
-    found, floor = results.get("test/knn_top1"), results.get("test/knn_top1_untrained")
-    pixels = results.get("test/knn_top1_pixels")
+def neighbours(run: Run, results: Results) -> Finding | None:
+    """Accuracy of the nearest neighbours against both baselines: the untrained encoder and raw pixels."""
+    found = results.get("test/knn_top1")
     if found is None or not math.isfinite(found["value"]):
         return None
     sentence = f"The neighbours' classes are right for {percent(found)} of the test images"
-    levels = [("the untrained encoder", floor), ("raw pixels", pixels)]
-    against = [f"{_above(found, of)} {name} ({percent(of)})" for name, of in levels if of]
+    baselines = {
+        "the untrained encoder": results.get("test/knn_top1_untrained"),
+        "raw pixels": results.get("test/knn_top1_pixels"),
+    }
+    against = [
+        f"{_above(found, of)} {name} ({percent(of)})" for name, of in baselines.items() if of
+    ]
     if against:
         sentence += f", {both(against)}"
     shows = ("test-knn-top1", "neighbours", "feature-map")
-    told = Finding("kNN accuracy", sentence + ".", shows=shows)
-    return _beside(run, told, found, asked)
+    return Finding("kNN accuracy", sentence + ".", shows=shows)
 
 
-def _above(found: Mapping[str, Any], floor: Mapping[str, Any]) -> str:
-    points = 100 * (found["value"] - floor["value"])
+def _above(found: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
+    points = 100 * (found["value"] - baseline["value"])
     said = f"{abs(points):.1f} points {'above' if points >= 0 else 'below'}"
-    error = 100 * math.hypot(found["stderr"] or 0.0, floor["stderr"] or 0.0)
+    error = 100 * math.hypot(found["stderr"] or 0.0, baseline["stderr"] or 0.0)
     return f"{said} (within the errors)" if abs(points) < ERRORS * error else said
-
-
-def _beside(run: Run, told: Finding, found: Mapping[str, Any], asked: bool) -> Finding:
-    """The reference's number of the same arm, and how this one stands to it."""
-    arm, held = reference.arm(run.config), scope(reference.PROTOCOL, run.config, asked)
-    if arm is None or not held:
-        return told
-    known = reference.final("test/knn_top1", arm)
-    told = told._replace(
-        title="kNN accuracy (Figure 8)",
-        reference=f"{100 * known:.1f} % of its arm “{arm}”",
-        figures=(8,),
-    )
-    if held == "other data":
-        return told._replace(standing="not comparable", why=other_data(run.config))
-    changed = list(reference.differences(run.config))
-    changed += [field for field in reference.cut_short(run) if field not in changed]
-    changed += reference.measured_otherwise(found["protocol"])
-    if changed:
-        return told._replace(standing="not comparable", why=differs(changed))
-    read = known - reference.READ_OFF, known + reference.READ_OFF
-    return told._replace(
-        standing=measured_against(found["value"], found["stderr"], read),
-        why="within: two standard errors and what a figure can be read to",
-    )
-
-
-SAYINGS = (the_verdict, the_neighbours)

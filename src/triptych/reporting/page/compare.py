@@ -9,8 +9,9 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from triptych.errors import TriptychError
-from triptych.reporting.parts.tables import scale, value_with_error
-from triptych.reporting.study.study_json import read_study
+from triptych.metrics import metric
+from triptych.reporting.parts.tables import value_with_error
+from triptych.reporting.study.folder import read_study
 from triptych.reporting.words import called, with_error
 from triptych.runs import Run
 from triptych.weights import OF_WEIGHTS
@@ -93,22 +94,24 @@ def _results(path: Path) -> Results:
         }
     study = read_study(path / "study.json")
     return {
-        f"{metric}, {arm}": {
+        f"{name}, {arm}": {
             "value": numbers["mean"],
             "stderr": numbers["stderr"],
             "n": numbers["n"],
             "seeds": numbers["values"],
             "protocol": {**(about["protocol"] or {}), "seeds": numbers["n"]},
         }
-        for metric, about in study["metrics"].items()
+        for name, about in study["metrics"].items()
         for arm, numbers in about["arms"].items()
         if numbers["n"]
     }
 
 
 def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared:
-    first, second = (value_with_error(name, r["value"], r["stderr"]) for r in (a, b))
+    of = name.partition(", ")[0]
+    first, second = (value_with_error(of, r["value"], r["stderr"]) for r in (a, b))
     fields = {*a["protocol"], *b["protocol"]} - {*OF_WEIGHTS}
+    fields -= set() if name.rpartition("/")[2] in OWN else {"method"}
     fields -= {"checkpoint"} if name.endswith(OF_DATA) else set()
     # Images are known by their content, whatever their folder is called.
     known = a["protocol"].get("fingerprint"), b["protocol"].get("fingerprint")
@@ -122,10 +125,10 @@ def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared
             for f in differing
         )
         return Compared(name, first, second, "", said)
-    return Compared(name, first, second, _between(name, a, b))
+    return Compared(name, first, second, _second_minus_first(name, a, b))
 
 
-def _between(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+def _second_minus_first(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     """The second minus the first, of one protocol, as it is read."""
     if "seeds" in a and "seeds" in b:
         return _by_seed(name, a["seeds"], b["seeds"]) or _unpaired(name, a, b)
@@ -163,7 +166,10 @@ def _unpaired(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
 
 
 def _difference(name: str, value: float, stderr: float | None) -> str:
-    times, unit = scale(name)
-    if not unit:
+    # Of a study the arm follows the metric's name.
+    declared = metric(name.partition(", ")[0])
+    if declared.unit != "%":
         return value_with_error(name, value, stderr)
-    return f"{with_error(times * value, None if stderr is None else times * stderr)}{unit}"
+    times = declared.scale
+    said = with_error(times * value, None if stderr is None else times * stderr)
+    return f"{said} {declared.points}"

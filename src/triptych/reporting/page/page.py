@@ -15,11 +15,11 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from triptych.files import write
-from triptych.reporting.page.beside import write_figures, write_tables
 from triptych.reporting.page.compare import Comparison
-from triptych.reporting.page.overview import overview
+from triptych.reporting.page.files import write_figures, write_tables
 from triptych.reporting.page.sections import Section, sections
 from triptych.reporting.parts.charts import Chart
+from triptych.reporting.reference.report import ABOUT, overview
 
 __all__ = ["Page", "compose", "sections", "write_figures", "write_page", "write_tables"]
 
@@ -87,10 +87,10 @@ def compose(
 ) -> Page:
     """The report on runs and studies; a comparison of two comes first.
 
-    With ``explore`` the sliders of all latent coordinates are open from the start, and the reference
-    report is not gone through. That is gone through figure by figure where a run is of one of its methods on
-    its data, or where the reader asked for it with ``reference``, as a reproduction does: then what runs on other
-    data found stands beside it as not comparable.
+    With ``explore`` the sliders of all latent coordinates are open from the start. With ``reference``, as a
+    reproduction asks for it, the page goes through the reference report figure by figure, and that report's
+    numbers and words stand with the parts of its own methods, on other data as not comparable. Otherwise nothing
+    is said of it.
 
     The page may run the scripts that Triptych wrote, named by their hashes, and no other; it may
     fetch nothing (Content Security Policy). All texts of a folder are escaped.
@@ -107,7 +107,8 @@ def compose(
         .render(
             title=title,
             sections=found,
-            overview=[] if explore else overview(found),
+            overview=overview(found) if reference else [],
+            about_reference=ABOUT,
             comparison=comparison,
             style=Markup("".join(_asset(name) for name in STYLES)),
             scripts=[Markup(script) for script in scripts],

@@ -10,38 +10,38 @@ from typing import Any
 from triptych import records
 from triptych.errors import TriptychError
 from triptych.files import read_text
-from triptych.reporting.figures.draw import FIGURES, drawings
-from triptych.reporting.findings.sayings import findings
+from triptych.reporting.draw import drawings, figures, study_figures
+from triptych.reporting.families import family, in_order, titled
+from triptych.reporting.findings.run import findings
 from triptych.reporting.parts import pictures
 from triptych.reporting.parts.atlas import atlas
 from triptych.reporting.parts.charts import charts
-from triptych.reporting.parts.hero import run_hero
-from triptych.reporting.parts.section import Section
+from triptych.reporting.parts.section import Section, run_hero
 from triptych.reporting.parts.tables import rows
+from triptych.reporting.reference import ablation, report
 from triptych.reporting.safe import Attempts, check
+from triptych.reporting.snapshot import Snapshot
+from triptych.reporting.study.findings import study_findings
+from triptych.reporting.study.folder import StudyFolder
 from triptych.reporting.study.section import study_section
 from triptych.reporting.words import called, setting
 from triptych.runs import Run, grouped
 
-__all__ = ["Section", "run_section", "sections"]
-
-METHODS = {
-    "vae": ("A likelihood", "variational autoencoder"),
-    "wgan": ("A game", "Wasserstein GAN with a Lipschitz penalty"),
-    "simsiam": ("An agreement", "SimSiam"),
-}
-"""What the three panels are called; a method of somebody else's has its own name."""
+__all__ = ["SLIDERS", "Section", "of_run", "of_study", "sections"]
 
 SHOWN = 3
 """Coordinates that an evaluation shows unless others are asked for."""
 
-SLIDERS = (pictures.filmstrip, pictures.shifts, pictures.interpolation)
+SLIDERS = {
+    make.__name__: make for make in (pictures.filmstrip, pictures.shifts, pictures.interpolation)
+}
+"""Name → what gives the slider, or none where the run folder does not hold its pictures."""
 
 
 def sections(paths: Sequence[Path], *, reference: bool = False) -> list[Section]:
     """What the page shows of each folder, in the order given; `TriptychError` for one that is neither run nor study.
 
-    With ``reference`` the reference report stands beside all runs of its methods, whatever their data.
+    With ``reference`` that report's numbers and words stand with the parts of its own methods, whatever their data.
     """
     return [_section(path, f"part-{number}", reference) for number, path in enumerate(paths, 1)]
 
@@ -50,9 +50,9 @@ def _section(path: Path, anchor: str, reference: bool) -> Section:
     check(path)
     try:
         if (path / "study.json").is_file():
-            return study_section(path, anchor, reference=reference)
+            return of_study(StudyFolder(path), anchor, reference=reference)
         if (path / "config.toml").is_file():
-            return run_section(Run.open(path), anchor, reference=reference)
+            return of_run(Run.open(path), anchor, reference=reference)
     except TriptychError:
         raise
     except Exception as error:
@@ -66,32 +66,36 @@ def _section(path: Path, anchor: str, reference: bool) -> Section:
     )
 
 
-def run_section(run: Run, anchor: str, *, reference: bool = False) -> Section:
-    """Everything of one run; what cannot be read is left out and named."""
-    method = str(run.config.get("method", {}).get("name", "run"))
-    heading, what = METHODS.get(method, (method, method))
-    attempt = Attempts()
+def of_run(opened: Run, anchor: str, *, reference: bool = False) -> Section:
+    """Everything of one run as it is now; what cannot be read is left out and named."""
+    run, attempt = Snapshot(opened.path), Attempts()
+    name = str(run.config.get("method", {}).get("name", "run"))
+    of = attempt("the family", lambda: family(run.method()))
     # First, since it refuses arrays that others would stumble over.
     placed = atlas(run)
-    lines = attempt("curves", lambda: charts(run)) or []
-    frames = [attempt(f"the slider of {m.__name__}", lambda m=m: m(run)) for m in SLIDERS]  # type: ignore[misc]
+    over = report.lines(run) if reference else {}
+    lines = attempt("curves", lambda: charts(run, over)) or []
+    sliders = in_order(of.sliders if of else (), SLIDERS)
+    frames = [attempt(f"the slider of {n}", lambda m=m: m(run)) for n, m in sliders.items()]  # type: ignore[misc]
+    found = findings(run, attempt)
+    drawn = attempt("figures", lambda: figures(run, reference=reference)) or {}
     return Section(
         anchor=anchor,
         name=called(run.path),
-        title=f"{heading}: {what}" if heading != what else what,
+        title=attempt("the method", lambda: titled(run.method())) or name,
         setting=attempt("setting", lambda: setting(run, seed=True)) or "",
         status=run.status(),
         reason=run.reason(),
-        findings=findings(run, attempt, reference=reference),
+        findings=report.findings(run, found, attempt) if reference else list(found.values()),
         charts=lines,
         frames=[f for f in frames if f is not None],
         figures=[
-            pictures.picture(figure, name) for name, figure in drawings(run, FIGURES, attempt)
+            pictures.picture(figure, n) for n, figure in drawings(run, drawn, attempt) if figure
         ],
         rows=attempt("table of results", lambda: rows(run.results())) or [],
         alarms=attempt("alarms", run.alarms) or [],
         hero=attempt("headline", lambda: run_hero(run, lines)),
-        commands=attempt("how to repeat it", lambda: _commands(run, method)) or [],
+        commands=attempt("how to repeat it", lambda: _commands(run, name)) or [],
         environment=attempt("environment", lambda: _environment(run)) or [],
         config=read_text(run.path / "config.toml"),
         playable=_playable(run),
@@ -100,6 +104,19 @@ def run_section(run: Run, anchor: str, *, reference: bool = False) -> Section:
         left_out=attempt("what was left out", lambda: grouped(run.left_out())) or [],
         lost=attempt.lost,
     )
+
+
+def of_study(folder: StudyFolder, anchor: str, *, reference: bool = False) -> Section:
+    """Everything of one study."""
+    attempt = Attempts()
+    found = attempt("findings", lambda: study_findings(folder)) or {}
+    told = list(found.values())
+    if reference:
+        told = attempt("the reference", lambda: ablation.study_against(folder, found)) or told
+    makes = attempt("figures", lambda: study_figures(folder, reference=reference)) or {}
+    drawn = drawings(folder, makes, attempt)
+    shown = [pictures.picture(figure, name) for name, figure in drawn if figure]
+    return study_section(folder, anchor, told, shown, attempt)
 
 
 def _playable(run: Run) -> str:
@@ -140,7 +157,11 @@ def _cautions(run: Run) -> list[str]:
 
 def _commands(run: Run, method: str) -> list[str]:
     """What repeats the run and its numbers: the config has every choice of the training in it."""
-    name = run.path.resolve().name
+    name, told = run.path.resolve().name, run.environment().get("method")
+    source = told.get("source") if isinstance(told, Mapping) else None
+    if isinstance(source, Mapping) and isinstance(source.get("file"), str):
+        # A method of a file goes by that: nobody else has one of its name.
+        method = source["file"]
     return [
         shlex.join(["triptych", "train", method, "--preset", "config.toml", "--out", name]),
         shlex.join(["triptych", "evaluate", name, *_evaluated(run)]),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from triptych.errors import TriptychError
-from triptych.reporting.figures.feature_map import LOOKS, frequent
+from triptych.reporting.figures.features import LOOKS, frequent
 from triptych.reporting.parts.pictures import inlined
 from triptych.runs import Run
 

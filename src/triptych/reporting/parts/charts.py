@@ -6,14 +6,15 @@ Without scripts, and on paper, the drawing is all there.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from triptych.reporting.reference import vae as reference
+from triptych.metrics import SPLITS, metric
+from triptych.reporting.figures.training import terms
 from triptych.reporting.words import number, plain
 from triptych.runs import Run
 
-__all__ = ["Chart", "Line", "Series", "charts", "curve", "plot", "ticks"]
+__all__ = ["Chart", "Line", "Series", "charts", "curve", "plot", "slug", "ticks"]
 
 WIDTH, HEIGHT = 640.0, 280.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 10.0, 44.0
@@ -28,23 +29,21 @@ FIRST = 0.05
 FAR = 4.0
 """Heights of the drawing beyond which a point is drawn no farther out: nobody sees it there."""
 
-WANTED = (
-    ("elbo", "ELBO, nats an image", ("train/elbo", "valid/elbo")),
-    ("critic-gap", "critic gap", ("train/critic_gap", "valid/critic_gap")),
-    ("penalty", "penalty", ("train/penalty",)),
-    ("gradient-norm", "gradient norm of the critic", ("train/gradient_norm",)),
-    ("train-loss", "loss", ("train/loss",)),
-    ("test-knn-top1", "kNN top-1, %", ("test/knn_top1", "valid/knn_top1")),
-    ("features-std", "std × √d of the projections", ("features/std",)),
-    ("rank", "effective rank", ("features/effective_rank", "features/backbone_rank")),
-    ("diversity", "diversity of the samples", ("samples/diversity",)),
-)
-"""Charts that a run is given where it logged one of their metrics: name, title, metrics."""
+WANTED: Mapping[str, tuple[str, ...]] = {
+    "elbo": ("train/elbo", "valid/elbo"),
+    "critic-gap": ("train/critic_gap", "valid/critic_gap"),
+    "penalty": ("train/penalty",),
+    "gradient-norm": ("train/gradient_norm",),
+    "diversity": ("samples/diversity",),
+    "train-loss": ("train/loss", "valid/loss"),
+    "test-knn-top1": ("test/knn_top1", "valid/knn_top1"),
+    "features-std": ("features/std",),
+    "rank": ("features/effective_rank", "features/backbone_rank"),
+}
+"""Charts that come first where a run logged one of their metrics; then every other term has one of its own."""
 
-NAMES = {"train": "training", "valid": "validation", "test": "test"}
-
-REFERENCE = 9
-"""The look of the reference report's lines."""
+OVERLAID = 9
+"""The look of a line that is laid over a run's own."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ class Line:
     name: str
     epochs: list[float]
     values: list[float]
-    number: int
-    """Which colour and dash of the page's it has."""
+    number: int | None
+    """Which colour and dash of the page's it has; none of what is laid over a run's own, which the axes do not fit."""
     threads: list[tuple[list[float], list[float]]] = field(default_factory=list)
 
 
@@ -103,37 +102,65 @@ class Chart:
         return f"{self.title} over {plain(self.ranges[1], 2)} epochs: {'; '.join(ends)}."
 
 
-def charts(run: Run) -> list[Chart]:
-    """All charts that a run has the numbers for."""
+def charts(run: Run, laid_over: Mapping[str, Line] | None = None) -> list[Chart]:
+    """A chart of every term that a run logged, with what is to be laid over a chart by its name."""
     steps = {e["step"]: e["epoch"] for e in run.metrics() if "epoch" in e}
     alarms = [steps[since] for since, _ in run.alarms() if since in steps]
     found = []
-    for name, title, metrics in WANTED:
-        lines = _lines(run, title, metrics)
-        if lines and name == "elbo" and not reference.differences(run.config):
-            epochs = [float(epoch + 1) for epoch in range(len(reference.ELBO_CURVE))]
-            about = f"reference report ({reference.CAVEAT})"
-            lines.append(Line(about, epochs, list(reference.ELBO_CURVE), REFERENCE))
+    for name, metrics in _wanted(run).items():
+        lines = _lines(run, metrics)
         if lines:
-            found.append(plot(name, title, lines, alarms))
+            over = [laid_over[name]] if laid_over and name in laid_over else []
+            found.append(plot(name, _title(name, metrics), [*lines, *over], alarms))
     return found
 
 
-def _lines(run: Run, title: str, metrics: Sequence[str]) -> list[Line]:
+def _wanted(run: Run) -> dict[str, tuple[str, ...]]:
+    """The metrics of each chart: those that have a place, and then every other term, its splits together."""
+    placed = {name for names in WANTED.values() for name in names}
+    found = dict(WANTED)
+    for term, logged in terms(run).items():
+        names = tuple(name for name in logged if name not in placed)
+        if names:
+            found[slug(term)] = (*found.get(slug(term), ()), *names)
+    return found
+
+
+def _title(name: str, metrics: Sequence[str]) -> str:
+    if name == "rank":
+        return "effective rank"
+    return metric(metrics[0]).heading
+
+
+def _lines(run: Run, metrics: Sequence[str]) -> list[Line]:
     lines = []
-    for place, metric in enumerate(metrics):
-        part, _, name = metric.partition("/")
-        said = NAMES.get(part, name.replace("_", " ")) if len(metrics) > 1 else title
-        epochs, values = curve(run, metric)
+    for place, name in enumerate(metrics):
+        epochs, values = curve(run, name)
         if len(epochs) > 1:
-            lines.append(Line(said, epochs, values, place))
+            lines.append(Line(_called(name, metrics), epochs, values, place))
     return lines
 
 
-def curve(run: Run, metric: str) -> tuple[list[float], list[float]]:
-    """The points of a metric as a chart draws them: shares in per cent."""
-    scale = 100.0 if metric.endswith("_top1") else 1.0
-    epochs, values = finite(*run.curve(metric))
+def _called(name: str, metrics: Sequence[str]) -> str:
+    """A line by its split, where a chart has several lines; by its title where it has one or no split."""
+    split = name.partition("/")[0]
+    return SPLITS[split] if split in SPLITS and len(metrics) > 1 else metric(name).title
+
+
+def slug(name: str) -> str:
+    """A metric's name as that of a chart.
+
+    Example:
+        >>> slug("test/knn_top1")
+        'test-knn-top1'
+    """
+    return name.replace("/", "-").replace("_", "-")
+
+
+def curve(run: Run, name: str) -> tuple[list[float], list[float]]:
+    """The points of a metric as a chart draws them: in the unit in which it is read."""
+    scale = metric(name).scale
+    epochs, values = finite(*run.curve(name))
     return epochs, [scale * value for value in values]
 
 
@@ -148,7 +175,7 @@ def finite(epochs: Sequence[float], values: Sequence[float]) -> tuple[list[float
 def plot(name: str, title: str, lines: Sequence[Line], alarms: Sequence[float] = ()) -> Chart:
     """The lines in axes that fit them, but for the beginning."""
     curves = [c for line in lines for c in ((line.epochs, line.values), *line.threads)]
-    end = max(epoch for line in lines if line.number != REFERENCE for epoch in line.epochs) or 1.0
+    end = max(epoch for line in lines if line.number is not None for epoch in line.epochs) or 1.0
     points = [(e, v) for curve in curves for e, v in zip(*curve, strict=True) if e <= end]
     later = [v for e, v in points if e >= FIRST * end]
     low, high = min(later), max(later)
@@ -170,7 +197,7 @@ def plot(name: str, title: str, lines: Sequence[Line], alarms: Sequence[float] =
             line.name,
             line.epochs,
             line.values,
-            line.number,
+            OVERLAID if line.number is None else line.number,
             path(line.epochs, line.values),
             [path(*thread) for thread in line.threads],
         )

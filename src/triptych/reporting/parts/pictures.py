@@ -139,7 +139,7 @@ def shifts(run: Run) -> Frames | None:
 
 
 def interpolation(run: Run) -> Frames | None:
-    """Latent beside pixel interpolation at one α after the other."""
+    """Interpolates in latent space above those of pixels, at one α after the other."""
     arrays = run.arrays("sample_interpolation") or run.arrays("interpolation")
     if arrays is None:
         return None
@@ -170,7 +170,7 @@ def _frames(
     if not frames:
         raise ValueError("it holds no pictures")
     # In the middle of a way is what matters of it; a training or a shift ends with it.
-    shown = len(frames) // 2 if name == "interpolation" else len(frames) - 1
+    shown = len(frames) // 2 if name == "interpolation-slider" else len(frames) - 1
     return Frames(name, title, caption, label, frames, width, height, shown)
 
 

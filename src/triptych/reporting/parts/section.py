@@ -1,22 +1,61 @@
-"""One run or study as the page shows it, with every finding beside what shows it."""
+"""One run or study as the page shows it: its card, and every finding with the pictures that show it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
+from triptych.reporting.families import family, headline
 from triptych.reporting.findings.finding import Finding
 from triptych.reporting.parts.atlas import Atlas
 from triptych.reporting.parts.charts import Chart
-from triptych.reporting.parts.hero import Hero
-from triptych.reporting.parts.pictures import Frames, Picture
-from triptych.reporting.parts.tables import Row, Table
+from triptych.reporting.parts.pictures import Frames, Picture, inlined, mosaic
+from triptych.reporting.parts.tables import Row, Table, value_with_error
+from triptych.runs import Run
 
-__all__ = ["Section", "Shown", "Told"]
+__all__ = ["Hero", "Section", "Shown", "Told", "first_chart", "run_hero"]
+
+COLUMNS, ROWS = 8, 4
+"""Samples in the picture."""
+
+
+class Hero(NamedTuple):
+    """A run or study at a glance: a number, what it is, and a picture or the chart whose lines stand for one."""
+
+    value: str
+    label: str
+    url: str = ""
+    alt: str = ""
+    chart: Chart | None = None
+
+
+def run_hero(run: Run, charts: Sequence[Chart]) -> Hero | None:
+    """The number that says most about a run, with its samples, or with its curve where it draws none."""
+    value, said = "", ""
+    if (found := headline(run)) is not None:
+        value, said = value_with_error(found.name, found.value, found.stderr), found.label
+    arrays = run.arrays("samples")
+    moments = run.moments()
+    images = arrays["images"] if arrays else moments[max(moments)] if moments else None
+    if images is not None:
+        images = np.ascontiguousarray(images[: COLUMNS * ROWS])
+        return Hero(value, said, inlined(mosaic(images, COLUMNS), 80), f"{len(images)} samples")
+    of = family(run.method())
+    chart = first_chart(charts, of.charts if of else ())
+    return Hero(value, said, chart=chart) if value or chart else None
+
+
+def first_chart(charts: Sequence[Chart], names: Sequence[str]) -> Chart | None:
+    """The first chart of these names that there is, else the first of all."""
+    by_name = {chart.name: chart for chart in charts}
+    return next((by_name[name] for name in names if name in by_name), next(iter(charts), None))
 
 
 class Shown(NamedTuple):
-    """What stands beside a finding, or what is left for the end of a section."""
+    """What stands with a finding, or what is left for the end of a section."""
 
     charts: list[Chart]
     frames: list[Frames]
@@ -79,7 +118,7 @@ class Section:
 
     @property
     def told(self) -> list[Told]:
-        """The findings, each with what shows it; what two findings ask for stands beside the first."""
+        """The findings, each with what shows it; what two findings ask for stands with the first."""
         taken: set[str] = set()
         found = []
         for number, finding in enumerate(self.findings, 1):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from typing import Any, NamedTuple
 
+from triptych.metrics import metric
 from triptych.reporting.words import signed, with_error
 
 __all__ = [
@@ -16,7 +17,6 @@ __all__ = [
     "as_latex",
     "latex_table",
     "rows",
-    "scale",
     "value_with_error",
     "written",
 ]
@@ -54,27 +54,15 @@ def value_with_error(name: str, value: float, stderr: float | None) -> str:
         >>> value_with_error("test/knn_top1", 0.425, 0.005), value_with_error("features/std", 0.9959, None)
         ('42.50 ± 0.50 %', '0.9959')
     """
-    if _is_share(name):
-        return f"{with_error(100 * value, None if stderr is None else 100 * stderr)} %"
+    declared = metric(name)
+    if declared.unit == "%":
+        times = declared.scale
+        return f"{with_error(times * value, None if stderr is None else times * stderr)} %"
     if abs(value) >= 1:
         return with_error(value, stderr)
     if stderr is None or 0 < stderr < 1e-4:
         return with_error(value, stderr)
     return f"{signed(value, 4)} ± {stderr:.4f}"
-
-
-def scale(name: str) -> tuple[float, str]:
-    """By what a difference is multiplied to be read, and its unit: accuracies differ by points, not by per cent.
-
-    Example:
-        >>> scale("test/knn_top1"), scale("train/loss")
-        ((100.0, ' points'), (1.0, ''))
-    """
-    return (100.0, " points") if _is_share(name) else (1.0, "")
-
-
-def _is_share(name: str) -> bool:
-    return "_top1" in name or "_balanced" in name
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -9,23 +9,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from triptych.reporting.reference.protocol import differing, look_up
+from triptych.reporting.findings.finding import Finding
+from triptych.reporting.reference.protocol import (
+    Allowed,
+    Reference,
+    Results,
+    differing,
+    look_up,
+    measured_against,
+    number_against,
+    scope,
+)
 from triptych.runs import Run
 
 __all__ = [
-    "COLLAPSED",
-    "CURVES",
-    "EPOCHS",
-    "LEARNED",
-    "LINEAR",
-    "PROTOCOL",
-    "READ_OFF",
-    "arm",
-    "arms",
-    "cut_short",
-    "differences",
-    "final",
-    "measured_otherwise",
+    *(
+        "COLLAPSED",
+        "CURVES",
+        "EPOCHS",
+        "LEARNED",
+        "LINEAR",
+        "LOSS_READ_OFF",
+        "PROTOCOL",
+        "READ_OFF",
+    ),
+    *("REFERENCE", "arms", "cut_short", "differences", "final", "measured_otherwise"),
 ]
 
 EPOCHS = 200.0
@@ -65,8 +73,8 @@ LINEAR: Mapping[str, tuple[float, float]] = {
 }
 """Accuracy of its linear probe on frozen features: a range, where the figure tells no more."""
 
-READ_OFF = 0.01
-"""How far off a share or a loss may be that was read off its figure."""
+READ_OFF, LOSS_READ_OFF = 0.01, 0.02
+"""How far off a share, and a loss, may be that was read off its figure."""
 
 LEARNED, COLLAPSED = ("default",), ("no stop-gradient", "no predictor")
 """Its arms that learn, and those whose loss nears −1."""
@@ -80,7 +88,7 @@ _SGD: Mapping[str, tuple[Any, ...]] = {
 }
 """The rate is 0.03 for every 256 images of a batch."""
 
-PROTOCOL: Mapping[str, tuple[Any, ...]] = {
+PROTOCOL: Allowed = {
     "method.name": ("simsiam",),
     "data.name": ("cifar10",),
     "data.image_size": (None, 32),
@@ -193,3 +201,24 @@ def cut_short(run: Run) -> list[str]:
     epochs = [line["epoch"] for line in run.metrics() if "epoch" in line]
     whole = run.status() == "done" and bool(epochs) and epochs[-1] == EPOCHS
     return [] if whole else ["train.duration"]
+
+
+def _neighbours(run: Run, results: Results, found: Finding) -> Finding:
+    """The last value of the same arm's curve in its Figure 8b."""
+    of = arm(run.config)
+    if of is None:
+        return found
+    result, known = results["test/knn_top1"], final("test/knn_top1", of)
+    found = found._replace(title="kNN accuracy (Figure 8)", figures=(8,))
+    changed = list(differences(run.config))
+    changed += [field for field in cut_short(run) if field not in changed]
+    changed += measured_otherwise(result["protocol"])
+    read = known - READ_OFF, known + READ_OFF
+    standing = measured_against(result["value"], result["stderr"], read)
+    rule = "within: two standard errors and what a figure can be read to"
+    given = f"{100 * known:.1f} % of its arm “{of}”"
+    held = scope(PROTOCOL, run.config)
+    return number_against(found, given, run.config, changed, (standing, rule), held)
+
+
+REFERENCE = Reference(PROTOCOL, {"neighbours": _neighbours})

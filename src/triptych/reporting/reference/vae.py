@@ -9,18 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from triptych.reporting.reference.protocol import differing
+from matplotlib.figure import Figure
 
-__all__ = [
-    "CAVEAT",
-    "ELBO_CURVE",
-    "FINAL_ELBO",
-    "LOG_LIKELIHOOD",
-    "PROTOCOL",
-    "SAMPLES",
-    "differences",
-    "measured_otherwise",
-]
+from triptych.reporting.figures.likelihood import Overlay, elbo_curve, k_curve
+from triptych.reporting.findings.finding import APART, ERRORS, Finding
+from triptych.reporting.findings.likelihood import bounds
+from triptych.reporting.parts.charts import Line
+from triptych.reporting.reference.protocol import (
+    Allowed,
+    Reference,
+    Results,
+    differing,
+    measured_against,
+    number_against,
+    scope,
+)
+from triptych.reporting.words import signed
+from triptych.runs import Run
+
+__all__ = ["ELBO_CURVE", "FINAL_ELBO", "LOG_LIKELIHOOD", "REFERENCE", "SAMPLES", "differences"]
 
 ELBO_CURVE = (
     *(-168.7, -143.5, -130.3, -122.2, -117.5, -113.4, -111.0, -109.7, -108.2, -107.2),
@@ -47,7 +54,7 @@ MEASURED: Mapping[str, Any] = {
 }
 """How `LOG_LIKELIHOOD` was measured, as the protocol of a result has it."""
 
-PROTOCOL: Mapping[str, tuple[Any, ...]] = {
+PROTOCOL: Allowed = {
     "method.name": ("vae",),
     "data.name": ("binarized-mnist",),
     "data.image_size": (None, 28),
@@ -95,3 +102,58 @@ def measured_otherwise(protocol: Mapping[str, Any]) -> list[str]:
     """
     said = {"K": None, **{f: v for f, v in MEASURED.items() if f != "K"}, **protocol}
     return [field for field, value in MEASURED.items() if said[field] != value]
+
+
+def _changed(run: Run) -> list[str]:
+    """The fields in which a run leaves the protocol, its length among them."""
+    epochs, _ = bounds(run)
+    whole = bool(epochs) and epochs[-1] == len(ELBO_CURVE)
+    return [*differences(run.config), *([] if whole else ["train.duration"])]
+
+
+def _elbo(run: Run, results: Results, found: Finding) -> Finding:
+    """Its Figure 1."""
+    ends = ELBO_CURVE[-1], FINAL_ELBO
+    given = f"{signed(FINAL_ELBO)} (its figure ends at {signed(ends[0], 1)})"
+    rule = f"within is between the reference's two values or less than {ERRORS:g} standard errors outside"
+    # The error is that over images, where an evaluation has it.
+    stderr = results["valid/elbo"]["stderr"] if "valid/elbo" in results else None
+    standing = measured_against(bounds(run)[1][-1], stderr, ends)
+    found = found._replace(title="ELBO (Figure 1)", figures=(1,))
+    of = scope(PROTOCOL, run.config)
+    return number_against(found, given, run.config, _changed(run), (standing, rule), of)
+
+
+def _log_likelihood(run: Run, results: Results, found: Finding) -> Finding:
+    """The number of its text."""
+    result = results["test/log_likelihood"]
+    changed = [*_changed(run), *measured_otherwise(result["protocol"])]
+    known = LOG_LIKELIHOOD, LOG_LIKELIHOOD
+    standing = measured_against(result["value"], result["stderr"], known)
+    rule = f"within is less than {ERRORS:g} standard errors apart, undecided less than {APART:g}"
+    of = scope(PROTOCOL, run.config)
+    given = signed(LOG_LIKELIHOOD)
+    return number_against(found, given, run.config, changed, (standing, rule), of)
+
+
+_EPOCHS = [float(epoch + 1) for epoch in range(len(ELBO_CURVE))]
+
+
+def _elbo_curve(run: Run) -> Figure | None:
+    said = f"Reference: {CAVEAT}; its text ends at {signed(FINAL_ELBO)}."
+    if run.config["train"]["dtype"] != "fp32":
+        said += " This run multiplies matrices in bf16."
+    return elbo_curve(run, Overlay("reference report", (_EPOCHS, list(ELBO_CURVE)), said))
+
+
+def _k_curve(run: Run) -> Figure | None:
+    name = f"reference report, K = {SAMPLES}: {signed(LOG_LIKELIHOOD)}"
+    return k_curve(run, Overlay(name, ([], [LOG_LIKELIHOOD]), "Reference: after 20 epochs."))
+
+
+REFERENCE = Reference(
+    PROTOCOL,
+    {"elbo": _elbo, "log_likelihood": _log_likelihood},
+    {"elbo-curve": _elbo_curve, "k-curve": _k_curve},
+    {"elbo": Line(f"reference report ({CAVEAT})", _EPOCHS, list(ELBO_CURVE), None)},
+)

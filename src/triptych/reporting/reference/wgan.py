@@ -9,9 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from triptych.reporting.reference.protocol import differing
+from triptych.reporting.findings.finding import Claim, Finding, both
+from triptych.reporting.reference.protocol import (
+    Allowed,
+    Reference,
+    Results,
+    agreeing,
+    differing,
+    other_data,
+    scope,
+)
+from triptych.runs import Run
 
-__all__ = ["CONVERGED", "FREQUENT", "LEAST", "PROTOCOL", "RARE", "UPDATES", "differences"]
+__all__ = ["CONVERGED", "FREQUENT", "LEAST", "RARE", "REFERENCE", "UPDATES", "differences"]
 
 FREQUENT, RARE = ("5", "2"), ("1", "7", "9")
 """Classes that predominate among its samples at the end, and those that are rare."""
@@ -32,7 +42,7 @@ _ADAM: Mapping[str, tuple[Any, ...]] = {
     "warmup": (0.0,),
 }
 
-PROTOCOL: Mapping[str, tuple[Any, ...]] = {
+PROTOCOL: Allowed = {
     "method.name": ("wgan",),
     "data.name": ("svhn",),
     "data.image_size": (None, 32),
@@ -64,3 +74,73 @@ def differences(config: Mapping[str, Any]) -> list[str]:
         ['data.colour', 'data.binarize']
     """
     return differing(PROTOCOL, config)
+
+
+def _classes(run: Run, results: Results, found: Finding) -> Finding:
+    given = f"at the end {both(FREQUENT)} predominate; {both(RARE)} are rare"
+    claim = _same_classes(results["samples/class_histogram"]["value"])
+    return _said(run, found, given, claim, "Figure 2", (2,))
+
+
+def _same_classes(value: Mapping[str, Any]) -> Claim:
+    """Whether the classes that the reference names are off in the direction that it says.
+
+    One that is off in the other direction contradicts it; of one that is not marked nothing is known.
+    """
+    marks = dict(zip(value["classes"], value["mark"], strict=True))
+    more = {c: marks.get(c) for c in FREQUENT}
+    less = {c: marks.get(c) for c in RARE}
+    turned = [c for c, mark in more.items() if mark in ("under", "missing")]
+    turned += [c for c, mark in less.items() if mark == "over"]
+    if turned:
+        return Claim("no", f"the other way round here: {', '.join(turned)}")
+    unknown = [c for c, mark in {**more, **less}.items() if not mark]
+    if unknown:
+        return Claim("undecided", f"not shown to differ here: {', '.join(unknown)}")
+    return Claim("yes", f"{both(FREQUENT)} are over-represented, {both(RARE)} under-represented")
+
+
+def _shifted(run: Run, results: Results, found: Finding) -> Finding:
+    where = ", ".join(f"{c} to the digit {digit}" for c, digit in CONVERGED)
+    given = f"at large ε all samples converge: coordinate {where}"
+    return _said(run, found, given, found.claim, "Figures 3 to 5", (3, 4, 5))
+
+
+def _latent(run: Run, results: Results, found: Finding) -> Finding:
+    given = "interpolated in latent space, pictures stay on valid digits"
+    return _said(run, found, given, found.claim, "Figure 6", (6,))
+
+
+def _pixel(run: Run, results: Results, found: Finding) -> Finding:
+    given = "mixed in pixel space, they are a blurry overlay at 0.4 to 0.6"
+    return _said(run, found, given, found.claim, "Figure 7", (7,))
+
+
+def _said(
+    run: Run, found: Finding, given: str, claim: Claim | None, label: str, figures: tuple[int, ...]
+) -> Finding:
+    """A finding with the reference's words, and whether the run's claim is theirs."""
+    if claim is None:
+        return found
+    found = found._replace(title=f"{found.title} ({label})", reference=given, figures=figures)
+    if scope(PROTOCOL, run.config) == "other data":
+        return found._replace(standing="not comparable", why=other_data(run.config))
+    changed = differences(run.config)
+    if run.status() != "done" and "train.duration" not in changed:
+        changed = [*changed, "train.duration"]
+    updates = max((line["step"] for line in run.metrics() if "step" in line), default=0)
+    if "train.duration" in changed and updates < LEAST:
+        few = f"nothing follows from {updates:,} updates of the generator: the reference's had {UPDATES:,}"
+        claim = Claim("undecided", few)
+    return agreeing(found, claim, changed)
+
+
+REFERENCE = Reference(
+    PROTOCOL,
+    {
+        "classes": _classes,
+        "shifted_coordinates": _shifted,
+        "latent_interpolation": _latent,
+        "pixel_interpolation": _pixel,
+    },
+)

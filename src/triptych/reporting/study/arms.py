@@ -1,41 +1,39 @@
-"""The arms of a study as findings need them: their configs, means and floors, and how they stand to one another."""
+"""The arms of a study as findings need them: their configs, means and baselines, and what is sure of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import permutations
 from typing import Any, Literal, TypeAlias
 
 from triptych.config import read_toml
 from triptych.errors import TriptychError
 from triptych.reporting.findings.finding import APART, ERRORS, both
-from triptych.reporting.reference import simsiam as reference
 from triptych.reporting.study.folder import StudyFolder
 from triptych.runs import Run
 
 __all__ = [
     "KNN",
+    "LOSS",
+    "PROBE",
     "Rise",
     "Summary",
-    "Truth",
     "collapsed",
     "config_of",
+    "evaluated_again",
     "listed",
     "means_of",
     "noises",
-    "order",
     "rises",
     "surely_above",
     "untrained",
 ]
 
-KNN = "test/knn_top1"
+KNN, LOSS, PROBE = "test/knn_top1", "train/loss", "test/linear_top1"
 
 ASSUMED = 0.016
 """Error of a share that no evaluation measured: the largest that one of a thousand images has."""
 
-Truth = Literal["yes", "no", "undecided"]
 Rise = Literal["yes", "no", "undecided", "unknown"]
 Summary: TypeAlias = Mapping[str, Any]
 
@@ -71,7 +69,7 @@ def untrained(folder: StudyFolder, arm: str) -> dict[str, tuple[float, float]]:
             found[seed] = (float(result["value"]), float(result["stderr"] or 0.0))
         elif start:
             found[seed] = (float(start[0]), 0.0)
-    return {seed: floor for seed, floor in found.items() if all(map(math.isfinite, floor))}
+    return {seed: start for seed, start in found.items() if all(map(math.isfinite, start))}
 
 
 def _compared(folder: StudyFolder, arm: str, run: Run) -> Mapping[str, Any]:
@@ -90,19 +88,19 @@ def evaluated_again(folder: StudyFolder, arm: str, run: Run) -> bool:
     return False
 
 
-def rises(folder: StudyFolder, arm: str, floors: Mapping[str, tuple[float, float]]) -> Rise:
-    """Whether every seed ends above its untrained encoder by more than its errors; unknown where no floor is.
+def rises(folder: StudyFolder, arm: str, starts: Mapping[str, tuple[float, float]]) -> Rise:
+    """Whether every seed ends above its untrained encoder by more than its errors; unknown where none was measured.
 
     Between two and three errors it is undecided, and where some seeds rise and others do not.
     """
     values = folder.found["metrics"][KNN]["arms"][arm]["values"]
     own = errors(folder, KNN, arm)
-    paired = [seed for seed in values if seed in floors]
+    paired = [seed for seed in values if seed in starts]
     risen = []
     for seed in paired:
-        floor, error = floors[seed]
+        start, error = starts[seed]
         alone = own.get(seed, ASSUMED)
-        gain, noise = values[seed] - floor, math.hypot(alone, error or alone)
+        gain, noise = values[seed] - start, math.hypot(alone, error or alone)
         risen.append("yes" if gain > APART * noise else "no" if gain <= ERRORS * noise else "")
     if not risen:
         return "unknown"
@@ -139,24 +137,6 @@ def listed(arms: Sequence[str], shown: Mapping[str, str]) -> str:
         'a (1 %) and b (2 %)'
     """
     return both([f"{arm} ({shown[arm]})" for arm in arms])
-
-
-def order(
-    named: Mapping[str, str | None], means: Mapping[str, Summary], noise: Mapping[str, float | None]
-) -> tuple[Truth, str]:
-    """Whether two arms stand the other way round than in the reference, by more than their errors."""
-    known = {arm: reference.final(KNN, name) for arm, name in named.items() if name}
-    pairs = [(a, b) for a, b in permutations(known, 2) if known[a] > known[b]]
-    turned = [
-        f"{below} stands above {above}"
-        for above, below in pairs
-        if surely_above(below, above, means, noise)
-    ]
-    if turned:
-        return "no", f"another order of the arms: {'; '.join(turned)}"
-    if not any(surely_above(above, below, means, noise) for above, below in pairs):
-        return "undecided", "the arms cannot be told apart by their errors"
-    return "yes", "the order of the arms is the same, as far as their errors tell"
 
 
 def noises(

@@ -1,32 +1,25 @@
-"""A study's folder as its figures see it: runs by arm, and one look for each arm."""
+"""A study's folder: study.json, which may be a stranger's, runs by arm, and one look for each arm."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from triptych import records
+from triptych.errors import DamagedError, TriptychError
+from triptych.records import NUMBER, Shape
 from triptych.reporting.figures.style import INK
-from triptych.reporting.study.study_json import read_study
+from triptych.reporting.snapshot import Snapshot
 from triptych.reporting.words import joined, setting
-from triptych.runs import Run
 
-__all__ = ["NAMES", "StudyFolder"]
+__all__ = ["StudyFolder", "read_study"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 """Okabe and Ito's, in an order in which neighbours differ most; markers tell arms apart as well."""
 
 MARKERS = "os^DvPX"
-
-NAMES = {
-    "train/loss": "training loss",
-    "test/knn_top1": "kNN top-1 on test images",
-    "valid/knn_top1": "kNN top-1 on validation images",
-    "test/linear_top1": "linear probe, top-1 on test images",
-    "features/std": "std of unit projections × √d",
-    "features/effective_rank": "effective rank of projections",
-    "features/backbone_rank": "effective rank of backbone features",
-}
-"""How a metric is written on an axis; others go by their own names."""
 
 
 class StudyFolder:
@@ -36,7 +29,8 @@ class StudyFolder:
         >>> found = '''{"study": "s", "control": "default", "seeds": [0, 1], "curves": [], "metrics": {},
         ...   "arms": {"default": {"verdicts": {}, "runs": {"0": {"state": "failed"}, "1": {"state": "done"}}}}}'''
         >>> _ = (tmp_path / "study.json").write_text(found)
-        >>> _ = Run.create(tmp_path / "default" / "seed-1", {})
+        >>> (tmp_path / "default" / "seed-1").mkdir(parents=True)
+        >>> (tmp_path / "default" / "seed-1" / "config.toml").touch()
         >>> [run.path.name for run in StudyFolder(tmp_path).runs("default")]
         ['seed-1']
     """
@@ -45,14 +39,16 @@ class StudyFolder:
         self.path = path
         self.found: dict[str, Any] = read_study(path / "study.json")
         self.arms = list(self.found["arms"])
+        self._read: dict[Path, Snapshot] = {}
 
-    def runs(self, arm: str) -> list[Run]:
+    def runs(self, arm: str) -> list[Snapshot]:
         """The runs of an arm that are done; where none is, those that failed. What is not in the folder is left out."""
         states = {s: run["state"] for s, run in self.found["arms"][arm]["runs"].items()}
         wanted = "done" if "done" in states.values() else "failed"
         # Names that lead out of the study's folder have been refused.
         found = [self.path / arm / f"seed-{s}" for s, state in states.items() if state == wanted]
-        return [Run(path) for path in found if (path / "config.toml").is_file()]
+        there = [path for path in found if (path / "config.toml").is_file()]
+        return [self._read.setdefault(path, Snapshot(path)) for path in there]
 
     def look(self, arm: str) -> dict[str, Any]:
         """Colour and marker of an arm."""
@@ -65,3 +61,68 @@ class StudyFolder:
         runs, control = self.runs(self.found["control"]), self.found["control"]
         seeds = ", ".join(map(str, self.found["seeds"]))
         return joined(setting(runs[0]) if runs else "", f"seeds {seeds}", f"control: {control}")
+
+
+AGAIN = "run triptych study again"
+
+STATE = "is no study of Triptych's"
+
+SEED = re.compile(r"-?\d{1,20}")
+
+RUN = {
+    "state": str,
+    "weights?": str,
+    "verdict?": str,
+    "evidence?": str,
+    "reason?": str,
+    "alarms?": [{"alarm": str}],
+}
+SUMMARY = {"n": int, "mean": NUMBER, "stderr": NUMBER, "values": {...: (int, float)}}
+DIFFERENCE = {"n": int, **dict.fromkeys(("mean", "stderr", "low", "high", "holm"), NUMBER)}
+
+STUDY: Shape = {
+    "study": str,
+    "control": str,
+    "seeds": [int],
+    "curves": [str],
+    "arms": {...: {"runs": {...: RUN}, "verdicts": {...: int}}},
+    "metrics": {
+        ...: {
+            "protocol": (dict, type(None)),
+            "arms": {...: SUMMARY},
+            "differences": {...: DIFFERENCE},
+            "findings": [str],
+        }
+    },
+}
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """What study.json holds, if it is what a study writes and nothing in it leads out of the study's folder.
+
+    Raises `TriptychError` that says what is wrong.
+    """
+    found = records.parsed(path, STUDY, AGAIN, STATE)
+    if found is None:
+        raise TriptychError(f"'{path.parent}' holds no study.json; run triptych study first")
+    try:
+        _names(found, path.parent)
+    except ValueError as error:
+        raise DamagedError(path, str(error), AGAIN, STATE) from None
+    return found
+
+
+def _names(found: Mapping[str, Any], folder: Path) -> None:
+    """Arms and seeds are parts of paths, and every table speaks of the same arms."""
+    arms, root = found["arms"], folder.resolve()
+    for arm, about in arms.items():
+        for seed in about["runs"]:
+            path = (root / arm / f"seed-{seed}").resolve()
+            if not SEED.fullmatch(seed) or arm in ("", ".", "..") or path.parent.parent != root:
+                raise ValueError(f"arm {arm[:40]!r}, seed {seed[:40]!r} is no folder in it")
+    if found["control"] not in arms:
+        raise ValueError("its control is none of its arms")
+    known: Callable[[str], bool] = arms.__contains__
+    for about in found["metrics"].values():
+        if not all(map(known, (*about["arms"], *about["differences"]))):
+            raise ValueError("it has numbers of an arm that it does not have")

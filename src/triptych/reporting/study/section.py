@@ -5,55 +5,57 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from triptych.files import read_text
-from triptych.reporting.figures.draw import drawings
-from triptych.reporting.parts.charts import Chart
-from triptych.reporting.parts.hero import Hero, first_chart
-from triptych.reporting.parts.pictures import picture
-from triptych.reporting.parts.section import Section
+from triptych.metrics import label, metric
+from triptych.reporting.findings.finding import Finding
+from triptych.reporting.parts.charts import Chart, Line, curve, plot, slug
+from triptych.reporting.parts.pictures import Picture
+from triptych.reporting.parts.section import Hero, Section, first_chart
 from triptych.reporting.parts.tables import value_with_error
 from triptych.reporting.safe import Attempts
-from triptych.reporting.study.arms import evaluated_again
-from triptych.reporting.study.charts import study_charts
-from triptych.reporting.study.figure import STUDY_FIGURES
-from triptych.reporting.study.findings import study_findings
+from triptych.reporting.study.arms import KNN, evaluated_again
 from triptych.reporting.study.folder import StudyFolder
 from triptych.reporting.study.tables import study_tables
 from triptych.runs import Run
 
-__all__ = ["study_section"]
+__all__ = ["study_charts", "study_section"]
+
+LOOKS = 7
+"""Colours and dashes that the page has for arms."""
 
 
-def study_section(path: Path, anchor: str, *, reference: bool = False) -> Section:
+def study_section(
+    folder: StudyFolder,
+    anchor: str,
+    findings: list[Finding],
+    figures: list[Picture],
+    attempt: Attempts,
+) -> Section:
     """Everything of one study; what cannot be read is left out and named."""
-    folder, attempt = StudyFolder(path), Attempts()
     found: Mapping[str, Any] = folder.found
     runs = [run for arm in found["arms"].values() for run in arm["runs"].values()]
     states = Counter(run["state"] for run in runs)
     lines = attempt("curves", lambda: study_charts(folder)) or []
-    config = path / "study.toml"
+    config, name = folder.path / "study.toml", folder.path.resolve().name
     return Section(
         anchor=anchor,
-        name=path.resolve().name,
+        name=name,
         title=f"A study: {found['study']}",
         setting=_setting(folder),
         status="done" if states["done"] == len(runs) else _unfinished(states),
         reason=", ".join(f"{count} of {len(runs)} runs {state}" for state, count in states.items())
         + ".",
-        findings=attempt("findings", lambda: study_findings(folder, reference=reference)) or [],
+        findings=findings,
         charts=lines,
-        figures=[
-            picture(figure, name) for name, figure in drawings(folder, STUDY_FIGURES, attempt)
-        ],
+        figures=figures,
         tables=attempt("tables", lambda: study_tables(found)) or [],
         ended=_ended(found),
-        said=[s for metric in found["metrics"].values() for s in metric["findings"]],
+        said=[s for about in found["metrics"].values() for s in about["findings"]],
         evidence=_evidence(found),
         hero=attempt("headline", lambda: _hero(folder, lines)),
-        commands=[shlex.join(["triptych", "study", "study.toml", "--out", path.resolve().name])],
+        commands=[shlex.join(["triptych", "study", "study.toml", "--out", name])],
         config=(attempt("study.toml", lambda: read_text(config)) or "") if config.is_file() else "",
         cautions=attempt("what speaks against it", lambda: _cautions(folder)) or [],
         lost=attempt.lost,
@@ -124,11 +126,44 @@ def _evidence(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _hero(folder: StudyFolder, charts: Sequence[Chart]) -> Hero | None:
-    """The control's accuracy among its arms, with all their curves."""
-    name, control = "test/knn_top1", folder.found["control"]
-    summary = folder.found["metrics"].get(name, {}).get("arms", {}).get(control)
-    chart = first_chart(charts, ("test-knn-top1", "train-loss"))
-    if summary is None or summary["mean"] is None:
-        return Hero("", "", chart=chart) if chart else None
-    value = value_with_error(name, summary["mean"], summary["stderr"])
-    return Hero(value, f"kNN accuracy of the arm {control}, one of {len(folder.arms)}", chart=chart)
+    """The control's accuracy among its arms, with all their curves; of a study of something else its first metric."""
+    control, metrics = folder.found["control"], folder.found["metrics"]
+    chart = first_chart(charts, (slug(KNN),))
+    for name in dict.fromkeys([KNN, *metrics]):
+        summary = metrics.get(name, {}).get("arms", {}).get(control)
+        if summary is not None and summary["mean"] is not None:
+            value = value_with_error(name, summary["mean"], summary["stderr"])
+            said = f"{label(name)} of the arm {control}, one of {len(folder.arms)}"
+            return Hero(value, said, chart=chart)
+    return Hero("", "", chart=chart) if chart else None
+
+
+def study_charts(folder: StudyFolder) -> list[Chart]:
+    """A chart for each curve that the study names and the runs logged."""
+    found = []
+    for name in folder.found["curves"]:
+        lines = [
+            line
+            for number, arm in enumerate(folder.arms)
+            if (line := _line(arm, number % LOOKS, folder.runs(arm), name)) is not None
+        ]
+        if lines:
+            found.append(plot(slug(name), _title(name), lines))
+    return found
+
+
+def _line(arm: str, number: int, runs: Sequence[Run], name: str) -> Line | None:
+    """The mean at the epochs that all seeds have, and the line of each seed where they are several."""
+    curves = [curve(run, name) for run in runs]
+    curves = [points for points in curves if len(points[0]) > 1]
+    by_epoch = [dict(zip(*points, strict=True)) for points in curves]
+    common = sorted(set.intersection(*map(set, by_epoch))) if by_epoch else []
+    if len(common) < 2:
+        return None
+    mean = [sum(values[e] for values in by_epoch) / len(by_epoch) for e in common]
+    return Line(arm, common, mean, number, curves if len(curves) > 1 else [])
+
+
+def _title(name: str) -> str:
+    unit = metric(name).unit
+    return f"{label(name)}, {unit}" if unit else label(name)

@@ -1,0 +1,73 @@
+"""The evaluation of a trained run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from triptych.data.spec import Dataset
+from triptych.environment import at_most, cores
+from triptych.errors import TriptychError, unknown
+from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
+from triptych.evaluation.suite import EvaluateConfig
+from triptych.evaluation.suite import evaluate as measure
+from triptych.experiment.trained import by, open_trained, opened, title_of, weighted
+from triptych.progress import Progress, silent
+from triptych.runs import Result, Run
+from triptych.types import Encodes
+
+__all__ = ["evaluate", "extractor"]
+
+
+def evaluate(
+    path: str | Path,
+    config: EvaluateConfig | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    data: str | Path | None = None,
+    progress: Progress = silent,
+) -> dict[str, Result]:
+    """Measure a run, write results.json and what pictures are drawn from; returns the results."""
+    config = config or EvaluateConfig()
+    with at_most(config.threads or cores()):
+        trained = open_trained(
+            path,
+            config.checkpoint,
+            data_dir=data_dir,
+            data=data,
+            device=config.device,
+            progress=progress,
+        )
+        subject = trained.subject
+        if config.split not in subject.dataset.splits:
+            raise unknown("split", config.split, subject.dataset.splits)
+        features = (
+            extractor(config.features, subject.dataset, subject.device) if config.features else None
+        )
+        return measure(
+            subject,
+            Run(trained.run.path, made_with=subject.made_with),
+            config,
+            features,
+            untrained=trained.untrained,
+            last=trained.last if trained.run.checkpoint("last").exists() else None,
+        )
+
+
+def extractor(path: Path, dataset: Dataset, device: torch.device) -> Extractor:
+    """The features of a trained encoder, where ``path`` is its run, or of a TorchScript file."""
+    if not path.is_dir():
+        return from_torchscript(path, device)
+    run, config = opened(path)
+    method, weights = weighted(run, config, device, "best")
+    if not isinstance(method, Encodes):
+        raise TriptychError(f"'{path}' has no encoder: {config.method_name} gives no features")
+    if method.spec.shape != dataset.shape:
+        raise TriptychError(
+            f"'{path}' was trained on images of {by(method.spec.shape)} "
+            f"and these are of {by(dataset.shape)}"
+        )
+    return from_encoder(
+        method, f"{config.method_name} trained on {title_of(run, config)}, {weights}"
+    )

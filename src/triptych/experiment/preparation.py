@@ -1,0 +1,100 @@
+"""What a training needs, made from a config: every ``auto`` decided, the method built, and its batches."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import cast
+
+import torch
+
+from triptych.config import DeviceName
+from triptych.data.spec import DataConfig, Dataset
+from triptych.data.stream import Stream
+from triptych.environment import cores, device_for, memory
+from triptych.errors import TriptychError
+from triptych.experiment.config import ExperimentConfig
+from triptych.nets.initialise import Undrawn, initialise
+from triptych.training.loop import images_per_step
+from triptych.types import DataSpec, Method
+
+__all__ = ["build", "prepare"]
+
+MANY_STEPS = 10_000
+"""Steps from which compiling, some ten seconds on a CPU, has paid for itself."""
+
+
+def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfig, Method, Stream]:
+    """What `triptych.training.loop.fit` needs: the config with every ``auto`` decided, method and batches.
+
+    Also sets the number of threads that the config asks for.
+    """
+    device = device_for(config.train.device)
+    spec = _spec(dataset, config.data)
+    config = _resolved(config, spec, device)
+    torch.set_num_threads(config.train.threads)
+    # Without it cuDNN chooses sums whose order changes from run to run for the gradients of
+    # convolutions: a WGAN ended in other bits each time, at the same speed.
+    torch.backends.cudnn.deterministic = True
+    method = build(config, spec, device)
+    stream = Stream(
+        dataset.splits["train"],
+        config.train.batch_size,
+        config.seed,
+        device,
+        config.data.binarize,
+        dataset.fingerprint,
+        method.views,
+        method.smallest_batch,
+    )
+    return _compiled_or_not(config, method, stream), method, stream
+
+
+def build(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> Method:
+    """The method with its initial weights, on its device."""
+    with torch.device("meta"), Undrawn():
+        _refuse_too_large(config.kind(config.method, spec), device)
+    method = config.kind(config.method, spec)
+    initialise(method, config.seed)
+    method.after_initialise()
+    return method.to(device)
+
+
+def _spec(dataset: Dataset, data: DataConfig) -> DataSpec:
+    if data.binarize != "none" and dataset.values == "binary":
+        raise TriptychError(
+            f"the images of {dataset.title} are black and white already; leave out --binarize"
+        )
+    values = dataset.values if data.binarize == "none" else "binary"
+    moments = dataset.moments
+    return DataSpec(dataset.shape, values, dataset.mirrors, moments.mean, moments.std)
+
+
+def _resolved(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> ExperimentConfig:
+    """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
+    threads = config.train.threads or cores()
+    method = config.kind.resolve(config.method, spec)
+    train = dataclasses.replace(config.train, device=cast(DeviceName, device.type), threads=threads)
+    return dataclasses.replace(config, method=method, train=train)
+
+
+def _compiled_or_not(config: ExperimentConfig, method: Method, stream: Stream) -> ExperimentConfig:
+    """Decide whether compiling pays, where nobody has said."""
+    if config.train.compile != "auto":
+        return config
+    per_epoch = stream.batches_per_epoch / images_per_step(method.phases())
+    pays = method.worth_compiling and stream.device.type == "cpu"
+    pays = pays and config.train.duration.steps(per_epoch) >= MANY_STEPS
+    train = dataclasses.replace(config.train, compile="on" if pays else "off")
+    return dataclasses.replace(config, train=train)
+
+
+def _refuse_too_large(planned: Method, device: torch.device) -> None:
+    """Before a network is built, from one that has only shapes: a system that has no room ends the process instead."""
+    count = sum(parameter.numel() for parameter in planned.parameters())
+    # fp32, each with its gradient and two moments of the optimizer.
+    needed, there = 4 * 4 * count, memory(device)
+    if needed > there:
+        raise TriptychError(
+            f"these networks have {count:,} weights, whose training takes {needed / 1e9:,.0f} GB, and there are "
+            f"{there / 1e9:,.0f} GB on this {device.type}; choose smaller widths (options of --method) or --image-size"
+        )

@@ -1,0 +1,146 @@
+"""Every metric that Triptych logs or measures: its title, unit, direction, and the scale on which it is read.
+
+One table for charts, figures, tables and terminals. A metric that nobody declared, of a method of somebody
+else's say, is shown as it is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+__all__ = ["SPLITS", "Metric", "label", "metric"]
+
+Direction = Literal["higher", "lower", ""]
+
+SPLITS: Mapping[str, str] = {"train": "training", "valid": "validation", "test": "test"}
+"""Split, as names of metrics begin with it, and the word for it."""
+
+
+class Metric(NamedTuple):
+    """How a metric is called and read.
+
+    Example:
+        >>> Metric("kNN top-1", "%", "higher", 100.0).points
+        'points'
+    """
+
+    title: str
+    """Without the split, with no capital that the middle of a sentence would not have."""
+    unit: str = ""
+    """Of the value times ``scale``; empty where it has none."""
+    better: Direction = ""
+    """Empty where neither more nor less is better."""
+    scale: float = 1.0
+    """By what a stored value is multiplied to be read: shares are stored as such and read in per cent."""
+
+    @property
+    def points(self) -> str:
+        """The unit of a difference: per cents differ by points."""
+        return "points" if self.unit == "%" else self.unit
+
+    @property
+    def heading(self) -> str:
+        """Title and unit, as they stand above an axis.
+
+        Example:
+            >>> Metric("ELBO", "nats an image").heading, Metric("loss").heading
+            ('ELBO, nats an image', 'loss')
+        """
+        return ", ".join(part for part in (self.title, self.unit) if part)
+
+
+NATS = "nats an image"
+
+
+def _share(title: str) -> Metric:
+    """Of images that are right, say."""
+    return Metric(title, "%", "higher", 100.0)
+
+
+DECLARED: Mapping[str, Metric] = {
+    "loss": Metric("loss", better="lower"),
+    # A likelihood.
+    "elbo": Metric("ELBO", NATS, "higher"),
+    "reconstruction": Metric("reconstruction term", NATS, "higher"),
+    "kl": Metric("KL of q(z|x) from the prior", NATS),
+    "log_likelihood": Metric("log-likelihood", NATS, "higher"),
+    "bits_per_dimension": Metric("bits per dimension", "bits", "lower"),
+    "importance_bias": Metric("bias of the log-likelihood", NATS),
+    "latent/active_units": Metric("active latent units"),
+    # A game, and whatever else draws samples.
+    "critic_gap": Metric("critic gap"),
+    "critic_memory": Metric("critic gap between training and validation images"),
+    "penalty": Metric("penalty"),
+    "gradient_norm": Metric("gradient norm of the critic"),
+    "generator_score": Metric("score that the critic gives to samples"),
+    "samples/diversity": Metric("diversity of the samples"),
+    "samples/healthy_step": Metric("last step with diverse samples"),
+    "frechet": Metric("Fréchet distance", better="lower"),
+    "frechet_untrained": Metric("Fréchet distance over random features", better="lower"),
+    "kid": Metric("kernel distance", better="lower"),
+    "precision": Metric("precision", better="higher"),
+    "recall": Metric("recall", better="higher"),
+    "density": Metric("density", better="higher"),
+    "coverage": Metric("coverage", better="higher"),
+    "latent/effective_dimension": Metric("effective latent dimension"),
+    "interpolation/latent_vs_pixel": Metric(
+        "distance to training images, latent − pixel interpolates", better="lower"
+    ),
+    # A representation.
+    "knn_top1": _share("kNN top-1"),
+    "knn_balanced": _share("kNN, mean over the classes"),
+    "linear_top1": _share("linear probe top-1"),
+    "logistic_top1": _share("logistic probe top-1"),
+    "floor/pixels_knn_top1": _share("test kNN top-1 of raw pixels"),
+    "features/std": Metric("std × √d of the projections"),
+    "features/effective_rank": Metric("effective rank of the projections"),
+    "features/backbone_rank": Metric("effective rank of the backbone's features"),
+    "features/alignment": Metric("alignment", better="lower"),
+    "features/uniformity": Metric("uniformity", better="lower"),
+    "features/retrieval": _share("retrieval of the other view"),
+}
+"""By the full name, or by what follows the split."""
+
+BASELINES: Mapping[str, str] = {
+    "_untrained": "the untrained encoder",
+    "_pixels": "raw pixels",
+    "_floor": "real images",
+}
+"""How the name of a metric's baseline ends, and what it is measured on."""
+
+
+def metric(name: str) -> Metric:
+    """What is declared of a logged or measured name; one that nobody declared has its own name as title.
+
+    Example:
+        >>> metric("test/knn_top1").heading, metric("train/two_views").title
+        ('kNN top-1, %', 'two views')
+        >>> metric("test/frechet_floor").title
+        'Fréchet distance of real images'
+    """
+    plain = _without_split(name)
+    for key in (name, plain):
+        if key in DECLARED:
+            return DECLARED[key]
+    for end, of in BASELINES.items():
+        known = DECLARED.get(plain.removesuffix(end))
+        if plain.endswith(end) and known is not None:
+            return known._replace(title=f"{known.title} of {of}")
+    return Metric(plain.replace("_", " "))
+
+
+def label(name: str) -> str:
+    """The title with the split.
+
+    Example:
+        >>> label("train/loss"), label("valid/elbo"), label("features/std")
+        ('training loss', 'validation ELBO', 'std × √d of the projections')
+    """
+    split, title = name.partition("/")[0], metric(name).title
+    return f"{SPLITS[split]} {title}" if split in SPLITS else title
+
+
+def _without_split(name: str) -> str:
+    split, _, plain = name.partition("/")
+    return plain if split in SPLITS and plain else name

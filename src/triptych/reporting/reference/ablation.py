@@ -1,0 +1,299 @@
+"""What the reference report says of its ablation, Figure 8, and whether a study is that and found the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from typing import Any, Literal, NamedTuple
+
+from triptych.reporting.findings.finding import APART, ERRORS, Claim, Finding, Standing, both
+from triptych.reporting.reference.protocol import (
+    Scope,
+    agreeing,
+    differs,
+    measured_against,
+    other_data,
+    scope,
+)
+from triptych.reporting.reference.simsiam import (
+    COLLAPSED,
+    CURVES,
+    EPOCHS,
+    LEARNED,
+    LINEAR,
+    LOSS_READ_OFF,
+    PROTOCOL,
+    READ_OFF,
+    arms,
+    cut_short,
+    differences,
+    final,
+    measured_otherwise,
+)
+from triptych.reporting.study.arms import (
+    KNN,
+    LOSS,
+    PROBE,
+    Rise,
+    Summary,
+    collapsed,
+    config_of,
+    means_of,
+    noises,
+    rises,
+    surely_above,
+    untrained,
+)
+from triptych.reporting.study.figures import StudyOverlay
+from triptych.reporting.study.findings import first
+from triptych.reporting.study.folder import StudyFolder
+
+__all__ = ["study_against", "study_overlay"]
+
+
+class Ablation(NamedTuple):
+    """How a study stands to the reference's: arm → its arm, empty where it is no such ablation."""
+
+    of: Scope
+    named: Mapping[str, str]
+    changed: Sequence[str]
+    """The fields in which it leaves the protocol."""
+    config: Mapping[str, Any]
+    short: bool = False
+    """Whether it ended before the reference's did and before its default arm had learned."""
+
+
+def study_against(folder: StudyFolder, found: Mapping[str, Finding]) -> list[Finding]:
+    """The findings of a study with what the reference says of its own arms, where the study is its ablation."""
+    ablation = _ablation(folder)
+    if ablation is None:
+        return list(found.values())
+    ways = {"learning": _learning, "collapse": _collapse, "probe": _probe}
+    return [ways[name](folder, ablation, finding) for name, finding in found.items()]
+
+
+def _ablation(folder: StudyFolder) -> Ablation | None:
+    control = folder.found["control"]
+    config = config_of(folder, control)
+    of = scope(PROTOCOL, config)
+    named = arms({arm: config_of(folder, arm) for arm in folder.arms})
+    if not (of and named):
+        return None
+    changed = list(differences(config))
+    cut = [field for run in folder.runs(control) for field in cut_short(run)]
+    changed += [field for field in dict.fromkeys(cut) if field not in changed]
+    default = next(arm for arm, name in named.items() if name == "default")
+    learned = default in means_of(folder, KNN) and (
+        rises(folder, default, untrained(folder, default)) == "yes"
+    )
+    return Ablation(of, named, changed, config, "train.duration" in changed and not learned)
+
+
+def _said(
+    found: Finding,
+    ablation: Ablation,
+    given: str,
+    claim: Claim,
+    standing: tuple[Standing, str],
+) -> Finding:
+    """A finding on the arms with what the reference says of them, and how the two stand to each other."""
+    found = found._replace(reference=given)
+    if ablation.of == "other data":
+        return found._replace(standing="not comparable", why=other_data(ablation.config))
+    if ablation.short:
+        few = "nothing follows: the default arm had not learned yet when this training ended"
+        claim = Claim("undecided", few)
+    return agreeing(found, claim, ())._replace(standing=standing[0], why=standing[1])
+
+
+def _learning(folder: StudyFolder, ablation: Ablation, found: Finding) -> Finding:
+    means = means_of(folder, KNN)
+    named = {arm: name for arm, name in ablation.named.items() if arm in means}
+    if not named:
+        return found
+    starts = {arm: untrained(folder, arm) for arm in means}
+    risen = {arm: rises(folder, arm, starts[arm]) for arm in means}
+    paired = all(set(s["values"]) <= set(starts[arm]) for arm, s in means.items())
+    turned = _order(named, means, noises(folder, KNN, means))
+    return _said(
+        found._replace(title="Which arms learn (Figure 8b)", figures=(8,)),
+        ablation,
+        "only the default learns: kNN 68.6 %; fixed predictor 16 %, no predictor 11 %, no stop-gradient 10 %",
+        _same_learn(risen, named, turned, paired and len(named) == len(ablation.named)),
+        _stands(folder, KNN, named, ablation.changed),
+    )
+
+
+def _order(
+    named: Mapping[str, str], means: Mapping[str, Summary], noise: Mapping[str, float | None]
+) -> tuple[Literal["yes", "no", "undecided"], str]:
+    """Whether two arms stand the other way round than in the reference, by more than their errors."""
+    known = {arm: final(KNN, name) for arm, name in named.items()}
+    pairs = [(a, b) for a, b in permutations(known, 2) if known[a] > known[b]]
+    turned = [
+        f"{below} stands above {above}"
+        for above, below in pairs
+        if surely_above(below, above, means, noise)
+    ]
+    if turned:
+        return "no", f"another order of the arms: {'; '.join(turned)}"
+    if not any(surely_above(above, below, means, noise) for above, below in pairs):
+        return "undecided", "the arms cannot be told apart by their errors"
+    return "yes", "the order of the arms is the same, as far as their errors tell"
+
+
+def _same_learn(
+    risen: Mapping[str, Rise],
+    named: Mapping[str, str],
+    turned: tuple[str, str],
+    whole: bool,
+) -> Claim:
+    """Whether the reference's arms learn, and in its order; it can be told of no arm whose untrained encoder is not known."""
+    expected = {arm: "yes" if name in LEARNED else "no" for arm, name in named.items()}
+    odd = [arm for arm in named if risen[arm] in ("yes", "no") and risen[arm] != expected[arm]]
+    if odd:
+        because = f"other arms learn than in the reference ({', '.join(odd)}); {turned[1]}"
+        return Claim("no", because)
+    if turned[0] == "no":
+        return Claim("no", turned[1])
+    if not whole:
+        lacking = "of some arms or their untrained encoders there is no number in the folder"
+        return Claim("undecided", f"{lacking}; {turned[1]}")
+    near = [arm for arm in named if risen[arm] == "undecided"]
+    if near:
+        because = f"whether {both(near)} {'learns' if len(near) == 1 else 'learn'} is undecided"
+        return Claim("undecided", f"{because}; {turned[1]}")
+    return Claim("yes", f"the same arms learn; {turned[1]}")
+
+
+def _stands(
+    folder: StudyFolder, metric: str, named: Mapping[str, str], changed: Sequence[str]
+) -> tuple[Standing, str]:
+    """How the default arm's accuracy stands to the reference's, if it was reached and measured in the same way."""
+    if metric == KNN:
+        protocol = folder.found["metrics"][KNN]["protocol"] or {}
+        changed = [*changed, *measured_otherwise(protocol)]
+    if changed:
+        return "not comparable", differs(changed)
+    means = means_of(folder, metric)
+    arm = next((arm for arm, name in named.items() if name == "default"), None)
+    if arm is None:
+        return "not comparable", "there is no default arm"
+    known = LINEAR["default"] if metric == PROBE else (final(metric, "default"),) * 2
+    read = min(known) - READ_OFF, max(known) + READ_OFF
+    standing = measured_against(means[arm]["mean"], means[arm]["stderr"], read)
+    return standing, f"the arm “{arm}”, within two standard errors and what a figure can be read to"
+
+
+def _collapse(folder: StudyFolder, ablation: Ablation, found: Finding) -> Finding:
+    means = means_of(folder, LOSS)
+    named = {arm: name for arm, name in ablation.named.items() if arm in means}
+    if not named:
+        return found
+    fallen = {arm: collapsed(folder, arm) for arm in means}
+    return _said(
+        found._replace(title="Which arms collapse (Figure 8a)", figures=(8,)),
+        ablation,
+        "default −0.754; no stop-gradient and no predictor −0.99, at which two views agree whatever the image; "
+        "fixed predictor −0.31",
+        _same_collapse(fallen, ablation.named),
+        _losses_stand(named, means, ablation.changed),
+    )
+
+
+def _same_collapse(fallen: Mapping[str, Rise], named: Mapping[str, str]) -> Claim:
+    """Whether those arms collapse that do in the reference."""
+    expected = {arm: "yes" if name in COLLAPSED else "no" for arm, name in named.items()}
+    sure = {arm: fact for arm, fact in fallen.items() if fact in ("yes", "no")}
+    odd = [arm for arm, fact in sure.items() if fact != expected[arm]]
+    if odd:
+        return Claim("no", f"not as in the reference: {', '.join(odd)}")
+    open_ = [arm for arm in named if arm not in sure]
+    if open_:
+        return Claim("undecided", f"whether {both(open_)} collapsed is not known")
+    return Claim("yes", "the same arms collapse")
+
+
+def _losses_stand(
+    named: Mapping[str, str], means: Mapping[str, Mapping[str, Any]], changed: Sequence[str]
+) -> tuple[Standing, str]:
+    if changed:
+        return "not comparable", differs(changed)
+    off: list[str] = []
+    near: list[str] = []
+    for arm, name in named.items():
+        away = abs(means[arm]["mean"] - final(LOSS, name)) - LOSS_READ_OFF
+        stderr = means[arm]["stderr"]
+        # Without an error, as far again as the figure can be read to.
+        same, other = (0.0, LOSS_READ_OFF) if stderr is None else (ERRORS * stderr, APART * stderr)
+        if away > same:
+            (off if away > other else near).append(arm)
+    rule = f"within {LOSS_READ_OFF} and two standard errors; a lower loss is not a better one"
+    if off:
+        return "outside", f"{', '.join(off)}; {rule}"
+    return ("undecided", f"{', '.join(near)}; {rule}") if near else ("within", rule)
+
+
+def _probe(folder: StudyFolder, ablation: Ablation, found: Finding) -> Finding:
+    means = means_of(folder, PROBE)
+    named = {arm: name for arm, name in ablation.named.items() if arm in means}
+    if not named:
+        return found
+    best, tied = first(folder, means)
+    return _said(
+        found,
+        ablation,
+        "default 66.2 %; fixed predictor 14 to 15 %, no predictor 12 %, no stop-gradient 10 to 11 %",
+        _same_first(best, tied, ablation.named, means),
+        _stands(folder, PROBE, named, ablation.changed),
+    )
+
+
+def _same_first(
+    best: str,
+    tied: Sequence[str],
+    named: Mapping[str, str],
+    means: Mapping[str, Any],
+) -> Claim:
+    """Whether the default comes first, as in the reference, by more than the errors."""
+    if "default" not in (named.get(arm) for arm in (best, *tied)):
+        return Claim("no", f"{best} comes first")
+    if tied:
+        return Claim("undecided", f"{both([best, *tied])} cannot be told apart")
+    lacking = [arm for arm in named if arm not in means]
+    if lacking:
+        return Claim("undecided", f"{both(lacking)} has no number")
+    return Claim("yes", "the default comes first")
+
+
+def study_overlay(folder: StudyFolder) -> StudyOverlay | None:
+    """Its curves for a study that is its ablation, on its data; stretched or squeezed to the study's length."""
+    ablation = _ablation(folder)
+    if ablation is None or ablation.of != "same data":
+        return None
+
+    def curve(arm: str, metric: str, end: float) -> tuple[list[float], list[float]]:
+        epochs, values = CURVES.get(metric, {}).get(ablation.named.get(arm, ""), ((), ()))
+        return [epoch * end / EPOCHS for epoch in epochs], list(values)
+
+    def caption(end: float) -> str:
+        return _about(differences(ablation.config), end)
+
+    return StudyOverlay("reference report", curve, caption)
+
+
+def _about(differ: Sequence[str], end: float) -> str:
+    """What must stand where its curves are shown with those of another training, of ``end`` epochs."""
+    said = "Dashed: the reference report's arms, values read off its Figure 8, so approximate"
+    if "train.duration" in differ:
+        said += (
+            f"; its {EPOCHS:.0f} epochs are squeezed into these {end:g}, so that "
+            "the same place is the same share of the training and not the same epoch"
+        )
+    # The rate of an optimizer and its schedule are one difference to a reader.
+    others = dict.fromkeys(
+        field.split(".")[1].replace("_", " ") for field in differ if field != "train.duration"
+    )
+    if others:
+        said += f". Its protocol differs in {', '.join(others)}: compare the order of the arms, not points"
+    return said + "."

@@ -1,0 +1,109 @@
+"""What the reference report says of the runs and studies of a page: with its own methods' parts, and figure by figure.
+
+Nothing else knows the report. Its numbers and words hold for its own methods, by name; on a page they stand only
+where somebody asked for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from triptych.reporting.findings.finding import Finding
+from triptych.reporting.parts.charts import Line
+from triptych.reporting.parts.section import Section
+from triptych.reporting.reference import simsiam, vae, wgan
+from triptych.reporting.reference.protocol import Reference, differing, scope
+from triptych.reporting.safe import Attempts
+from triptych.runs import Run
+
+__all__ = ["ABOUT", "Entry", "Mention", "figures", "findings", "lines", "overview"]
+
+ABOUT = (
+    "What it shows in Figures 1 to 8 (IFT6135, assignment 3, April 2022), and what these runs say of each. "
+    "Numbers are held against its own only where they were reached in the same way."
+)
+
+REFERENCES = (vae.REFERENCE, wgan.REFERENCE, simsiam.REFERENCE)
+
+FIGURES = (
+    ("1", (1,), "Validation ELBO of the VAE"),
+    ("2", (2,), "Samples over the training of the WGAN"),
+    ("3–5", (3, 4, 5), "One latent coordinate shifted by ε"),
+    ("6", (6,), "Interpolation in latent space"),
+    ("7", (7,), "Interpolation in pixel space"),
+    ("8", (8,), "SimSiam and its three ablations"),
+)
+"""Its figures: how they are numbered, which they are, and what they show."""
+
+
+def _of(run: Run) -> Reference | None:
+    """What it says of the run's method, by its name."""
+    return next((known for known in REFERENCES if scope(known.protocol, run.config)), None)
+
+
+def _by_protocol(run: Run) -> Reference | None:
+    """The same of a run of its protocol, over whose numbers its own may be laid."""
+    of = _of(run)
+    return of if of and not differing(of.protocol, run.config) else None
+
+
+def findings(run: Run, found: Mapping[str, Finding], attempt: Attempts) -> list[Finding]:
+    """The findings of a run, each with what the report says of the same; what cannot be read stays without."""
+    of = _of(run)
+    if of is None:
+        return list(found.values())
+    ways, results = of.findings, run.results()
+
+    def against(name: str, finding: Finding) -> Finding:
+        if name not in ways:
+            return finding
+        told = attempt(name.replace("_", " "), lambda: ways[name](run, results, finding))
+        return told or finding
+
+    return [against(name, finding) for name, finding in found.items()]
+
+
+def figures(run: Run) -> Mapping[str, Callable[[Run], Figure | None]]:
+    """Figures by name with its numbers laid over them; none for a run that is not of its protocol."""
+    of = _by_protocol(run)
+    return of.figures if of else {}
+
+
+def lines(run: Run) -> Mapping[str, Line]:
+    """The same for charts."""
+    of = _by_protocol(run)
+    return of.lines if of else {}
+
+
+class Mention(NamedTuple):
+    """A finding on a figure, and where it stands on the page."""
+
+    anchor: str
+    name: str
+    """The run's or the study's, where the page has several."""
+    finding: Finding
+
+
+class Entry(NamedTuple):
+    """One figure of the reference report; without mentions it is not in this one."""
+
+    number: str
+    title: str
+    mentions: list[Mention]
+
+
+def overview(sections: Sequence[Section]) -> list[Entry]:
+    """Every figure, whether the sections say something of it or not; nothing where they say something of none."""
+    found = []
+    for number, shown, title in FIGURES:
+        mentions = [
+            Mention(told.anchor, section.name, told.finding)
+            for section in sections
+            for told in section.told
+            if set(shown) & set(told.finding.figures)
+        ]
+        found.append(Entry(number, title, mentions))
+    return found if any(entry.mentions for entry in found) else []

@@ -1,0 +1,87 @@
+"""The table of families: what it names exists, what a method can do chooses its row, and the number of a card follows."""
+
+import pytest
+
+from triptych import types
+from triptych.metrics import DECLARED, metric
+from triptych.reporting.draw import FIGURES, figures
+from triptych.reporting.families import FAMILIES, family, headline, in_order, titled
+from triptych.reporting.findings.run import FINDINGS
+from triptych.reporting.page.sections import SLIDERS
+from triptych.reporting.parts.charts import WANTED
+from triptych.runs import MethodFacts, Result, Run
+
+
+def facts(*can: str, title: str = "a title") -> MethodFacts:
+    return MethodFacts("mine", title, "", frozenset(can))
+
+
+@pytest.mark.parametrize("of", FAMILIES, ids=lambda of: of.name)
+def test_all_that_a_family_names_is_there(of):
+    assert hasattr(types, of.needs)
+    assert set(of.figures) <= FIGURES.keys()
+    assert set(of.findings) <= FINDINGS.keys()
+    assert set(of.sliders) <= SLIDERS.keys()
+    assert set(of.charts) <= WANTED.keys()
+    assert all(metric(name) in DECLARED.values() for name in of.headline)
+
+
+def test_every_part_is_some_familys():
+    """Else nobody would have thought of where it stands."""
+    for known, parts in ((FIGURES, "figures"), (FINDINGS, "findings"), (SLIDERS, "sliders")):
+        assert {name for of in FAMILIES for name in getattr(of, parts)} == known.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "of"), [("vae", "likelihood"), ("wgan", "game"), ("simsiam", "agreement")]
+)
+def test_the_built_in_methods_are_one_of_each(name, of):
+    from triptych.experiment import default_config
+    from triptych.methods import find
+
+    values = "binary" if name == "vae" else "colour"
+    spec = types.DataSpec((1 if name == "vae" else 3, 32, 32), values)
+    method = find(name)(default_config(name, "demo").method, spec)
+    assert family(facts(*types.capabilities(method))).name == of
+
+
+def test_a_method_of_two_families_is_of_the_first():
+    assert family(facts("Projects", "HasLikelihood")).name == "likelihood"
+    assert titled(facts("Projects")) == "An agreement: a title"
+    assert titled(facts("Samples")) == "a title"
+    assert titled(facts(title="")) == "mine"
+
+
+def test_a_known_familys_parts_come_first_and_nothing_is_lost(tmp_path):
+    run = Run.create(tmp_path / "r", {"method": {"name": "mine"}})
+    run.log({"step": 1, "epoch": 1.0, "features/std": 0.9})
+    names = list(figures(run))
+    assert names[: len(FAMILIES[2].figures)] == list(FAMILIES[2].figures)
+    assert sorted(names) == sorted(FIGURES)
+    assert list(in_order([], FIGURES)) == list(FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("logged", "measured", "name", "step"),
+    [
+        ({"valid/elbo": -99.0}, {}, "valid/elbo", 7),
+        ({"valid/elbo": -99.0}, {"test/elbo": -98.0}, "test/elbo", None),
+        ({"valid/mine": 3.0, "train/mine": 4.0}, {}, "valid/mine", 7),
+        ({"train/mine": 4.0}, {}, "train/mine", 7),
+        ({"train/mine": 4.0}, {"test/frechet": 2.0}, "test/frechet", None),
+        # What a family is about goes before what others are about.
+        ({"features/std": 0.9}, {"test/knn_top1": 0.5, "test/frechet": 2.0}, "test/knn_top1", None),
+        ({"valid/elbo": -9.0}, {"test/knn_top1": 0.5}, "valid/elbo", 7),
+    ],
+)
+def test_the_number_of_a_card(tmp_path, logged, measured, name, step):
+    run = Run.create(tmp_path / "r", {"method": {"name": "mine"}})
+    run.log({"step": 7, "epoch": 1.0, **logged})
+    run.record({key: Result(value, 0.1, 10, {}) for key, value in measured.items()})
+    found = headline(run)
+    assert (found.name, found.logged) == (name, step)
+    assert found.value == {**logged, **measured}[name]
+
+
+def test_a_run_without_numbers_has_no_number_on_its_card(tmp_path):
+    assert headline(Run.create(tmp_path / "r", {"method": {"name": "mine"}})) is None
