@@ -1,6 +1,8 @@
 """What every test may use: a cache of its own, tiny planted data, and the names of the docstrings' examples."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,3 +89,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache: None) -> Run:
 def digits() -> Dataset:
     """The embedded digits."""
     return load(DataConfig())
+
+
+@pytest.fixture(scope="session")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """The files that docs/adding-a-method.md tells its reader to write, by the method's name."""
+    page = Path(__file__).with_name("docs") / "adding-a-method.md"
+    told = r"Put this into `(\w+)\.py`:\n\n```python\n(.*?)```"
+    folder, found = tmp_path_factory.mktemp("documented"), {}
+    for name, code in re.findall(told, page.read_text(encoding="utf-8"), re.S):
+        found[name] = folder / f"{name}.py"
+        found[name].write_text(code, encoding="utf-8")
+    return found

@@ -26,9 +26,10 @@ LEAVES = {
     "records": {"errors", "files"},
     "source": {"errors", "files"},
     "weights": {"errors", "records"},
+    "arrays": {"errors", "files"},
     "frames": {"errors"},
     "progress": {"errors"},
-    "runs": {"config", "errors", "files", "frames", "records", "source", "weights"},
+    "runs": {"arrays", "config", "errors", "files", "frames", "records", "source", "weights"},
     "capability": set(),
     "types": {"capability", "config"},
     "checkpoint": {"errors", "files", "records"},
@@ -36,7 +37,7 @@ LEAVES = {
     "methods": {"nets", "objectives", "types", "config", "errors", "files", "plugins", "source"},
 }
 ABOVE = {"cli", "studies", "reporting", "playable", "experiment", "backbone", "reproduction"}
-VERBS = {"verbs", "outcomes", "cards", "cli", "__init__", "__main__"}
+VERBS = {"verbs", "options", "outcomes", "cards", "cli", "__init__", "__main__"}
 NEVER = {
     "objectives": ABOVE
     | {"nets", "data", "methods", "training", "evaluation", "runs", "checkpoint"},

@@ -341,7 +341,7 @@ WRONG = {
     CODE.replace("latent: int = 2", "latent: Missing = 2"): "name 'Missing' is not defined",
     CODE.replace("start:", "source:"): "a field 'source', a word that config.toml needs",
     CODE.replace("start:", "name:"): "a field 'name', a word that config.toml needs",
-    CODE.replace("lr=1e-3", "lr=-1.0"): "line 21: TriptychError: an optimizer needs a learning rate",
+    CODE.replace("lr=1e-3", "lr=-1.0"): "line 22: TriptychError: an optimizer needs a learning rate",
     "\0": "'",
 }  # fmt: skip
 

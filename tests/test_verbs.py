@@ -17,13 +17,13 @@ import pytest
 import torch
 
 import triptych as tt
-from triptych import experiment, verbs
+from triptych import experiment, options
 from triptych.config import Duration
 from triptych.data.spec import Images
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.methods.vae import VAE
-from triptych.reproduction.carry_out import Outcome
+from triptych.reproduction.reproduce import Outcome
 from triptych.studies.execute import Ended
 from triptych.studies.plan import Cell, StudyConfig
 
@@ -42,13 +42,13 @@ def fields(cls: type) -> set[str]:
 def test_the_options_that_are_completed_are_those_of_the_configs():
     """An editor offers what the TypedDicts name."""
     data = fields(tt.DataConfig) - {"name"}
-    assert set(get_type_hints(verbs.DataOptions)) == data
-    assert set(get_type_hints(verbs.TrainOptions)) == data | fields(tt.TrainConfig) | {
+    assert set(get_type_hints(options.DataOptions)) == data
+    assert set(get_type_hints(options.TrainOptions)) == data | fields(tt.TrainConfig) | {
         "epochs",
         "steps",
     }
-    assert fields(EvaluateConfig) <= set(get_type_hints(verbs.EvaluateOptions)) | {"threads"}
-    assert set(get_type_hints(verbs.StudyOptions)) == fields(StudyConfig) - {"seeds"}
+    assert fields(EvaluateConfig) <= set(get_type_hints(options.EvaluateOptions)) | {"threads"}
+    assert set(get_type_hints(options.StudyOptions)) == fields(StudyConfig) - {"seeds"}
 
 
 def test_a_preset_is_a_start_and_what_is_said_wins(tmp_path: Path):
@@ -406,7 +406,7 @@ def test_a_method_may_be_a_file_of_ones_own_or_the_class_in_it(tmp_path: Path):
 @pytest.mark.parametrize("stopped", [True, False])
 def test_a_reproduction_that_is_stopped_or_failed_says_so(tmp_path: Path, monkeypatch, stopped):
     outcome = Outcome(tmp_path, stopped, False, {"game": "the loss was not finite"}, {})
-    monkeypatch.setattr("triptych.reproduction.carry_out.reproduce", lambda *a, **k: outcome)
+    monkeypatch.setattr("triptych.reproduction.reproduce.reproduce", lambda *a, **k: outcome)
     if stopped:
         with pytest.raises(KeyboardInterrupt, match=f"'{tmp_path}' was stopped"):
             tt.reproduce("demo", tmp_path)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -17,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych import records, source, weights
+from triptych.arrays import Moments, made_with, pack, save_sheet, unpack
 from triptych.config import dump
 from triptych.errors import DamagedError, TriptychError, printable
 from triptych.files import read_bytes, staged, write
@@ -27,15 +25,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import nn
 
-__all__ = ["MethodFacts", "Moments", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
+__all__ = ["MethodFacts", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
-
-ARRAYS = 256_000_000
-"""Bytes of all arrays of a file, packed or unpacked, that are read at most."""
-
-MADE_WITH = "made_with"
-"""The array that says which weights the others of a file were made with."""
 
 _SHOWN = {
     "train/elbo": "HasLikelihood",
@@ -47,7 +39,7 @@ _SHOWN = {
 """What a method can do of which these are logged."""
 
 REASON = 100_000
-"""The same of the sentence in DONE or FAILED."""
+"""Bytes of the sentence in DONE or FAILED that are read at most."""
 
 OURS = ("study.toml", "reproduce.json")
 """The files by which a study and a reproduction are known: folders that hold runs."""
@@ -390,7 +382,7 @@ class Run:
             elif _left_out(result):
                 found[name] = str(result.get("note", ""))
         for path in sorted((self.path / "samples").glob("*.npz")):
-            if why := stale(_made_with(path)):
+            if why := stale(made_with(path)):
                 found[f"pictures: {path.stem}"] = why
         return found
 
@@ -428,34 +420,20 @@ class Run:
 
     def save_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
         """Keep what a picture is drawn from as samples/name.npz, with the weights it was made with."""
-        if self.made_with is not None:
-            arrays |= {MADE_WITH: np.array(json.dumps(self.made_with.protocol()))}
-        packed = BytesIO()
-        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
-        write(self.path / "samples" / f"{name}.npz", packed.getvalue())
+        weights = None if self.made_with is None else self.made_with.protocol()
+        pack(self.path / "samples" / f"{name}.npz", arrays, weights)
 
     def arrays(self, name: str) -> dict[str, npt.NDArray[Any]] | None:
         """What `save_arrays` kept, or none; none too where it is stale, as `results` says."""
         try:
-            found = _arrays(self.path / "samples" / f"{name}.npz")
+            found, weights = unpack(self.path / "samples" / f"{name}.npz")
         except FileNotFoundError:
             return None
-        made_with = found.pop(MADE_WITH, None)
-        return None if self.stale(_unpacked(made_with)) else found
+        return None if self.stale(weights) else found
 
     def save_moment(self, step: int, images: npt.NDArray[np.uint8]) -> None:
         """Keep a square number of images N×C×H×W, side by side, as samples/moments/<step>.png."""
-        from PIL import Image
-
-        count, channels, height, width = images.shape
-        side = math.isqrt(count)
-        sheet = images.reshape(side, side, channels, height, width).transpose(0, 3, 1, 4, 2)
-        sheet = sheet.reshape(side * height, side * width, channels)
-        folder = self.path / "samples" / "moments"
-        folder.mkdir(exist_ok=True)
-        packed = BytesIO()
-        Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet).save(packed, "PNG")
-        write(folder / f"{step:08d}.png", packed.getvalue())
+        save_sheet(self.path / "samples" / "moments" / f"{step:08d}.png", images)
 
     def moments(self, side: int = 8) -> Moments:
         """What `save_moment` kept of side × side images, by step: N×C×H×W, each read when it is asked for."""
@@ -476,66 +454,6 @@ def kind(path: Path) -> Literal["run", "study"] | None:
     if any((path / name).is_file() for name in ("study.json", "study.toml")):
         return "study"
     return "run" if (path / "config.toml").is_file() else None
-
-
-class Moments(Mapping[int, npt.NDArray[np.uint8]]):
-    """Images by step, of which only those that are held fill the memory."""
-
-    def __init__(self, folder: Path, side: int) -> None:
-        self.side = side
-        self.paths = {int(path.stem): path for path in sorted(folder.glob("*.png"))}
-
-    def __getitem__(self, step: int) -> npt.NDArray[np.uint8]:
-        from PIL import Image
-
-        with Image.open(self.paths[step]) as picture:
-            sheet = np.atleast_3d(np.asarray(picture))
-        side, channels = self.side, sheet.shape[2]
-        height, width = sheet.shape[0] // side, sheet.shape[1] // side
-        images = sheet.reshape(side, height, side, width, channels).transpose(0, 2, 4, 1, 3)
-        return images.reshape(-1, channels, height, width)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-
-def _arrays(path: Path, only: str = "") -> dict[str, npt.NDArray[Any]]:
-    """All arrays of a file, or ``only`` one, the others still packed.
-
-    Raises FileNotFoundError, and `DamagedError` for a file that is not as `Run.save_arrays` wrote it.
-    """
-    data = read_bytes(path, ARRAYS)
-    try:
-        with zipfile.ZipFile(BytesIO(data)) as file:
-            unpacked = sum(member.file_size for member in file.infolist())
-        if unpacked > ARRAYS:
-            raise ValueError(f"{unpacked:,} bytes unpacked, far more than any has")
-        with np.load(BytesIO(data), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays if only in ("", name)}
-    except Exception as error:
-        # What NumPy, zlib and zipfile raise over broken bytes is any of a dozen kinds.
-        why = str(error) or type(error).__name__
-        raise DamagedError(path, why, "evaluate the run again") from None
-
-
-def _unpacked(made_with: npt.NDArray[Any] | None) -> dict[str, Any]:
-    """The weights that arrays say they were made with; empty where they say nothing that is known."""
-    try:
-        found = {} if made_with is None else json.loads(str(made_with))
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _made_with(path: Path) -> dict[str, Any]:
-    """The same of a file; whoever draws from a damaged one says what is wrong with it."""
-    try:
-        return _unpacked(_arrays(path, MADE_WITH).get(MADE_WITH))
-    except (FileNotFoundError, TriptychError):
-        return {}
 
 
 def _protocol_of(result: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,27 +9,33 @@ half-trained run for a trained one would be worse than one that ends.
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from triptych import data as data_plane
-from triptych import methods
-from triptych.config import DeviceName, Duration, merge
+from triptych.config import DeviceName
 from triptych.data.spec import DataConfig, Dataset
-from triptych.errors import TriptychError, shown, unknown
+from triptych.errors import TriptychError, shown
+from triptych.options import (
+    DataOptions,
+    EvaluateOptions,
+    StudyOptions,
+    TrainOptions,
+    configured,
+    images,
+    measured,
+    named,
+    planned,
+)
 from triptych.outcomes import Results, Study
 from triptych.progress import bars, watched
-from triptych.runs import Run
+from triptych.runs import Run, kind
 
 if TYPE_CHECKING:
     from triptych.backbone import Exported
-    from triptych.experiment import ExperimentConfig
-    from triptych.reproduction.carry_out import Outcome
-    from triptych.studies.plan import Study as Plan
+    from triptych.reproduction.reproduce import Outcome
     from triptych.types import Method
 
 __all__ = [
@@ -45,60 +51,6 @@ __all__ = [
     "study",
     "train",
 ]
-
-
-class DataOptions(TypedDict, total=False):
-    """What can be said of images beside where they are: the fields of `DataConfig`."""
-
-    dir: str | Path | None
-    image_size: int | str | None
-    colour: Literal["auto", "grey", "rgb"]
-    holdout: int | None
-    skip_broken: bool
-    binarize: Literal["none", "dynamic", "threshold"]
-
-
-class TrainOptions(DataOptions, total=False):
-    """The fields of `TrainConfig`, and those of `DataConfig`, as options of `train`."""
-
-    duration: str | Duration
-    epochs: float
-    steps: int
-    batch_size: int
-    device: DeviceName
-    dtype: Literal["fp32", "bf16"]
-    compile: Literal["auto", "on", "off"]
-    threads: int
-    log_every: int
-    validate_every: str | Duration
-    checkpoint_every: str | Duration
-    log: Literal["tensorboard"] | None
-
-
-class EvaluateOptions(TypedDict, total=False):
-    """The fields of `EvaluateConfig`."""
-
-    device: DeviceName
-    split: str
-    checkpoint: Literal["best", "last"]
-    samples: int
-    dtype: Literal["auto", "fp32", "bf16"]
-    features: str | Path | None
-    coordinates: Sequence[int]
-    threads: int | None
-
-
-class StudyOptions(TypedDict, total=False):
-    """The table [study] of a study file."""
-
-    name: str
-    method: str
-    preset: str
-    control: str
-    metrics: Sequence[str]
-    curves: Sequence[str]
-    evaluate: bool
-    checkpoint: Literal["best", "last"]
 
 
 def load(
@@ -118,7 +70,7 @@ def load(
         >>> tt.load("mnist-5k", image_size=14)
         <Dataset 'mnist-5k': 1×14×14 grey, 3,500 train, 500 valid, 1,000 test, 10 classes>
     """
-    config = _data(DataConfig(), data, options)
+    config = images(DataConfig(), data, options)
     with bars(progress and watched()) as shown_in:
         return data_plane.load(config, progress=shown_in)
 
@@ -164,8 +116,8 @@ def train(
     from triptych import experiment
     from triptych.display import training_bar
 
-    config = experiment.default_config(_method(name), preset)
-    config = _configured(config, data, method, seed, dict(options))
+    config = experiment.default_config(named(name), preset)
+    config = configured(config, data, method, seed, dict(options))
     visible = progress and watched()
     if isinstance(data, Dataset):
         dataset = data
@@ -248,14 +200,8 @@ def evaluate(
         (1000, 'test')
     """
     from triptych import experiment
-    from triptych.evaluation.suite import EvaluateConfig
 
-    given = dict(options)
-    _only(given, [field.name for field in dataclasses.fields(EvaluateConfig)])
-    features = given.pop("features", None)
-    config = merge(EvaluateConfig(), given)
-    if features is not None:
-        config = dataclasses.replace(config, features=Path(str(features)))
+    config = measured(dict(options))
     with bars(progress and watched()) as shown_in:
         found = experiment.evaluate(
             _run(run).path,
@@ -385,7 +331,7 @@ def explore(
 
 
 def _refuse_study(path: Path) -> None:
-    if any((path / name).is_file() for name in ("study.json", "study.toml")):
+    if kind(path) == "study":
         inside = sorted(found.parent for found in path.glob("*/seed-*/config.toml"))
         such = f", such as '{inside[0]}'" if inside else ""
         raise TriptychError(f"'{path}' is a study; name one of its runs{such}")
@@ -478,7 +424,7 @@ def study(
 
     if jobs is not None and jobs < 1:
         raise TriptychError(f"jobs={shown(jobs)} is too small; give 1 or more")
-    plan = _planned(what, dict(options), changes, seeds)
+    plan = planned(what, dict(options), changes, seeds)
     folder = Path(out) if out is not None else Path("studies") / plan.config.name
     refuse_another(folder, plan)
     with bars(progress and watched()) as shown_in:
@@ -507,20 +453,25 @@ def study(
 
 
 def reproduce(
-    scale: Literal["demo", "small", "reference"],
+    scale: str | Path,
     out: str | Path | None = None,
     *,
     seed: int = 0,
+    data: Mapping[str, str | Path] | None = None,
     data_dir: str | Path | None = None,
+    threads: int | None = None,
     progress: bool = True,
 ) -> Outcome:
-    """Train, measure and draw all panels at a scale, and write one report; called again it goes on.
+    """Train, measure and draw all panels of a scale, and write one report; called again it goes on.
 
     Args:
-        scale: ``demo`` takes minutes on embedded images, ``small`` an hour or two, ``reference`` wants a GPU.
+        scale: ``demo`` takes minutes on embedded images, ``small`` an hour or two, ``reference`` wants a GPU; or the
+            path of a scale of one's own.
         out: where everything goes; the default is the scale's name below reproductions/.
         seed: everything random follows from it.
+        data: other images than their preset's, for panels by name.
         data_dir: a local mirror of the named data sets.
+        threads: threads on the CPU; the default is one a core.
         progress: whether to show how far it is.
 
     Returns:
@@ -531,21 +482,22 @@ def reproduce(
         KeyboardInterrupt: Ctrl-C, after everything was saved; the same call goes on.
 
     Example:
-        >>> tt.reproduce("dmeo")
+        >>> tt.reproduce("dmeo")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        triptych.errors.TriptychError: there is no scale 'dmeo'; did you mean 'demo'? (there are: demo, reference, small)
+        triptych.errors.TriptychError: there is no scale 'dmeo'; did you mean 'demo'? ...
     """
-    from triptych.reproduction.carry_out import reproduce as carry_out
     from triptych.reproduction.plan import plan
+    from triptych.reproduction.reproduce import reproduce as carry_out
 
-    planned = plan(scale, seed=seed, data_dir=_text(data_dir))
-    folder = Path(out) if out is not None else Path("reproductions") / scale
+    of_panels = {name: str(images) for name, images in (data or {}).items()}
+    chosen = plan(str(scale), seed=seed, data=of_panels, data_dir=_text(data_dir), threads=threads)
+    folder = Path(out) if out is not None else Path("reproductions") / chosen.scale
     with bars(progress and watched()) as shown_in:
         outcome = carry_out(
-            planned,
+            chosen,
             folder,
             show=lambda board: shown_in(
-                f"{scale} (% of {len(board.panels)} panels)",
+                f"{chosen.scale} (% of {len(board.panels)} panels)",
                 round(100 * sum(p.share for p in board.panels.values()) / len(board.panels)),
                 100,
                 ", ".join(p.name for p in board.panels.values() if 0 < p.share < 1),
@@ -584,102 +536,3 @@ def _to_its_end(run: Run) -> Run:
             f"'{run.path}' was interrupted, everything is saved; go on with {again}"
         )
     return run
-
-
-def _method(name: str | Path | type[Method]) -> str:
-    """What `triptych.methods.find` finds a method by."""
-    if not isinstance(name, type):
-        return str(name)
-    built_in = name.__module__.rpartition(".")
-    if built_in[0] == methods.__name__:
-        return built_in[2]
-    try:
-        file = inspect.getsourcefile(name)
-    except (OSError, TypeError):
-        file = None
-    # To read it from a script would run the script again.
-    if file is None or not Path(file).is_file() or name.__module__ == "__main__":
-        raise TriptychError(
-            f"the class {name.__name__} stands in no file of its own, from which a run can be opened again; write it "
-            "into a .py file (%%writefile in a notebook) and give its path"
-        )
-    found = methods.find(file)
-    if found.__name__ != name.__name__:
-        raise TriptychError(f"'{file}' defines {found.__name__} as its method, not {name.__name__}")
-    return file
-
-
-def _configured(
-    config: ExperimentConfig,
-    data: str | Path | DataConfig | Dataset | None,
-    method: Mapping[str, Any] | None,
-    seed: int | None,
-    options: dict[str, Any],
-) -> ExperimentConfig:
-    """The config with all that was said, each option in its table."""
-    of_data = [f.name for f in dataclasses.fields(DataConfig) if f.name != "name"]
-    of_train = [f.name for f in dataclasses.fields(config.train)]
-    lengths = [name for name in ("epochs", "steps", "duration") if options.get(name) is not None]
-    _only(options, [*of_data, *of_train, "epochs", "steps"])
-    if len(lengths) > 1:
-        raise TriptychError(f"give one length: {' or '.join(lengths)}")
-    for unit in ("epochs", "steps"):
-        if (amount := options.pop(unit, None)) is not None:
-            options["duration"] = f"{amount} {unit}"
-    images = {name: options.pop(name) for name in of_data if name in options}
-    config = dataclasses.replace(config, data=_data(config.data, data, images))
-    tables: dict[str, Any] = {"train": options, "method": {} if method is None else method}
-    return merge(config, tables if seed is None else {**tables, "seed": seed})
-
-
-def _data(
-    config: DataConfig,
-    data: str | Path | DataConfig | Dataset | None,
-    options: Mapping[str, Any],
-) -> DataConfig:
-    """Which images are meant, in words that a run can keep."""
-    _only(options, [f.name for f in dataclasses.fields(DataConfig) if f.name != "name"])
-    if isinstance(data, Dataset):
-        if data.config is None:
-            raise TriptychError(
-                f"the images of '{data.name}' were not loaded from anywhere, so that no run could find them again; "
-                "save them as .npy or .npz and give the path"
-            )
-        # Grey levels are cut or drawn anew when they are used, so that is no property of what was loaded.
-        binarize = config.binarize if data.config.binarize == "none" else data.config.binarize
-        changed = set(options) - {"binarize"}
-        if changed:
-            raise TriptychError(
-                f"'{min(changed)}' comes too late for images that are loaded; give it to load"
-            )
-        config = dataclasses.replace(data.config, binarize=binarize)
-    elif isinstance(data, DataConfig):
-        config = data
-    elif isinstance(data, (str, Path)):
-        config = dataclasses.replace(config, name=str(data))
-    elif data is not None:
-        raise TriptychError(
-            f"data cannot be a {type(data).__name__}; give a name, a path, a DataConfig or what load gave"
-        )
-    return merge(config, {k: str(v) if isinstance(v, Path) else v for k, v in options.items()})
-
-
-def _only(options: Iterable[str], known: Sequence[str]) -> None:
-    for name in options:
-        if name not in known:
-            raise unknown("option", name, known)
-
-
-def _planned(
-    what: str | Path | Mapping[str, Any],
-    options: dict[str, Any],
-    changes: Sequence[str],
-    seeds: Sequence[int],
-) -> Plan:
-    """A study of a file or of arms, with what was said of it besides."""
-    from triptych.studies.plan import find, load, planned
-
-    if not isinstance(what, Mapping):
-        return load(find(str(what)), changes, seeds, options)
-    tables = {"study": {"name": "study", **options}, "arms": what}
-    return planned(tables, changes, seeds)

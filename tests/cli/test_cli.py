@@ -67,8 +67,11 @@ def test_every_option_of_train_is_explained(here: Path):
 def test_train_evaluate_runs(here: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["train", "vae", "--steps", "20", "--out", "run", *TINY]) == 0
     assert "next: triptych evaluate run" in capsys.readouterr().out
-    assert main(["evaluate", "run", "--samples", "10"]) == 0
+    assert main(["evaluate", "run", "--samples", "10", "--threads", "1", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
+    weights = str(Run.open(Path("run")).chosen())
+    assert said.splitlines()[0] == f"measured  {weights}, on cpu, 1 thread"
+    assert "best weights, step " in weights
     results = json.loads(Path("run/results.json").read_text())
     value = results["test/log_likelihood"]["value"]
     assert f"{signed(value, 3)} ± " in said

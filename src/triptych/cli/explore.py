@@ -16,9 +16,9 @@ from triptych.errors import TriptychError
 
 USAGE = "triptych explore RUN"
 
-ABOUT = """Write a run's report with the trained model in it, and open it in your browser: sliders for all latent
-coordinates and the principal directions, interpolation, and, of a VAE, paper to draw on; of SimSiam an atlas of images placed by
-their features. The file runs by itself: it can be sent to anybody."""
+ABOUT = """Write a run's report with the trained model in it, and open it in your browser. A model that makes images has sliders
+for all latent coordinates and the principal directions, and interpolates; where it encodes, there is paper to draw on. Of one that
+compares views there is an atlas of images placed by their features. The file runs by itself: it can be sent to anybody."""
 
 
 @dataclass(frozen=True)

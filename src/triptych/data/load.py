@@ -39,7 +39,7 @@ def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
     try:
         entry = entry_for(config.name)
         source = find(config, progress)
-        fit = Fit(config.image_size, config.colour, config.skip_broken)
+        fit = Fit(config.sides, config.colour, config.skip_broken)
         # The splits of a named set were drawn at random by its makers, or (SVHN) have
         # neighbours that must stay together; a folder is in the order of its names.
         shuffle = () if entry or not _carves(source, config) else ("train",)

@@ -1,4 +1,7 @@
-"""Presets: TOML files that state their command, their time and the result to expect."""
+"""Presets: TOML files that state their command, their time and the result to expect.
+
+A folder a method has its presets, ``reproduce`` the scales of a reproduction, and what lies beside them are studies.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,17 @@ from typing import Any
 from triptych.config import read_toml
 from triptych.errors import TriptychError, shown, unknown
 
-__all__ = ["names", "tables"]
+__all__ = ["names", "scale_file", "scales", "studies", "tables"]
+
+HERE = Path(__file__).parent
+
+SCALES = "reproduce"
+"""The folder of the scales, which is no method's."""
 
 
 def names(method: str) -> list[str]:
     """The presets of a method."""
-    return sorted(path.stem for path in (Path(__file__).parent / method).glob("*.toml"))
+    return sorted(_packaged(method))
 
 
 def tables(method: str, name: str) -> dict[str, Any]:
@@ -29,7 +37,35 @@ def tables(method: str, name: str) -> dict[str, Any]:
         return _own(method, Path(name))
     if name not in names(method):
         raise unknown(f"preset of {method}", name, names(method))
-    return read_toml(Path(__file__).parent / method / f"{name}.toml")
+    return read_toml(_packaged(method)[name])
+
+
+def scales() -> list[str]:
+    """The scales that a reproduction comes in.
+
+    Example:
+        >>> scales()
+        ['demo', 'reference', 'small']
+    """
+    return sorted(_packaged(SCALES))
+
+
+def scale_file(name: str) -> Path:
+    """The file of a scale: the packaged one of that name, or one's own, a path that ends in ``.toml``."""
+    if name.endswith(".toml"):
+        return Path(name)
+    if name not in scales():
+        raise unknown("scale", name, scales())
+    return _packaged(SCALES)[name]
+
+
+def studies() -> dict[str, Path]:
+    """The study files that come with Triptych, by name."""
+    return _packaged("")
+
+
+def _packaged(folder: str) -> dict[str, Path]:
+    return {path.stem: path for path in (HERE / folder).glob("*.toml")}
 
 
 def _own(method: str, path: Path) -> dict[str, Any]:

@@ -143,13 +143,14 @@ def find(name: str) -> Path:
     """The study file of that path, or else the one of that name which comes with Triptych.
 
     Example:
-        >>> find("presets/simsiam-ablation.toml").name
-        'simsiam-ablation.toml'
+        >>> name = min(presets.studies())
+        >>> find(f"anywhere/{name}.toml") == find(name)
+        True
     """
     path = Path(name)
     if path.is_file():
         return path
-    packaged = {p.stem: p for p in Path(presets.__file__).parent.glob("*.toml")}
+    packaged = presets.studies()
     if path.stem not in packaged:
         raise unknown("study file", name, packaged)
     return packaged[path.stem]
@@ -168,19 +169,14 @@ def load(
     Raises `TriptychError` for anything in it that no config knows, naming the arm.
 
     Example:
-        >>> file = tmp_path / "latents.toml"
-        >>> _ = file.write_text('''
-        ... [study]
-        ... method = "vae"
-        ... preset = "demo"
-        ... metrics = ["valid/elbo"]
-        ... [arms.default]
-        ... [arms.narrow]
-        ... method.latent = 2
+        >>> file = tmp_path / "batches.toml"
+        >>> _ = file.write_text(find(min(presets.studies())).read_text() + '''
+        ... [arms.small-batches]
+        ... train.batch_size = 16
         ... ''')
         >>> study = load(file, seeds=[7])
-        >>> [(str(cell), study.experiment(cell).method.latent) for cell in study.cells()]
-        [('default, seed 7', 20), ('narrow, seed 7', 2)]
+        >>> [(str(cell), study.experiment(cell).train.batch_size) for cell in study.cells()][-1]
+        ('small-batches, seed 7', 16)
     """
     tables = read_toml(path)
     told = _table(tables.get("study", {}), "[study]")

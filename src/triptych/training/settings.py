@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from triptych.config import LONGEST, DeviceName, Duration, limited
+from triptych.config import LONGEST, THREADS, DeviceName, Duration, limited
 
 __all__ = ["TrainConfig"]
-
-THREADS = 1024
-"""At most: a system that has no room for so many ends the process without a word."""
 
 
 @dataclass(frozen=True)
