@@ -18,6 +18,7 @@ from triptych.records import toml
 
 __all__ = [
     "LONGEST",
+    "THREADS",
     "WIDEST",
     "DeviceName",
     "Duration",
@@ -37,6 +38,9 @@ LONGEST = 10**12
 
 WIDEST = 1_000_000
 """Units, channels or coordinates of a layer at most: the largest that no product of two overflows."""
+
+THREADS = 1024
+"""Threads at most: a system that has no room for so many ends the process without a word."""
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 

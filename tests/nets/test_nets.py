@@ -1,5 +1,8 @@
 """Networks against their formula written out, and against the reference's list of layers."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +10,7 @@ from torch import nn
 
 from triptych.errors import TriptychError
 from triptych.nets.dcgan import Critic, ImageToVector, VectorToImage, halvings
-from triptych.nets.initialise import initialise
+from triptych.nets.initialise import Undrawn, initialise
 from triptych.nets.mlp import mlp
 from triptych.objectives.wasserstein import input_gradient
 
@@ -175,3 +178,23 @@ def test_the_critics_own_gradient_is_that_of_automatic_differentiation(shape):
     for a, b in zip(first, second, strict=True):
         assert a.any()
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_undrawn_networks_have_their_shapes_and_nothing_else():
+    with Undrawn():
+        layer = nn.Linear(2, 3)
+        assert torch.add(torch.ones(()), 1) == 2, "whatever else is computed is"
+    assert layer.weight.shape == (3, 2)
+    assert nn.Linear(500, 500).weight.std() > 0, "afterwards they are drawn again"
+
+
+def test_a_network_of_shapes_does_not_import_the_compiler():
+    """Which takes seconds, and nobody asked for it."""
+    program = (
+        "import sys, torch\nfrom triptych.nets.initialise import Undrawn\n"
+        "from triptych.nets.resnet import ResNet\n"
+        "with torch.device('meta'), Undrawn(): ResNet(18, 'cifar', 8, 3)\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ import tyro
 
 from triptych.config import LONGEST, limited
 from triptych.data.moments import Moments, moments
-from triptych.errors import TriptychError, shown
+from triptych.errors import TriptychError, printable, shown
 
 __all__ = ["DataConfig", "Dataset", "Images", "Values"]
 
@@ -105,7 +105,7 @@ class Images:
         return len(self.pixels)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Every split of one data set, with what a result must say of it.
 
@@ -128,6 +128,22 @@ class Dataset:
     decoded: str = ""
     """Its name in the cache, by which `triptych.data.kept` finds it where its files are gone."""
     duplicates: Mapping[str, int] = field(default_factory=dict)
+    config: DataConfig | None = None
+    """What it was loaded by, and can be again; none where it was made by hand."""
+
+    def __repr__(self) -> str:
+        """Shape, splits and classes on one line."""
+        splits = [f"{len(images):,} {split}" for split, images in self.splits.items()]
+        classes = [f"{len(self.classes):,} classes"] if self.classes else []
+        shape = f"{'×'.join(map(str, self.shape))} {self.values}"
+        return printable(f"<Dataset '{self.name}': {', '.join([shape, *splits, *classes])}>")
+
+    def _repr_html_(self) -> str:
+        """A card for a notebook."""
+        # The package's own door: images know nothing of how a page shows them.
+        import triptych
+
+        return triptych.card(self)
 
     @property
     def remarks(self) -> tuple[str, ...]:

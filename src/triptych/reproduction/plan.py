@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 
 from triptych import data as data_plane
 from triptych import presets
-from triptych.config import limited, merge, read_toml
+from triptych.config import THREADS, limited, merge, read_toml
 from triptych.errors import TriptychError, unknown
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig, default_config
 from triptych.studies import plan as studies
 from triptych.studies.plan import Cell, Study
-from triptych.training.settings import THREADS
 
 __all__ = ["REPORT", "Entry", "Plan", "Recorded", "RunPanel", "Scale", "StudyPanel", "plan", "read"]
 

@@ -26,6 +26,7 @@ __all__ = [
     "find",
     "load",
     "open_folder",
+    "planned",
     "refuse_another",
 ]
 
@@ -158,8 +159,15 @@ def find(name: str) -> Path:
     return packaged[path.stem]
 
 
-def load(path: Path, changes: Sequence[str] = (), seeds: Sequence[int] = ()) -> Study:
+def load(
+    path: Path,
+    changes: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    options: Mapping[str, Any] | None = None,
+) -> Study:
     """Read a study file; ``changes`` (``train.batch_size=32``) hold for all arms, ``seeds`` replace its own.
+
+    ``options`` are fields of its table [study], and win over it.
 
     Raises `TriptychError` for anything in it that no config knows, naming the arm.
 
@@ -174,13 +182,25 @@ def load(path: Path, changes: Sequence[str] = (), seeds: Sequence[int] = ()) -> 
         ('small-batches, seed 7', 16)
     """
     tables = read_toml(path)
+    told = _table(tables.get("study", {}), "[study]")
+    study = {"name": path.stem, **told, **(options or {})}
+    return planned({**tables, "study": study}, changes, seeds, path.parent)
+
+
+def planned(
+    tables: Mapping[str, Any],
+    changes: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    folder: Path = Path(),
+) -> Study:
+    """As `load`, of the tables of a study file that lies, or might lie, in ``folder``."""
     _only(tables, ("study", "base", "arms"), "table of a study file")
     for name in tables:
         _table(tables[name], f"[{name}]")
-    config = merge(StudyConfig(name=path.stem), tables.get("study", {}))
+    config = merge(StudyConfig(), tables.get("study", {}))
     if seeds:
         config = dataclasses.replace(config, seeds=tuple(seeds))
-    base = _changed(_start(config, path.parent), tables.get("base", {}), "[base]")
+    base = _changed(_start(config, folder), tables.get("base", {}), "[base]")
     for change in changes:
         base = _changed(base, _one_change(change), f"--set {change}")
     arms = {

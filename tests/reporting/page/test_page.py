@@ -629,6 +629,26 @@ def test_figures_for_papers_are_the_same_bytes_each_time(tmp_path):
     assert first == [p.read_bytes() for p in written]
 
 
+def test_figures_that_are_as_before_are_not_drawn_again(tmp_path, monkeypatch):
+    from triptych.reporting.page import files
+
+    saved, save = [], files.save
+    monkeypatch.setattr(
+        files, "save", lambda f, path, mark: saved.append(path) or save(f, path, mark)
+    )
+    run = planted(tmp_path / "run")
+
+    def write():
+        return write_figures(compose([run.path]).sections, tmp_path / "out.html")
+
+    assert write() == saved
+    assert all(b"triptych-" in path.read_bytes() for path in saved)
+    saved.clear()
+    assert [path.suffix for path in write()] == [".pdf", ".svg"] and saved == []
+    run.log({"step": 201, "epoch": 21.0, "valid/elbo": -90.0})
+    assert write() == saved
+
+
 def test_names_of_runs_do_not_lead_out_of_the_folder_of_the_page(tmp_path):
     run = planted(tmp_path / "..; $(x) &", results=likelihood(-95.6))
     (tmp_path / "here").mkdir()

@@ -144,12 +144,17 @@ def _wrap(text: str, width: float) -> list[str]:
     return textwrap.wrap("".join(known), int(width / 1.25))
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure in one step, never half-written, and to the same bytes each time."""
+def save(figure: Figure, path: Path, mark: str = "") -> Path:
+    """Write a figure in one step, never half-written, and to the same bytes each time.
+
+    A ``mark`` stands among the keywords of a PDF or SVG, for whoever asks what it was drawn from.
+    """
     drawn = BytesIO()
     kind = path.suffix[1:]
     dates = {"pdf": "CreationDate", "svg": "Date"}
-    figure.savefig(drawn, format=kind, metadata={dates[kind]: None} if kind in dates else None)
+    words: dict[str, Any] = {"Keywords": mark} if mark else {}
+    told = {dates[kind]: None, **words} if kind in dates else None
+    figure.savefig(drawn, format=kind, metadata=told)
     path.parent.mkdir(exist_ok=True)
     write(path, drawn.getvalue())
     return path
