@@ -132,6 +132,17 @@ def test_its_options_help_and_own_presets_are_those_of_any_method(capsys):
     assert main(["train", "./linear.py", "--preset", "mine.toml", *words, "--out", "run"]) == 0
     recorded = Run.open(Path("run")).config["method"]
     assert (recorded["name"], recorded["latent"], recorded["start"]) == ("linear", 3, "zero")
+    with pytest.raises(SystemExit):
+        main(["train", "./linear.py", "--help"])
+    assert "Presets:" not in capsys.readouterr().out
+    assert main(["train", "./linear.py", "--preset", "wide"]) == 2
+    assert "linear has no presets, and 'wide' is no file of options" in capsys.readouterr().err
+    Path("presets/linear").mkdir(parents=True)
+    Path("presets/linear/wide.toml").write_text("method.latent = 9\n")
+    with pytest.raises(SystemExit):
+        main(["train", "./linear.py", "--help"])
+    assert "Presets: wide." in capsys.readouterr().out
+    assert experiment.default_config("linear.py", "wide").method.latent == 9
     words = ["--preset", "run/config.toml", "--out", "again"]
     assert main(["train", "run/linear.py", *words]) == 0
     first, second = (checkpoint.load(Run(Path(r)).checkpoint("last"))[0] for r in ("run", "again"))

@@ -33,6 +33,11 @@ class Found(NamedTuple):
     text: str = ""
     """Of a file of one's own."""
 
+    @property
+    def presets(self) -> Path | None:
+        """Where its presets are, a folder ``presets`` beside its file; none for one that comes with Triptych."""
+        return None if self.source is None else Path(self.source.file).with_name("presets")
+
 
 def names() -> list[str]:
     """The names of all methods that come with Triptych or with an installed package; none of them is imported."""

@@ -11,12 +11,16 @@ from triptych.errors import TriptychError, shown, unknown
 __all__ = ["names", "tables"]
 
 
-def names(method: str) -> list[str]:
-    """The presets of a method."""
-    return sorted(path.stem for path in (Path(__file__).parent / method).glob("*.toml"))
+OURS = Path(__file__).parent
+"""A folder for each method, and in it a file for each preset."""
 
 
-def tables(method: str, name: str) -> dict[str, Any]:
+def names(method: str, folder: Path = OURS) -> list[str]:
+    """The presets of a method; of one that does not come with Triptych, those in a ``folder`` like this one."""
+    return sorted(path.stem for path in (folder / method).glob("*.toml"))
+
+
+def tables(method: str, name: str, folder: Path = OURS) -> dict[str, Any]:
     """What a preset changes of a method's defaults; `TriptychError` for one that does not exist.
 
     A path that ends in ``.toml`` is a file of one's own, or a run's config.toml, which repeats the run.
@@ -27,9 +31,14 @@ def tables(method: str, name: str) -> dict[str, Any]:
     """
     if name.endswith(".toml"):
         return _own(method, Path(name))
-    if name not in names(method):
-        raise unknown(f"preset of {method}", name, names(method))
-    return read_toml(Path(__file__).parent / method / f"{name}.toml")
+    known = names(method, folder)
+    if not known:
+        raise TriptychError(
+            f"{method} has no presets, and '{name}' is no file of options, which ends in .toml"
+        )
+    if name not in known:
+        raise unknown(f"preset of {method}", name, known)
+    return read_toml(folder / method / f"{name}.toml")
 
 
 def _own(method: str, path: Path) -> dict[str, Any]:
