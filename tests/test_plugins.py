@@ -266,6 +266,21 @@ def test_a_forger_who_changes_every_record_is_a_stranger_still(monkeypatch):
     assert not Path("executed").exists()
 
 
+@pytest.mark.parametrize(
+    "table", ['[method]\nname = "{0}"', 'method_name = "{0}"\n[method]\nname = "vae"']
+)
+@pytest.mark.parametrize("name", ["evil.py", "./run/evil.py"])
+def test_no_config_names_a_file_to_execute(table: str, name: str, capsys):
+    """A path is a method where a person says it, and nowhere else."""
+    for folder in (".", "run"):
+        written(f"{folder}/evil.py", "open('executed', 'w').close()\n")
+    Path("run/config.toml").write_text(table.format(name))
+    for words in (["evaluate", "run"], ["train", "--resume", "run"], ["train", "vae", "--preset", "run/config.toml"]):  # fmt: skip
+        assert main(words) == 2
+    assert "executed" not in capsys.readouterr().out
+    assert not Path("executed").exists()
+
+
 def test_who_trusts_a_file_may_open_all_runs_with_it(capsys, monkeypatch):
     run = trained()
     another_process(monkeypatch, "elsewhere")
