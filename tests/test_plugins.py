@@ -307,6 +307,9 @@ def test_a_page_and_the_list_of_runs_execute_nothing(capsys, monkeypatch):
     another_process(monkeypatch, "elsewhere")
     assert main(["runs"]) == 0
     assert main(["report", "run", "--out", "page.html"]) == 0
+    page = Path("page.html").read_text()
+    assert "triptych train ./linear.py --preset config.toml --out run" in page
+    assert "linear autoencoder" in page
     assert not Path("executed").exists()
 
 
