@@ -38,7 +38,7 @@ class Planted:
 def case(name: str, expected: Name, z: Tensor, **known: object) -> Planted:
     """The measures of z, and around them an ordinary run's numbers where no others are given."""
     evidence = Evidence(unit_std(z), effective_rank(z), z.shape[1], len(z), step=5000)
-    ordinary = {"agreement": 0.9, "floor_rank": 8.0, **known}
+    ordinary = {"agreement": 0.9, "untrained_rank": 8.0, **known}
     return Planted(name, expected, dataclasses.replace(evidence, **ordinary))
 
 
@@ -101,7 +101,7 @@ def healthy() -> Iterator[Planted]:
     yield case("near one point, but told apart", "healthy", near, knn=LEARNED)
     # Fewer directions than untrained, all of them used.
     yield case("3 useful directions", "healthy", directions(300, 128, 3), knn=LEARNED)
-    yield case("nothing to compare with", "healthy", normal(300, 64), floor_rank=None)
+    yield case("nothing to compare with", "healthy", normal(300, 64), untrained_rank=None)
     yield case("20 images", "healthy", normal(20, 512), knn=Gain(0.9, 0.3, 20))
 
 
@@ -135,12 +135,14 @@ def dimensional_collapse() -> Iterator[Planted]:
     yield case("±u, 12 images", "dimensional collapse", signs(12, 0.5) * line, knn=LEARNED)
     for k in (2, 3, 4):
         z = directions(300, 128, k)
-        yield case(f"{k} directions, of 13", "dimensional collapse", z, floor_rank=13.0, knn=IDLE)
+        yield case(
+            f"{k} directions, of 13", "dimensional collapse", z, untrained_rank=13.0, knn=IDLE
+        )
         yield case(
             f"{k} directions, of 10",
             "dimensional collapse",
             z,
-            floor_rank=10.0,
+            untrained_rank=10.0,
             retrieval=NOT_FOUND,
         )
     narrow = normal(300, 128)

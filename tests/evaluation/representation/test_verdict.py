@@ -69,14 +69,14 @@ def test_the_paired_interval_is_the_textbooks():
     assert (low, high) == pytest.approx((-0.059, -0.021), abs=5e-4)
 
 
-@pytest.mark.parametrize(("n", "floor", "gain"), [(30, 0.1, 0.1), (200, 0.3, 0.05), (40, 0.5, 0)])
+@pytest.mark.parametrize(("n", "baseline", "gain"), [(30, 0.1, 0.1), (200, 0.3, 0.05), (40, 0.5, 0)])
 @pytest.mark.parametrize("paired", [True, False])
-def test_intervals_hold_the_true_difference_95_times_in_100(n, floor, gain, paired):
+def test_intervals_hold_the_true_difference_95_times_in_100(n, baseline, gain, paired):
     draw = np.random.default_rng(0)
     held = 0
     for _ in range(4000):
         chance = draw.random((2, n))
-        before, after = chance[0] < floor, chance[1] < floor + gain
+        before, after = chance[0] < baseline, chance[1] < baseline + gain
         better, worse = int((after & ~before).sum()), int((before & ~after).sum())
         counts = (better, worse) if paired else ()
         low, high = Gain(after.mean(), before.mean(), n, *counts).interval()
@@ -104,7 +104,12 @@ def test_evidence_from_a_log_is_the_last_look_against_the_first():
     ]
     expected = Evidence(
         **{"std": 0.97, "rank": 12.0, "dimension": 512, "images": 2000, "step": 200},
-        **{"agreement": 0.6, "floor_rank": 8.0, "backbone_rank": 10.0, "backbone_dimension": 128},
+        **{
+            "agreement": 0.6,
+            "untrained_rank": 8.0,
+            "backbone_rank": 10.0,
+            "backbone_dimension": 128,
+        },
         **{"knn": Gain(0.3, 0.22, 5000), "retrieval": Gain(0.03, 0.01, 2000), "finite": True},
     )
     assert evidence(lines, (512, 128), 2000, 5000, "-loss") == expected
@@ -116,7 +121,7 @@ def test_evidence_from_a_log_is_the_last_look_against_the_first():
 
 SEEN = Evidence(
     **{"std": 0.97, "rank": 11.7, "dimension": 512, "images": 2000, "step": 12_000},
-    **{"agreement": 0.6, "floor_rank": 8.16, "backbone_rank": 9.5, "backbone_dimension": 128},
+    **{"agreement": 0.6, "untrained_rank": 8.16, "backbone_rank": 9.5, "backbone_dimension": 128},
 )
 
 
