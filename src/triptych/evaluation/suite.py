@@ -42,7 +42,7 @@ class EvaluateConfig:
     split: str = "test"
     """The split that the headline figures are measured on."""
     checkpoint: Literal["best", "last"] = "best"
-    """The weights: the best (by validation; of a GAN the last that have not collapsed), or the last."""
+    """The weights: the best (by validation; of samples the last that have not collapsed), or the last."""
     samples: int = 1000
     """Of a likelihood: importance samples an image; the headline figure uses the first 200, the K-curve all."""
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
@@ -83,7 +83,7 @@ def evaluate(
     method, split = subject.method, config.split
     if (features or config.coordinates) and not isinstance(method, Samples):
         raise TriptychError(
-            "--features and --coordinates are for a method that draws samples, a GAN; leave them out"
+            "--features and --coordinates are for a method that draws samples; leave them out"
         )
     found: dict[str, Result] = {}
     if isinstance(method, HasLikelihood):
