@@ -161,7 +161,8 @@ class Run:
         """An existing run's folder; a `TriptychError` for anything else."""
         path = Path(path)
         if not (path / "config.toml").is_file():
-            inside = sorted(str(p.parent.relative_to(path)) for p in path.glob("*/config.toml"))
+            below = "*/seed-*/config.toml" if kind(path) == "study" else "*/config.toml"
+            inside = sorted(str(p.parent.relative_to(path)) for p in path.glob(below))
             held = f"; it holds {', '.join(inside[:4])}: name one of them" if inside else ""
             raise TriptychError(f"'{path}' is not a run folder: it has no config.toml{held}")
         return cls(path)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 import pytest
 
-from triptych.config import Duration
+from triptych.config import Duration, merge
 from triptych.experiment import default_config
 from triptych.reproduction import board, estimate
 from triptych.reproduction.board import Board, Panel, remaining
 from triptych.reproduction.estimate import Left, makespan, measure_seconds, train_seconds
-from triptych.reproduction.pace import Looks, Pace, time_steps
+from triptych.reproduction.pace import Looks, Pace, time_arms, time_steps
 from triptych.reproduction.plan import Plan, Recorded, plan
 from triptych.reproduction.record import Record
 from triptych.runs import Run
@@ -25,6 +27,9 @@ CONFIG = dataclasses.replace(
         validate_every=Duration(10, "steps"),
     ),
 )
+OWN = Path(__file__).parents[1] / "evaluation" / "own" / "byol.py"
+"""A method of one's own."""
+
 PACE = Pace(step=2.0, looks=Looks(100.0, 30.0, 7.0), per_epoch=10.0)
 RECORD = Recorded(step=1.0, start=4.0, measure=50.0, draw=3.0)
 
@@ -155,6 +160,16 @@ def test_a_warm_up_trains_as_the_run_will(place, plan_of):
     assert vae.per_epoch == trained.per_epoch
     known = Looks(1.0, 2.0, 3.0)
     assert time_steps(given.runs["vae"].config, known, seconds=0.05).looks == known
+
+
+def test_arms_of_a_method_of_ones_own_are_timed_in_processes_of_their_own(place, plan_of, tmp_path):
+    """The file was named in this process, and that is enough for them."""
+    shutil.copy(OWN, tmp_path / "mine.py")
+    images = plan_of(place).runs["vae"].config.data
+    config = dataclasses.replace(default_config(str(tmp_path / "mine.py")), data=images)
+    config = merge(config, {"data": {"binarize": "none"}, "train": {"batch_size": 16}})
+    (timed,) = time_arms({"only": config}, 1).values()
+    assert timed.step > 0
 
 
 def test_a_training_that_breaks_at_once_takes_no_time(place, plan_of):

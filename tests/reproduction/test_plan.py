@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from triptych.experiment import default_config
 from triptych.reproduction.plan import plan
 from triptych.reproduction.record import RECORD, Record, refuse_another
 from triptych.reproduction.reproduce import reproduce
+
+OWN = Path(__file__).parents[1] / "evaluation" / "own" / "byol.py"
+"""A method of one's own."""
 
 
 @pytest.mark.parametrize(
@@ -188,21 +192,29 @@ def test_files_that_a_scale_names_lie_beside_it(tmp_path, monkeypatch):
     place = tmp_path / "there"
     place.mkdir()
     (place / "narrow.toml").write_text("[method]\nlatent = 3\n")
+    shutil.copy(OWN, place / "mine.py")
+    (place / "quick.toml").write_text('[train]\nduration = "3 steps"\n')
     (place / "latents.toml").write_text(
-        '[study]\nmethod = "vae"\nmetrics = ["valid/elbo"]\n[arms.default]\n'
+        '[study]\nmethod = "mine.py"\npreset = "quick.toml"\nmetrics = ["train/loss"]\n[arms.default]\n'
     )
     (place / "own.toml").write_text(
         '[panels.a]\nmethod = "vae"\npreset = "narrow.toml"\nevaluate.samples = 7\n'
         '[panels.b]\nstudy = "latents.toml"\n'
+        '[panels.c]\nmethod = "mine.py"\npreset = "quick.toml"\n'
     )
     monkeypatch.chdir(tmp_path)
     given = plan("there/own.toml", seed=2)
     assert given.scale == "own"
     assert given.runs["a"].config.method.latent == 3
     assert given.runs["a"].evaluate.samples == 7
-    assert given.studies["b"].study.config.seeds == (2, 3, 4)
+    study = given.studies["b"].study
+    assert study.config.seeds == (2, 3, 4)
+    assert study.arms["default"].train == given.runs["c"].config.train
+    assert {study.arms["default"].method_name, given.runs["c"].config.method_name} == {"mine"}
+    assert str(study.arms["default"].train.duration) == "3 steps"
+    assert "preset" not in study.tables()["study"], "it would be looked for beside study.toml"
     assert given.sections(Path("out")) == [
-        *(Path("out/a"), Path("out/b"), Path("out/b/default/seed-2")),
+        *(Path("out/a"), Path("out/b"), Path("out/b/default/seed-2"), Path("out/c")),
     ]
 
 

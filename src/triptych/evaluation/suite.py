@@ -42,11 +42,11 @@ class EvaluateConfig:
     split: str = "test"
     """The split that the headline figures are measured on."""
     checkpoint: Literal["best", "last"] = "best"
-    """The weights: the best (by validation; of a GAN the last that have not collapsed), or the last."""
+    """The weights: the best (by validation; of samples the last that have not collapsed), or the last."""
     samples: int = 1000
-    """Of a VAE: importance samples an image; the headline figure uses the first 200, the K-curve all."""
+    """Of a likelihood: importance samples an image; the headline figure uses the first 200, the K-curve all."""
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of a VAE: precision of matrix products in importance sampling; `auto` is bf16 where the hardware has it."""
+    """Of a likelihood: precision of matrix products in importance sampling; `auto` is bf16 where the hardware has it."""
     features: Annotated[Path | None, tyro.conf.arg(metavar="RUN|FILE")] = None
     """Measure distances of samples over the features of another run's encoder, or of a TorchScript Inception."""
     coordinates: tuple[int, ...] = ()
@@ -80,20 +80,14 @@ def evaluate(
     Raises:
         TriptychError: an option that this method has no use for, or a coordinate that it lacks.
     """
-    method, split, splits = subject.method, config.split, subject.dataset.splits
+    method, split = subject.method, config.split
     if (features or config.coordinates) and not isinstance(method, Samples):
         raise TriptychError(
-            "--features and --coordinates are for a method that draws samples, a GAN; leave them out"
+            "--features and --coordinates are for a method that draws samples; leave them out"
         )
     found: dict[str, Result] = {}
     if isinstance(method, HasLikelihood):
-        for name in dict.fromkeys(("valid", split)):
-            if name in splits:
-                found |= elbo(subject, name)
-        found |= log_likelihood(
-            subject, split, config.samples, _dtype(config.dtype, subject.device)
-        )
-        found |= active_units(subject, split)
+        found |= _likelihood(subject, split, config)
     if isinstance(method, Projects):
         found |= representation(subject, run, split, untrained, last)
     elif isinstance(method, Encodes):
@@ -107,6 +101,16 @@ def evaluate(
         found.setdefault(name, Result.left_out(why, subject.protocol(name.split("/")[0])))
     run.record(found)
     return found
+
+
+def _likelihood(subject: Subject, split: str, config: EvaluateConfig) -> dict[str, Result]:
+    found: dict[str, Result] = {}
+    for name in dict.fromkeys(("valid", split)):
+        if name in subject.dataset.splits:
+            found |= elbo(subject, name)
+    dtype = _dtype(config.dtype, subject.device)
+    found |= log_likelihood(subject, split, config.samples, dtype)
+    return found | active_units(subject, split)
 
 
 def _keep_pictures(subject: Subject, run: Run, split: str) -> dict[str, Result]:

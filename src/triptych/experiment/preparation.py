@@ -36,7 +36,7 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
     config = _resolved(config, spec, device)
     torch.set_num_threads(config.train.threads)
     # Without it cuDNN chooses sums whose order changes from run to run for the gradients of
-    # convolutions: a WGAN ended in other bits each time, at the same speed.
+    # convolutions: a GAN ended in other bits each time, at the same speed.
     torch.backends.cudnn.deterministic = True
     method = build(config, spec, device)
     stream = Stream(

@@ -11,20 +11,21 @@ from typing import Any
 from triptych.config import read_toml
 from triptych.errors import TriptychError, shown, unknown
 
-__all__ = ["names", "scale_file", "scales", "studies", "tables"]
+__all__ = ["OURS", "names", "scale_file", "scales", "studies", "tables"]
 
-HERE = Path(__file__).parent
+OURS = Path(__file__).parent
+"""A folder for each method, and in it a file for each preset."""
 
 SCALES = "reproduce"
 """The folder of the scales, which is no method's."""
 
 
-def names(method: str) -> list[str]:
-    """The presets of a method."""
-    return sorted(_packaged(method))
+def names(method: str, folder: Path = OURS) -> list[str]:
+    """The presets of a method; of one that does not come with Triptych, those in a ``folder`` like this one."""
+    return sorted(path.stem for path in (folder / method).glob("*.toml"))
 
 
-def tables(method: str, name: str) -> dict[str, Any]:
+def tables(method: str, name: str, folder: Path = OURS) -> dict[str, Any]:
     """What a preset changes of a method's defaults; `TriptychError` for one that does not exist.
 
     A path that ends in ``.toml`` is a file of one's own, or a run's config.toml, which repeats the run.
@@ -35,9 +36,14 @@ def tables(method: str, name: str) -> dict[str, Any]:
     """
     if name.endswith(".toml"):
         return _own(method, Path(name))
-    if name not in names(method):
-        raise unknown(f"preset of {method}", name, names(method))
-    return read_toml(_packaged(method)[name])
+    known = names(method, folder)
+    if not known:
+        raise TriptychError(
+            f"{method} has no presets, and '{name}' is no file of options, which ends in .toml"
+        )
+    if name not in known:
+        raise unknown(f"preset of {method}", name, known)
+    return read_toml(folder / method / f"{name}.toml")
 
 
 def scales() -> list[str]:
@@ -47,7 +53,7 @@ def scales() -> list[str]:
         >>> scales()
         ['demo', 'reference', 'small']
     """
-    return sorted(_packaged(SCALES))
+    return names(SCALES)
 
 
 def scale_file(name: str) -> Path:
@@ -56,16 +62,12 @@ def scale_file(name: str) -> Path:
         return Path(name)
     if name not in scales():
         raise unknown("scale", name, scales())
-    return _packaged(SCALES)[name]
+    return OURS / SCALES / f"{name}.toml"
 
 
 def studies() -> dict[str, Path]:
     """The study files that come with Triptych, by name."""
-    return _packaged("")
-
-
-def _packaged(folder: str) -> dict[str, Path]:
-    return {path.stem: path for path in (HERE / folder).glob("*.toml")}
+    return {path.stem: path for path in OURS.glob("*.toml")}
 
 
 def _own(method: str, path: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from triptych.data.spec import Dataset
 from triptych.errors import TriptychError, printable
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
-from triptych.experiment import ExperimentConfig
+from triptych.experiment import ExperimentConfig, default_config
 from triptych.runs import Run
 from triptych.studies.worker import threads
 from triptych.training.loop import fit, images_per_step
@@ -225,6 +225,10 @@ def main() -> int:
     try:
         seconds, configs = json.loads(sys.stdin.readline())
         for tables in configs:
+            # A method's own file was named by whoever began this: it is executed as it was there.
+            source = tables["method"].get("source", {})
+            if source and not source.get("package"):
+                default_config(source["file"])
             # Arms differ in their objective; what is looked at is the same.
             looks = paces[0].looks if paces else None
             paces.append(time_steps(ExperimentConfig.from_tables(tables), looks, seconds))

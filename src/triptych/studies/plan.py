@@ -125,9 +125,12 @@ class Study:
         return plugins.loaded(config.method_name, config.source)
 
     def tables(self) -> dict[str, Any]:
-        """As study.toml holds it: a study file that needs no preset any more."""
+        """As study.toml holds it: a study file that needs no preset any more, and none of one's own beside it."""
+        config = self.config
+        if (config.preset or "").endswith(".toml"):
+            config = dataclasses.replace(config, preset=None)
         return {
-            "study": {**to_dict(self.config), "method": self.method},
+            "study": {**to_dict(config), "method": self.method},
             "arms": {name: _changeable(config) for name, config in self.arms.items()},
         }
 
@@ -210,8 +213,12 @@ def planned(
 def _start(config: StudyConfig, folder: Path) -> ExperimentConfig:
     if not config.method:
         raise TriptychError('a study file names its method: [study] with method = "..."')
+    # Files of one's own are named as seen from the study file.
     method = folder / config.method if config.method.endswith(".py") else config.method
-    return default_config(method, config.preset)
+    preset = config.preset
+    if preset is not None and preset.endswith(".toml"):
+        preset = str(folder / preset)
+    return default_config(method, preset)
 
 
 def _checked(config: StudyConfig, arms: list[str]) -> StudyConfig:

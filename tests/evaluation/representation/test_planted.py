@@ -38,7 +38,7 @@ class Planted:
 def case(name: str, expected: Name, z: Tensor, **known: object) -> Planted:
     """The measures of z, and around them an ordinary run's numbers where no others are given."""
     evidence = Evidence(unit_std(z), effective_rank(z), z.shape[1], len(z), step=5000)
-    ordinary = {"agreement": 0.9, "floor_rank": 8.0, **known}
+    ordinary = {"cosine": 0.9, "untrained_rank": 8.0, **known}
     return Planted(name, expected, dataclasses.replace(evidence, **ordinary))
 
 
@@ -83,8 +83,8 @@ def clusters(n: int, d: int, k: int) -> Tensor:
 def healthy() -> Iterator[Planted]:
     known: dict[str, dict[str, object]] = {
         "labels": {"knn": LEARNED, "retrieval": NOT_FOUND},
-        "paired labels": {"knn": LEARNED_PAIRED, "agreement": 0.55},
-        "no labels": {"retrieval": FOUND, "agreement": None},
+        "paired labels": {"knn": LEARNED_PAIRED, "cosine": 0.55},
+        "no labels": {"retrieval": FOUND, "cosine": None},
     }
     for n, d in ((100, 512), (300, 64), (300, 128)):
         for words, facts in known.items():
@@ -101,7 +101,7 @@ def healthy() -> Iterator[Planted]:
     yield case("near one point, but told apart", "healthy", near, knn=LEARNED)
     # Fewer directions than untrained, all of them used.
     yield case("3 useful directions", "healthy", directions(300, 128, 3), knn=LEARNED)
-    yield case("nothing to compare with", "healthy", normal(300, 64), floor_rank=None)
+    yield case("nothing to compare with", "healthy", normal(300, 64), untrained_rank=None)
     yield case("20 images", "healthy", normal(20, 512), knn=Gain(0.9, 0.3, 20))
 
 
@@ -112,11 +112,11 @@ def complete_collapse() -> Iterator[Planted]:
             yield case(f"one point ± {size}, {d}", "complete collapse", z, knn=IDLE)
     point = noisy(one_direction(128, even=True).expand(500, -1), 0.01)
     yield case("one point of float32", "complete collapse", point.float(), retrieval=NOT_FOUND)
-    yield case("one point, nothing known", "complete collapse", point, agreement=None)
+    yield case("one point, nothing known", "complete collapse", point, cosine=None)
     yield case("one point, neighbours know", "complete collapse", point, knn=LEARNED)
     scaled = point * normal(500, 1).abs()
     yield case("one direction, any length", "complete collapse", scaled, knn=IDLE)
-    yield case("dead units", "complete collapse", torch.zeros(300, 64), agreement=0.0, knn=WORSE)
+    yield case("dead units", "complete collapse", torch.zeros(300, 64), cosine=0.0, knn=WORSE)
     yield case("10 images", "complete collapse", point[:10], knn=Gain(0.4, 0.3, 10))
 
 
@@ -130,17 +130,19 @@ def dimensional_collapse() -> Iterator[Planted]:
     unlike = signs(500, 0.9) * line
     yield case("±u, 9 to 1", "dimensional collapse", unlike, knn=IDLE_PAIRED)
     yield case("±u, neighbours know", "dimensional collapse", unlike, knn=LEARNED)
-    yield case("±u, nothing known", "dimensional collapse", unlike, agreement=None)
+    yield case("±u, nothing known", "dimensional collapse", unlike, cosine=None)
     yield case("±u, no labels", "dimensional collapse", unlike, retrieval=NOT_FOUND)
     yield case("±u, 12 images", "dimensional collapse", signs(12, 0.5) * line, knn=LEARNED)
     for k in (2, 3, 4):
         z = directions(300, 128, k)
-        yield case(f"{k} directions, of 13", "dimensional collapse", z, floor_rank=13.0, knn=IDLE)
+        yield case(
+            f"{k} directions, of 13", "dimensional collapse", z, untrained_rank=13.0, knn=IDLE
+        )
         yield case(
             f"{k} directions, of 10",
             "dimensional collapse",
             z,
-            floor_rank=10.0,
+            untrained_rank=10.0,
             retrieval=NOT_FOUND,
         )
     narrow = normal(300, 128)
@@ -156,14 +158,14 @@ def not_learning() -> Iterator[Planted]:
     yield case("labels decide", "not learning", spread, knn=IDLE, retrieval=FOUND)
     yield case("no labels", "not learning", spread, retrieval=NOT_FOUND)
     untrained = noisy(power_law(300, 128, 2), 0.1) + power_law(1, 128, 2)
-    yield case("as untrained", "not learning", untrained, agreement=0.1, knn=IDLE)
+    yield case("as untrained", "not learning", untrained, cosine=0.1, knn=IDLE)
     yield case("6 directions, of 8", "not learning", directions(300, 128, 6), knn=IDLE)
     # What a fixed random predictor leads to: as narrow as a collapse, and no agreement.
     for size in (0.05, 0.3, 0.6):
         for agreement in (0.17, 0.31):
             z = noisy(signs(500, 0.7) * one_direction(512, even=False), size)
             words = f"narrow ± {size}, agree {agreement}"
-            yield case(words, "not learning", z, agreement=agreement, knn=LEARNED_PAIRED)
+            yield case(words, "not learning", z, cosine=agreement, knn=LEARNED_PAIRED)
 
 
 def undecided() -> Iterator[Planted]:
@@ -171,8 +173,8 @@ def undecided() -> Iterator[Planted]:
     yield case("better, of 20", "undecided", normal(300, 128), knn=few)
     line = noisy(signs(500, 0.7) * one_direction(512, even=False), 0.3)
     for words, known in (
-        ("predictions on their way", {"agreement": 0.56}),
-        ("nobody knows how far they agree", {"agreement": None}),
+        ("predictions on their way", {"cosine": 0.56}),
+        ("nobody knows how far they agree", {"cosine": None}),
     ):
         yield case(f"a line, {words}", "undecided", line, knn=LEARNED, **known)
 
@@ -182,7 +184,7 @@ def diverged() -> Iterator[Planted]:
     yield case("a loss was not finite", "diverged", z, finite=False, knn=LEARNED)
     for bad in (math.nan, math.inf):
         yield case(f"a feature is {bad}", "diverged", torch.where(z > 3, bad, z))
-    yield case("all are nan", "diverged", torch.full((50, 8), math.nan), agreement=None)
+    yield case("all are nan", "diverged", torch.full((50, 8), math.nan), cosine=None)
 
 
 PLANTED = [

@@ -57,10 +57,10 @@ def test_held_out_runs_are_enough_and_were_not_tuned_on():
 
 
 def test_geometry_alone_would_call_a_fixed_predictor_collapsed():
-    """Why the verdict asks for the agreement."""
-    blind = [dataclasses.replace(recorded(run), agreement=None) for run in FIXED]
+    """Why the verdict asks for the cosine."""
+    blind = [dataclasses.replace(recorded(run), cosine=None) for run in FIXED]
     assert any(judge(seen).name.endswith("collapse") for seen in blind)
-    assert all((recorded(run).agreement or 0) < MET.low for run in FIXED)
+    assert all((recorded(run).cosine or 0) < MET.low for run in FIXED)
 
 
 def test_the_paired_interval_is_the_textbooks():
@@ -69,14 +69,16 @@ def test_the_paired_interval_is_the_textbooks():
     assert (low, high) == pytest.approx((-0.059, -0.021), abs=5e-4)
 
 
-@pytest.mark.parametrize(("n", "floor", "gain"), [(30, 0.1, 0.1), (200, 0.3, 0.05), (40, 0.5, 0)])
+@pytest.mark.parametrize(
+    ("n", "baseline", "gain"), [(30, 0.1, 0.1), (200, 0.3, 0.05), (40, 0.5, 0)]
+)
 @pytest.mark.parametrize("paired", [True, False])
-def test_intervals_hold_the_true_difference_95_times_in_100(n, floor, gain, paired):
+def test_intervals_hold_the_true_difference_95_times_in_100(n, baseline, gain, paired):
     draw = np.random.default_rng(0)
     held = 0
     for _ in range(4000):
         chance = draw.random((2, n))
-        before, after = chance[0] < floor, chance[1] < floor + gain
+        before, after = chance[0] < baseline, chance[1] < baseline + gain
         better, worse = int((after & ~before).sum()), int((before & ~after).sum())
         counts = (better, worse) if paired else ()
         low, high = Gain(after.mean(), before.mean(), n, *counts).interval()
@@ -104,7 +106,12 @@ def test_evidence_from_a_log_is_the_last_look_against_the_first():
     ]
     expected = Evidence(
         **{"std": 0.97, "rank": 12.0, "dimension": 512, "images": 2000, "step": 200},
-        **{"agreement": 0.6, "floor_rank": 8.0, "backbone_rank": 10.0, "backbone_dimension": 128},
+        **{
+            "cosine": 0.6,
+            "untrained_rank": 8.0,
+            "backbone_rank": 10.0,
+            "backbone_dimension": 128,
+        },
         **{"knn": Gain(0.3, 0.22, 5000), "retrieval": Gain(0.03, 0.01, 2000), "finite": True},
     )
     assert evidence(lines, (512, 128), 2000, 5000, "-loss") == expected
@@ -116,7 +123,7 @@ def test_evidence_from_a_log_is_the_last_look_against_the_first():
 
 SEEN = Evidence(
     **{"std": 0.97, "rank": 11.7, "dimension": 512, "images": 2000, "step": 12_000},
-    **{"agreement": 0.6, "floor_rank": 8.16, "backbone_rank": 9.5, "backbone_dimension": 128},
+    **{"cosine": 0.6, "untrained_rank": 8.16, "backbone_rank": 9.5, "backbone_dimension": 128},
 )
 
 
@@ -126,10 +133,10 @@ SEEN = Evidence(
         ({"finite": False}, ["Diverged by step 12,000", "smaller learning rate"]),
         ({"std": 0.02}, ["Complete collapse", "spread 0.02", "the gradient stops"]),
         (
-            {"rank": 1.38, "agreement": 0.973},
+            {"rank": 1.38, "cosine": 0.973},
             ["Dimensional collapse", "1.38 of 512 directions, untrained 8.16", "cosine of 0.97"],
         ),
-        ({"agreement": 0.31}, ["Not learning", "cosine of 0.31", "see that the predictor learns"]),
+        ({"cosine": 0.31}, ["Not learning", "cosine of 0.31", "see that the predictor learns"]),
         (
             {"knn": Gain(0.305, 0.3, 2000, 90, 80), "retrieval": Gain(0.2, 0.01, 2000)},
             ["kNN 30.5 % against 30.0 % untrained, −0.8 to +1.8 points", "augmentation"],
@@ -149,7 +156,7 @@ def test_one_sentence_says_the_numbers_and_the_cause(changed: dict[str, Any], wo
 
 @pytest.mark.parametrize(("share", "better"), [(0.5, True), (0.3, False), (0.2, False)])
 def test_features_that_got_better_without_agreement_are_said_to_have(share: float, better: bool):
-    found = judge(dataclasses.replace(SEEN, agreement=0.31, knn=Gain(share, 0.3, 500)))
+    found = judge(dataclasses.replace(SEEN, cosine=0.31, knn=Gain(share, 0.3, 500)))
     assert found.name == "not learning"
     assert ("better than untrained ones" in found.sentence) == better
 
@@ -162,10 +169,10 @@ def test_of_a_log_only_the_declared_term_is_a_cosine():
     ]  # fmt: skip
     lines = [looks[0], {"step": 50, "train/loss": 0.4, "train/cosine": 0.8}, looks[1]]
 
-    def agreement(term: str | None) -> float | None:
-        return evidence(lines, (9, 9), 10, 0, term).agreement
+    def found(term: str | None) -> float | None:
+        return evidence(lines, (9, 9), 10, 0, term).cosine
 
-    assert [agreement(term) for term in (None, "cosine", "-loss", "other")] == [
+    assert [found(term) for term in (None, "cosine", "-loss", "other")] == [
         None,
         0.8,
         -0.4,
@@ -176,7 +183,7 @@ def test_of_a_log_only_the_declared_term_is_a_cosine():
     assert not evidence(broken, (9, 9), 10, 0).finite
 
 
-UNKNOWN = {"agreement": None, "knn": Gain(0.8, 0.4, 500)}
+UNKNOWN = {"cosine": None, "knn": Gain(0.8, 0.4, 500)}
 """A method that declares no cosine, whose neighbours know far more than the untrained network's."""
 
 
@@ -203,7 +210,7 @@ def test_without_a_cosine_spread_rank_and_neighbours_decide(changed: dict[str, A
 BETTER, SAME = Gain(0.5, 0.3, 2000), Gain(0.3, 0.3, 2000)
 
 
-@pytest.mark.parametrize("agreement", [None, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("cosine", [None, 0.2, 0.5, 0.9])
 @pytest.mark.parametrize("knn", [BETTER, SAME])
 @pytest.mark.parametrize(
     ("field", "low", "high"),
@@ -211,12 +218,12 @@ BETTER, SAME = Gain(0.5, 0.3, 2000), Gain(0.3, 0.3, 2000)
         ("std", 0.0, 1.0),
         ("rank", 1.0, 12.0),
         ("backbone_rank", 1.0, 12.0),
-        ("agreement", -1.0, 1.0),
+        ("cosine", -1.0, 1.0),
     ],
 )
-def test_no_verdict_turns_into_its_opposite_by_a_hair(agreement, knn, field, low, high):
+def test_no_verdict_turns_into_its_opposite_by_a_hair(cosine, knn, field, low, high):
     """Along every number that has a threshold, health and collapse never touch."""
-    seen = dataclasses.replace(SEEN, agreement=agreement, knn=knn)
+    seen = dataclasses.replace(SEEN, cosine=cosine, knn=knn)
     values = np.linspace(low, high, 2001)
     names = [judge(dataclasses.replace(seen, **{field: float(v)})).name for v in values]
     for a, b in itertools.pairwise(names):

@@ -349,7 +349,7 @@ def test_fewer_training_images_than_test_images_make_one_small_floor():
     assert result.stderr is None
     assert "no standard error" in result.note
     assert (
-        "fewer training images (40) than reference images (100), so that it is no floor"
+        "fewer training images (40) than reference images (100), so that it is no baseline"
         in result.note
     )
     assert (result.protocol["samples"], result.protocol["sets"], result.n) == (40, 1, 40)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from triptych.reporting.parts.charts import OVERLAID, Line, charts
+from triptych.reporting.parts.charts import OVERLAID, Line, charts, ticks
 from triptych.runs import Run
 
 
@@ -57,3 +57,28 @@ def test_what_is_laid_over_does_not_set_the_epochs(run):
     (chart,) = charts(run, {"elbo": other, "no such chart": other})
     assert [line.number for line in chart.series] == [1, OVERLAID]
     assert chart.ranges[1] == 4.0
+
+
+def test_the_points_of_a_chart_lie_where_its_numbers_say(planted, tmp_path):
+    (chart,) = charts(planted(tmp_path / "r", elbo=(-160.0, -100.0)))
+    _, end, low, high = chart.ranges
+    x, y = map(float, chart.series[0].path.split("L")[-1].split())
+    assert x == pytest.approx(chart.right, abs=0.1)
+    share = (high - -100.0) / (high - low)
+    assert y == pytest.approx(chart.top + (chart.bottom - chart.top) * share, abs=0.1)
+    assert end == 20
+
+
+def test_ticks_are_round_and_inside():
+    assert ticks(-1.0, 1.0) == [-1.0, -0.5, 0.0, 0.5, 1.0]
+    assert all(0.31 <= t <= 0.43 for t in ticks(0.31, 0.43))
+
+
+def test_a_beginning_beyond_the_axes_is_said(planted, tmp_path):
+    run = planted(tmp_path / "a", epochs=40, elbo=(-110.0, -100.0))
+    assert not charts(run)[0].cut
+    run = planted(tmp_path / "b", epochs=40, elbo=(-110.0, -100.0))
+    run.log({"step": 1, "epoch": 0.1, "valid/elbo": -900.0})
+    (chart,) = charts(run)
+    assert chart.cut
+    assert chart.ranges[2] > -115

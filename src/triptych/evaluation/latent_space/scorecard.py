@@ -160,15 +160,7 @@ def scorecard(
         return F.normalize(extract(x).float(), dim=1)
 
     bank = training_features(subject, unit)
-    paths = _along(subject, unit, pairs)
-    distances = {way: nearest_distance(path, bank) for way, path in paths.items()}
-    measured = {
-        way: {PRIMARY: distances[way][:, MIDDLE].mean(1), **path_scores(path)}
-        for way, path in paths.items()
-    }
-    if classify is not None:
-        for way, logits in _along(subject, classify, pairs).items():
-            measured[way]["entropy"] = entropy(logits[:, MIDDLE]).mean(1)
+    distances, measured = _scores(subject, unit, bank, classify, pairs)
     baseline, control = _held_out(subject, split, unit, bank, pairs)
     baseline["end points"] = distances["linear"][:, [0, -1]].flatten()
     primary, rows = _compare(measured)
@@ -187,6 +179,22 @@ def scorecard(
     if control is None:
         found["interpolation/control"] = Result.left_out(_uncontrolled(subject, split), protocol)
     return found
+
+
+def _scores(
+    subject: Subject, unit: Network, bank: Tensor, classify: Network | None, pairs: int
+) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+    """The distance to the training images along each way, and every score of each."""
+    paths = _along(subject, unit, pairs)
+    distances = {way: nearest_distance(path, bank) for way, path in paths.items()}
+    measured = {
+        way: {PRIMARY: distances[way][:, MIDDLE].mean(1), **path_scores(path)}
+        for way, path in paths.items()
+    }
+    if classify is not None:
+        for way, logits in _along(subject, classify, pairs).items():
+            measured[way]["entropy"] = entropy(logits[:, MIDDLE]).mean(1)
+    return distances, measured
 
 
 def _uncontrolled(subject: Subject, split: str) -> str:

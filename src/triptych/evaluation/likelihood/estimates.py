@@ -216,6 +216,21 @@ def _bias(
     return Result.left_out(why, protocol)
 
 
+def _checked(subject: Subject, split: str, dtype: torch.dtype) -> tuple[torch.dtype, str]:
+    """The precision that is used, and what to know of it: bf16 only where it moves the figure by too little to matter."""
+    if dtype != torch.bfloat16:
+        return dtype, ""
+    error, uncertain = bf16_error(subject, split)
+    images = min(CHECKED, len(subject.dataset.splits[split]))
+    if uncertain is None or abs(error) + 2 * uncertain > BF16_TOLERANCE:
+        dtype = torch.float32
+    known = "" if uncertain is None else f" ± {uncertain:.4f}"
+    return dtype, (
+        f"bf16 differs from fp32 by {error:+.4f}{known} nat on {images} image{'s' * (images > 1)}"
+        + ("; fp32 was used" if dtype == torch.float32 else "")
+    )
+
+
 def log_likelihood(
     subject: Subject, split: str, samples: int, dtype: torch.dtype
 ) -> dict[str, Result]:
@@ -226,58 +241,57 @@ def log_likelihood(
     """
     method = subject.method
     assert isinstance(method, HasLikelihood)
-    note = ""
-    if dtype == torch.bfloat16:
-        error, uncertain = bf16_error(subject, split)
-        images = min(CHECKED, len(subject.dataset.splits[split]))
-        if uncertain is None or abs(error) + 2 * uncertain > BF16_TOLERANCE:
-            dtype = torch.float32
-        known = "" if uncertain is None else f" ± {uncertain:.4f}"
-        note = (
-            f"bf16 differs from fp32 by {error:+.4f}{known} nat on {images} image{'s' * (images > 1)}"
-            + ("; fp32 was used" if dtype == torch.float32 else "")
-        )
+    dtype, note = _checked(subject, split, dtype)
     found = importance_estimate(subject, split, samples, dtype)
-
-    def protocol(k: int | str, unit: str) -> dict[str, str | int | float]:
-        return subject.protocol(
-            split,
-            likelihood=method.likelihood,
-            estimator="importance sampling, q(z|x) as proposal",
-            K=k,
-            unit=unit,
-        )
-
     value, stderr = _mean(found.sums.bound())
     note = ", ".join(filter(None, [note, ONE_IMAGE if stderr is None else ""]))
     n, k = len(found.curve), found.sums.count
+    protocol = _importance_protocol(subject, split, k)
+    nats, bits = protocol | {"unit": "nats an image"}, protocol | {"unit": "bits"}
     per_dimension = 1 / (method.spec.dimensions * math.log(2))
+    error = stderr and stderr * per_dimension
+    return {
+        f"{split}/log_likelihood": Result(value, stderr, n, nats, note),
+        f"{split}/bits_per_dimension": Result(-value * per_dimension, error, n, bits, note),
+        **_of_the_sampler(subject, split, found),
+    }
+
+
+def _of_the_sampler(subject: Subject, split: str, found: ImportanceEstimate) -> dict[str, Result]:
+    """Effective sample size, bias and curve: how far the figure is to be trusted."""
+    n, blocks = len(found.curve), found.blocks
+    protocol = _importance_protocol(subject, split, found.sums.count)
+    in_blocks = _importance_protocol(subject, split, f"blocks of k from {blocks[-1]} samples")
     ess = found.sums.effective_sample_size().double()
     median, low = (float(ess.quantile(q)) for q in (0.5, 0.05))
-    curve = [_mean(found.curve[:, i]) for i in range(len(found.blocks))]
-    no_error = "a description of the sampler, not an estimate"
+    curve = [_mean(found.curve[:, i]) for i in range(len(blocks))]
+    value, stderr = ([c[i] for c in curve] for i in (0, 1))
     return {
-        f"{split}/log_likelihood": Result(value, stderr, n, protocol(k, "nats an image"), note),
-        f"{split}/bits_per_dimension": Result(
-            -value * per_dimension,
-            stderr and stderr * per_dimension,
-            n,
-            protocol(k, "bits"),
-            note,
-        ),
         f"{split}/effective_sample_size": Result(
-            {"median": median, "5% quantile": low}, None, n, protocol(k, "samples"), no_error
-        ),
-        f"{split}/importance_bias": _bias(found, low, curve, protocol(k, "nats an image")),
-        f"{split}/log_likelihood_curve": Result(
-            {
-                "k": list(found.blocks),
-                "value": [c[0] for c in curve],
-                "stderr": [c[1] for c in curve],
-            },
+            {"median": median, "5% quantile": low},
             None,
             n,
-            protocol(f"blocks of k from {found.blocks[-1]} samples", "nats an image"),
+            protocol | {"unit": "samples"},
+            "a description of the sampler, not an estimate",
+        ),
+        f"{split}/importance_bias": _bias(found, low, curve, protocol | {"unit": "nats an image"}),
+        f"{split}/log_likelihood_curve": Result(
+            {"k": list(blocks), "value": value, "stderr": stderr},
+            None,
+            n,
+            in_blocks | {"unit": "nats an image"},
             "a standard error for each k is in the value",
         ),
     }
+
+
+def _importance_protocol(
+    subject: Subject, split: str, k: int | str
+) -> dict[str, str | int | float]:
+    assert isinstance(subject.method, HasLikelihood)
+    return subject.protocol(
+        split,
+        likelihood=subject.method.likelihood,
+        estimator="importance sampling, q(z|x) as proposal",
+        K=k,
+    )

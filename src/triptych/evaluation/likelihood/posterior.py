@@ -1,4 +1,4 @@
-"""What the latent coordinates carry: divergence, active units, traversals, interpolations."""
+"""What each latent coordinate knows of an image: divergence, active units, traversals."""
 
 from __future__ import annotations
 

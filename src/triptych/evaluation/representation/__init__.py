@@ -1,1 +1,1 @@
-"""What features are good for: neighbours, probes, geometry and a diagnosis of collapse."""
+"""What features are good for: neighbours, probes, geometry and a verdict on collapse."""

@@ -172,7 +172,7 @@ class Evidence:
     """How many images both were measured on."""
     step: int
     """Steps trained."""
-    agreement: float | None = None
+    cosine: float | None = None
     """Mean cosine of predictions and targets in training, of a method that declares it."""
     untrained_rank: float | None = None
     """``rank`` of the untrained network."""
@@ -217,7 +217,7 @@ def evidence(
         dimension=dimensions[0],
         images=images,
         step=last["step"],
-        agreement=_agreement(lines, cosine),
+        cosine=_logged_cosine(lines, cosine),
         untrained_rank=first["features/effective_rank"],
         backbone_rank=last["features/backbone_rank"],
         backbone_dimension=dimensions[1],
@@ -227,7 +227,7 @@ def evidence(
     )
 
 
-def _agreement(lines: Sequence[Mapping[str, Any]], cosine: str | None) -> float | None:
+def _logged_cosine(lines: Sequence[Mapping[str, Any]], cosine: str | None) -> float | None:
     """The declared cosine where it was last logged; none where no term is declared."""
     if cosine is None:
         return None
@@ -259,8 +259,8 @@ def judge(e: Evidence) -> Verdict:
         return _said("diverged", e, "the loss or the features are no finite numbers any more", LR)
     gain = e.knn if e.knn is not None else e.retrieval
     gained: Truth = "unknown" if gain is None else gain.gained()
-    met: Truth = "unknown" if e.agreement is None else MET.above(e.agreement)
-    apart: Truth = "unknown" if e.agreement is None else APART.below(e.agreement)
+    met: Truth = "unknown" if e.cosine is None else MET.above(e.cosine)
+    apart: Truth = "unknown" if e.cosine is None else APART.below(e.cosine)
     flat, narrow = FLAT.below(e.std), NARROW.below(e.rank)
     few = _any(flat, narrow, _shrunk(e, met) if gained == "no" else "no")
     short = SHORT if met != "unknown" else ANY
@@ -325,8 +325,8 @@ def _said(name: Name, e: Evidence, what: str, cause: str) -> Verdict:
     ]
     if e.backbone_rank is not None and e.backbone_dimension is not None:
         numbers.append(f"{_figures(e.backbone_rank)} of {e.backbone_dimension} in the backbone")
-    if e.agreement is not None:
-        numbers.append(f"predictions and targets agree to a cosine of {_signed(e.agreement)}")
+    if e.cosine is not None:
+        numbers.append(f"predictions and targets agree to a cosine of {_signed(e.cosine)}")
     if e.knn is not None:
         numbers.append("kNN " + _compared(e.knn))
     elif e.retrieval is not None:

@@ -372,7 +372,7 @@ def _notes(
         yield "training images in the place of samples"
     if baseline and size < reference:
         yield (
-            f"fewer training images ({size}) than reference images ({reference}), so that it is no floor "
+            f"fewer training images ({size}) than reference images ({reference}), so that it is no baseline "
             "of distances at that many"
         )
     if sets > 1:

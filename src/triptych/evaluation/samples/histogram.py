@@ -111,12 +111,7 @@ def histogram_test(
     counts, confusion = np.asarray(counts), np.asarray(confusion)
     training = np.asarray(training) / np.sum(training)
     images = confusion.sum(-1)
-    unseen = np.argwhere((images == 0) & (training > 0))
-    if len(unseen):
-        raise TriptychError(
-            f"the classifier's test has no image of class number {unseen[0][-1]}, so nothing is known "
-            "of how that class is recognised; evaluate on a split that has every class"
-        )
+    _check_every_class(images, training)
     total, hits = counts.sum(-1)[..., None, None], np.swapaxes(confusion, -1, -2)
     given = counts[..., None], total, training, hits[..., None], images[..., None, :, None]
     raw, critical = _calibrated(*given, random, draws or draws_for(counts.shape[-1]))
@@ -124,6 +119,15 @@ def histogram_test(
     adjusted = np.minimum(raw * _comparisons(counts.shape[-1]), 1)
     predicted = counts / total[..., 0]
     return HistogramTest(predicted, expected, stderr, z, adjusted, adjusted.min(-1), critical)
+
+
+def _check_every_class(images: Array, training: Array) -> None:
+    unseen = np.argwhere((images == 0) & (training > 0))
+    if len(unseen):
+        raise TriptychError(
+            f"the classifier's test has no image of class number {unseen[0][-1]}, so nothing is known "
+            "of how that class is recognised; evaluate on a split that has every class"
+        )
 
 
 def _comparisons(classes: int) -> int:
