@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from threadpoolctl import threadpool_info
 
 import triptych
 from triptych import environment
@@ -92,3 +94,21 @@ assert main(["train", "vae", "--steps", "2", "--out", {str(tmp_path / "run")!r},
     assert said.startswith(f"triptych {triptych.__version__}")
     assert (tmp_path / "run" / "DONE").is_file()
     assert environment.__file__ != str(tmp_path / "triptych" / "environment.py")
+
+
+def test_at_most_bounds_the_threads_and_puts_them_back():
+    def counts() -> dict[str, int]:
+        return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+
+    def fails() -> None:
+        with environment.at_most(3):
+            within.update({pool["user_api"]: pool["num_threads"] for pool in threadpool_info()})
+            within["torch"] = torch.get_num_threads()
+            raise KeyError
+
+    torch.set_num_threads(4)
+    before, within = counts(), dict[str, int]()
+    with pytest.raises(KeyError):
+        fails()
+    assert within == {"torch": 3, "openmp": 3, "blas": 1}
+    assert (torch.get_num_threads(), counts()) == (4, before)

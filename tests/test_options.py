@@ -217,6 +217,8 @@ def test_a_config_that_names_no_method_by_a_word_is_refused(images, capsys):
         (["--samples", "10000000000"], "is too large; give 1,000,000 at most"),
         (["--coordinates", "-1"], "--coordinates -1 is too small; give 0 or more"),
         (["--split", ""], "there is no split ''"),
+        (["--threads", "0"], "--threads 0 is too small; give 1 or more"),
+        (["--threads", "100000"], "--threads 100000 is too large; give 1,024 at most"),
         (["--features", "nowhere"], "nowhere"),
     ],
 )

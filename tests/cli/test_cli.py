@@ -21,7 +21,7 @@ TINY = ["--batch-size", "50", "--binarize", "dynamic", "--method.hidden", "32", 
 
 
 def triptych(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triptych.cli", *map(str, words)]
+    command = [sys.executable, "-m", "triptych", *map(str, words)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
@@ -67,8 +67,11 @@ def test_every_option_of_train_is_explained(here: Path):
 def test_train_evaluate_runs(here: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["train", "vae", "--steps", "20", "--out", "run", *TINY]) == 0
     assert "next: triptych evaluate run" in capsys.readouterr().out
-    assert main(["evaluate", "run", "--samples", "10"]) == 0
+    assert main(["evaluate", "run", "--samples", "10", "--threads", "1", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
+    weights = str(Run.open(Path("run")).chosen())
+    assert said.splitlines()[0] == f"measured  {weights}, on cpu, 1 thread"
+    assert "best weights, step " in weights
     results = json.loads(Path("run/results.json").read_text())
     value = results["test/log_likelihood"]["value"]
     assert f"{signed(value, 3)} ± " in said
@@ -115,7 +118,7 @@ def test_own_colour_images_in_class_folders(here: Path, capsys: pytest.CaptureFi
 def test_ctrl_c_saves_and_resume_finishes(here: Path):
     words = ["train", "vae", "--epochs", "12", "--compile", "off", "--out", "run", *TINY]
     going = subprocess.Popen(
-        [sys.executable, "-m", "triptych.cli", *words],
+        [sys.executable, "-m", "triptych", *words],
         cwd=here,
         text=True,
         stderr=subprocess.PIPE,

@@ -18,7 +18,7 @@ from triptych.data.spec import Dataset, Images
 from triptych.errors import TriptychError
 from triptych.evaluation import generation
 from triptych.evaluation.labels import judged
-from triptych.evaluation.latent_space import scorecard
+from triptych.evaluation.latent_space.scorecard import scorecard
 from triptych.evaluation.samples.classifier import weakness
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.reporting.figures.likelihood import k_curve
@@ -121,8 +121,7 @@ def smaller():
         patch.setattr("triptych.evaluation.latent_space.pullback.LATENTS", 3)
         patch.setattr("triptych.evaluation.samples.classes.SAMPLES", 500)
         patch.setattr("triptych.evaluation.samples.classifier.STEPS", (60, 60))
-        few = partial(scorecard.scorecard, pairs=8)
-        patch.setattr(generation.scorecard, "scorecard", few)
+        patch.setattr(generation, "scorecard", partial(scorecard, pairs=8))
         yield
 
 

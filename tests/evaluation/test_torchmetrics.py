@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from triptych.evaluation.samples.frechet import frechet_distance, kernel_distance
+from triptych.evaluation.samples.distances import frechet_distance, kernel_distance
 
 COUNT = 300
 

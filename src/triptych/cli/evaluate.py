@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from triptych.cli.options import Flat, parse
 from triptych.cli.say import say
 from triptych.errors import TriptychError
 from triptych.progress import bars
+
+if TYPE_CHECKING:
+    from triptych.evaluation.suite import EvaluateConfig
 
 USAGE = "triptych evaluate RUN"
 
@@ -44,12 +48,26 @@ def run(words: list[str]) -> int:
     rest = words if helps else words[1:]
     chosen = parse(options, rest, USAGE, "Measure a run, write results.json and draw its figures.")
     path = Path(words[0])
+    _announce(path, chosen.evaluate)
     with bars() as progress:
         experiment.evaluate(
             path, chosen.evaluate, data_dir=chosen.data_dir, data=chosen.data, progress=progress
         )
     show(path)
     return 0
+
+
+def _announce(path: Path, config: EvaluateConfig) -> None:
+    """Say which weights are measured, and with what; a run that has none is refused by the evaluation."""
+    from triptych.environment import cores, device_for
+    from triptych.runs import Run
+
+    opened = Run.open(path)
+    weights = opened.weights(config.checkpoint) or opened.weights("last")
+    if weights is not None:
+        threads = config.threads or cores()
+        on = f"{device_for(config.device).type}, {threads} thread{'s' * (threads > 1)}"
+        say(f"measured  {weights}, on {on}")
 
 
 def show(path: Path) -> None:

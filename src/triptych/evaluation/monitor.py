@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from triptych.capability import Capability
 from triptych.evaluation.labels import named
-from triptych.evaluation.likelihood import estimates as likelihood
+from triptych.evaluation.likelihood.estimates import validation_elbo
 from triptych.evaluation.looks import counts_from
-from triptych.evaluation.representation.monitor import FeaturesMonitor
-from triptych.evaluation.samples import mode_collapse as collapse
+from triptych.evaluation.representation.measure import FeaturesMonitor
+from triptych.evaluation.samples.distances import frechet_distance
 from triptych.evaluation.samples.extractors import Extractor, untrained
-from triptych.evaluation.samples.frechet import frechet_distance
+from triptych.evaluation.samples.mode_collapse import LOW, collapsed, spread
 from triptych.evaluation.samples.prior import prior_latents
 from triptych.evaluation.subject import Subject, as_levels
 from triptych.runs import Run, grouped
-from triptych.types import HasCritic, HasLikelihood, Moment, Projects, Samples
+from triptych.types import HasLikelihood, Moment, Projects, Samples
 
 __all__ = ["WATCHED", "Monitor"]
 
@@ -34,6 +36,18 @@ LIKELIHOOD = ("valid/elbo", "valid/reconstruction", "valid/kl")
 
 COMPARED = ("valid/frechet_untrained", "valid/critic_gap", "valid/critic_memory")
 """What samples are to held-out images, as far as the method has a critic."""
+
+
+@runtime_checkable
+class Criticises(Protocol, metaclass=Capability):
+    """Scores images, whether or not it promises how steep its scores are."""
+
+    critic: nn.Module
+    """N×C×H×W, scaled → N scores."""
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Images in [0, 1] in the units that the critic sees."""
+        ...
 
 
 class Monitor:
@@ -60,7 +74,7 @@ class Monitor:
             and isinstance(method, HasLikelihood)
             and "valid" in self.subject.dataset.splits
         ):
-            found |= likelihood.validation_elbo(self.subject)
+            found |= validation_elbo(self.subject)
         if isinstance(method, Samples):
             found |= self._samples(method, moment)
         if isinstance(method, Projects) and (moment.due or moment.step == 0):
@@ -92,7 +106,7 @@ class Monitor:
                 why = (
                     f"samples are compared with {WATCHED} held-out images or more; {len(valid)} are"
                 )
-            names = COMPARED if isinstance(method, HasCritic) else COMPARED[:1]
+            names = COMPARED if isinstance(method, Criticises) else COMPARED[:1]
             found |= dict.fromkeys(names, why)
         if len(self._real) < FEWEST:
             few = (
@@ -116,14 +130,14 @@ class Monitor:
         found: dict[str, float | str] = {}
         diversity = float("nan")
         if "samples/diversity" not in self.unwatched:
-            diversity = collapse.spread(features[: self._few]) / self._spread
+            diversity = spread(features[: self._few]) / self._spread
             found["samples/diversity"] = diversity
             found |= self._alarm(moment, diversity)
-        if not (diversity < collapse.LOW and moment.step >= counts_from(moment.total)):
+        if not (diversity < LOW and moment.step >= counts_from(moment.total)):
             found["samples/healthy_step"] = moment.step
         if self._split == "valid":
             found["valid/frechet_untrained"] = frechet_distance(self._real_features, features)
-            if isinstance(method, HasCritic):
+            if isinstance(method, Criticises):
                 real, fake, seen = (
                     self._score(method, some) for some in (self._real, images, self._seen)
                 )
@@ -131,7 +145,7 @@ class Monitor:
         return found
 
     @staticmethod
-    def _score(method: HasCritic, images: Tensor) -> float:
+    def _score(method: Criticises, images: Tensor) -> float:
         parts = torch.split(images, WATCHED)
         return float(torch.cat([method.critic(method.scaled(x)) for x in parts]).mean())
 
@@ -141,7 +155,7 @@ class Monitor:
         if any("alarm" in entry for entry in metrics):
             return {}
         looks = [(e["step"], e["samples/diversity"]) for e in metrics if "samples/diversity" in e]
-        since = collapse.collapsed([*looks, (moment.step, diversity)], moment.total)
+        since = collapsed([*looks, (moment.step, diversity)], moment.total)
         if since is None:
             return {}
         said = (
@@ -186,4 +200,4 @@ class Monitor:
         """Of real images; 0 where most of them have a duplicate, and nothing can be said then."""
         # Neighbours in a file may be of one class: as many as the samples, from all over it.
         every = len(self._real) // self._few
-        return collapse.spread(self._real_features[::every][: self._few])
+        return spread(self._real_features[::every][: self._few])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from triptych.data.stream import as_floats
 from triptych.errors import unknown
 from triptych.progress import Progress, silent
 from triptych.seeds import derive
-from triptych.types import Method
+from triptych.types import Encodes, Method
 from triptych.weights import Weights
 
 __all__ = ["BLOCK", "Network", "Subject", "as_arrays", "as_levels", "generator"]
@@ -74,6 +74,7 @@ class Subject:
     """The fingerprint of the images that they were trained on, where ``dataset`` has others."""
     method_name: str = ""
     """The method's name on the command line."""
+    _encoded: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def block_count(self, split: str) -> int:
         """How many blocks a split has; the last may be smaller."""
@@ -115,6 +116,22 @@ class Subject:
         finally:
             # What a worker sets is also the default of threads that start later.
             torch.set_num_threads(threads)
+
+    def features(self, split: str) -> Tensor:
+        """What the method's ``encode`` makes of every image of a split, N×features in float32.
+
+        They are remembered where the `weights` have a digest, since nobody trains these any further. A
+        subject with other weights remembers its own.
+        """
+        if split in self._encoded:
+            return self._encoded[split]
+        method = self.method
+        assert isinstance(method, Encodes)
+        with torch.inference_mode():
+            found = torch.cat([method.encode(x).float() for _, x in self.blocks(split)])
+        if self.weights:
+            self._encoded[split] = found
+        return found
 
     def examples(self, split: str, count: int) -> Tensor:
         """``count`` images evenly spread over a split (which may be sorted by class)."""

@@ -10,17 +10,17 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from triptych.config import WIDEST, DeviceName, limited
+from triptych.config import THREADS, WIDEST, DeviceName, limited
 from triptych.environment import has_bf16
 from triptych.errors import TriptychError
 from triptych.evaluation.generation import generation
 from triptych.evaluation.labels import left_out
-from triptych.evaluation.latent_space import interpolation as interpolate
-from triptych.evaluation.likelihood import estimates as likelihood
+from triptych.evaluation.latent_space.interpolation import between_images
+from triptych.evaluation.likelihood.estimates import elbo, log_likelihood
 from triptych.evaluation.likelihood.posterior import active_units, traversal
 from triptych.evaluation.monitor import Monitor
-from triptych.evaluation.representation import knn
-from triptych.evaluation.representation.measure import agreement
+from triptych.evaluation.representation.knn import knn
+from triptych.evaluation.representation.measure import representation
 from triptych.evaluation.samples.extractors import Extractor
 from triptych.evaluation.samples.prior import prior_samples
 from triptych.evaluation.subject import Subject, as_arrays, as_levels
@@ -51,10 +51,14 @@ class EvaluateConfig:
     """Measure distances of samples over the features of another run's encoder, or of a TorchScript Inception."""
     coordinates: tuple[int, ...] = ()
     """Latent coordinates to show shifted; without any, the three that move the image most."""
+    threads: int | None = None
+    """Threads on the CPU at most; without a number, every core that this process may use."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
         limited("--samples", self.samples, 1, WIDEST)
+        if self.threads is not None:
+            limited("--threads", self.threads, 1, THREADS)
         for coordinate in self.coordinates:
             limited("--coordinates", coordinate, 0, WIDEST)
 
@@ -85,16 +89,15 @@ def evaluate(
     if isinstance(method, HasLikelihood):
         for name in dict.fromkeys(("valid", split)):
             if name in splits:
-                found |= likelihood.elbo(subject, name)
-        found |= likelihood.log_likelihood(
+                found |= elbo(subject, name)
+        found |= log_likelihood(
             subject, split, config.samples, _dtype(config.dtype, subject.device)
         )
         found |= active_units(subject, split)
     if isinstance(method, Projects):
-        end = last() if last is not None and subject.checkpoint != "last" else None
-        found |= agreement(subject, run, split, untrained(), end)
+        found |= representation(subject, run, split, untrained, last)
     elif isinstance(method, Encodes):
-        found |= knn.knn(subject, split)
+        found |= knn(subject, split)
     if isinstance(method, Samples):
         run.record(found)  # What comes next takes minutes: keep what is known.
         found |= generation(subject, run, split, features, config.coordinates)
@@ -124,7 +127,7 @@ def _keep_pictures(subject: Subject, run: Run, split: str) -> dict[str, Result]:
     if isinstance(method, Encodes) and isinstance(method, Decodes):
         if len(splits[split]) < 2:
             return left_out(subject, split, ["interpolation"], "one image leads to no other")
-        run.save_arrays("interpolation", **as_arrays(interpolate.between_images(subject, split)))
+        run.save_arrays("interpolation", **as_arrays(between_images(subject, split)))
     return {}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from triptych.data.spec import Dataset
-from triptych.environment import cores
+from triptych.environment import at_most, cores
 from triptych.errors import TriptychError, unknown
 from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
 from triptych.evaluation.suite import EvaluateConfig
@@ -30,29 +30,29 @@ def evaluate(
 ) -> dict[str, Result]:
     """Measure a run, write results.json and what pictures are drawn from; returns the results."""
     config = config or EvaluateConfig()
-    trained = open_trained(
-        path,
-        config.checkpoint,
-        data_dir=data_dir,
-        data=data,
-        device=config.device,
-        progress=progress,
-    )
-    subject = trained.subject
-    if config.split not in subject.dataset.splits:
-        raise unknown("split", config.split, subject.dataset.splits)
-    torch.set_num_threads(cores())
-    features = (
-        extractor(config.features, subject.dataset, subject.device) if config.features else None
-    )
-    return measure(
-        subject,
-        Run(trained.run.path, made_with=subject.made_with),
-        config,
-        features,
-        untrained=trained.untrained,
-        last=trained.last if trained.run.checkpoint("last").exists() else None,
-    )
+    with at_most(config.threads or cores()):
+        trained = open_trained(
+            path,
+            config.checkpoint,
+            data_dir=data_dir,
+            data=data,
+            device=config.device,
+            progress=progress,
+        )
+        subject = trained.subject
+        if config.split not in subject.dataset.splits:
+            raise unknown("split", config.split, subject.dataset.splits)
+        features = (
+            extractor(config.features, subject.dataset, subject.device) if config.features else None
+        )
+        return measure(
+            subject,
+            Run(trained.run.path, made_with=subject.made_with),
+            config,
+            features,
+            untrained=trained.untrained,
+            last=trained.last if trained.run.checkpoint("last").exists() else None,
+        )
 
 
 def extractor(path: Path, dataset: Dataset, device: torch.device) -> Extractor:

@@ -13,7 +13,8 @@ from triptych.data.stream import Stream
 from triptych.environment import cores, device_for, memory
 from triptych.errors import TriptychError
 from triptych.experiment.config import ExperimentConfig
-from triptych.nets.initialise import initialise
+from triptych.nets.initialise import Undrawn, initialise
+from triptych.training import events
 from triptych.training.loop import images_per_step
 from triptych.types import DataSpec, Method
 
@@ -28,6 +29,8 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
 
     Also sets the number of threads that the config asks for.
     """
+    if config.train.log == "tensorboard":
+        events.need()
     device = device_for(config.train.device)
     spec = _spec(dataset, config.data)
     config = _resolved(config, spec, device)
@@ -51,7 +54,7 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
 
 def build(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> Method:
     """The method with its initial weights, on its device."""
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         _refuse_too_large(config.kind(config.method, spec), device)
     method = config.kind(config.method, spec)
     initialise(method, config.seed)

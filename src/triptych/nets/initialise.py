@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from triptych.seeds import derive
 
-__all__ = ["initialise"]
+__all__ = ["Undrawn", "initialise"]
+
+
+class Undrawn(TorchFunctionMode):
+    """Within it initial values are not drawn: for networks that only have shapes.
+
+    On the device "meta" torch would import its compiler to draw nothing, which takes some seconds.
+
+    Example:
+        >>> with torch.device("meta"), Undrawn():
+        ...     torch.nn.Linear(2, 3).weight.shape
+        torch.Size([3, 2])
+    """
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Give back a tensor that was to be filled as it is."""
+        if function in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return function(*args, **(kwargs or {}))
 
 
 def initialise(model: nn.Module, seed: int) -> None:

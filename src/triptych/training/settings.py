@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from triptych.config import LONGEST, DeviceName, Duration, limited
+from triptych.config import LONGEST, THREADS, DeviceName, Duration, limited
 
 __all__ = ["TrainConfig"]
-
-THREADS = 1024
-"""At most: a system that has no room for so many ends the process without a word."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,8 @@ class TrainConfig:
     """How often the validation metrics are computed."""
     checkpoint_every: Duration = Duration(1, "epochs")
     """How often the complete state is saved; it also is at the end and at Ctrl-C."""
+    log: Literal["tensorboard"] | None = None
+    """Write event files for TensorBoard too, into the run's folder; needs `pip install 'triptych[tensorboard]'`."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""

@@ -16,7 +16,7 @@ from triptych.evaluation.generation import generation
 from triptych.evaluation.latent_space.axes import axes_sentence, comparisons
 from triptych.evaluation.latent_space.directions import directions
 from triptych.evaluation.latent_space.shifts import SHIFTS, survey
-from triptych.evaluation.samples.classifier import Judge
+from triptych.evaluation.samples.classifier import LabelClassifier
 from triptych.evaluation.samples.prior import prior_latents
 from triptych.evaluation.subject import Subject, as_levels
 from triptych.runs import Run
@@ -60,9 +60,9 @@ def logits(x: torch.Tensor) -> torch.Tensor:
     return 20 * x.flatten(1).unflatten(1, (4, 12)).mean(2)
 
 
-def planted(names: tuple[str, ...]) -> Judge:
+def planted(names: tuple[str, ...]) -> LabelClassifier:
     """A judge that takes `logits` for its opinion."""
-    return Judge(logits, names, 1.0, np.eye(4, dtype=int), np.ones(4, int), "planted")
+    return LabelClassifier(logits, names, 1.0, np.eye(4, dtype=int), np.ones(4, int), "planted")
 
 
 def test_in_turned_spaces_axes_are_found_special_no_more_often_than_promised():

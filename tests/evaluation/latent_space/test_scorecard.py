@@ -17,10 +17,62 @@ import torch
 
 from triptych.data.spec import Dataset, Images
 from triptych.evaluation.latent_space.interpolation import end_points
-from triptych.evaluation.latent_space.scorecard import entropy, scorecard
-from triptych.evaluation.statistics import holm
+from triptych.evaluation.latent_space.scorecard import (
+    entropy,
+    nearest_distance,
+    primary_sentence,
+    scorecard,
+)
+from triptych.evaluation.statistics import Paired, holm
 from triptych.evaluation.subject import Subject
 from triptych.types import DataSpec, Method
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_nearest_distances_are_those_of_every_pair_in_float64(offset: float):
+    """Also far from the origin, and next to a training image, where products would cancel."""
+    draw = torch.Generator().manual_seed(0)
+    bank = torch.randn(900, 8, generator=draw) + offset
+    queries = torch.randn(1203, 8, generator=draw) + offset
+    queries[:5] = bank[:5]
+    wanted = (queries.double()[:, None] - bank.double()).norm(dim=2).amin(1)
+    torch.testing.assert_close(
+        nearest_distance(queries, bank).double(), wanted, rtol=1e-5, atol=1e-6
+    )
+    assert nearest_distance(queries, bank)[:5].tolist() == [0.0] * 5
+    paths = queries.view(401, 3, 8)
+    assert (
+        nearest_distance(paths, bank).tolist()
+        == nearest_distance(queries, bank).view(401, 3).tolist()
+    )
+
+
+def paired(mean: float, low: float, high: float) -> Paired:
+    return Paired(256, mean, 0.1, low, high, 0.5)
+
+
+def test_the_sentence_follows_the_interval():
+    def said(*interval: float) -> str:
+        return primary_sentence(paired(*interval), None, "f")
+
+    assert "0.25 nearer to" in said(-0.25, -0.4, -0.1)
+    assert "95 % interval −0.4 to −0.1, 256 pairs" in said(-0.25, -0.4, -0.1)
+    assert "0.25 farther from" in said(0.25, 0.1, 0.4)
+    for covers in (said(-0.25, -0.6, 0.1), said(0.25, -0.1, 0.6)):
+        assert "is undecided: the distances differ by" in covers
+        assert "farther" not in covers
+    assert "differ by −0.25 (f; latent − pixel: 95 % interval −0.6 to 0.1" in said(-0.25, -0.6, 0.1)
+    assert "equally far from the training images in each of 256 pairs" in said(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("control", "sound"),
+    [((0.2, 0.1, 0.3), True), ((0.2, -0.1, 0.5), False), ((-0.2, -0.3, -0.1), False)],
+)
+def test_the_sentence_asks_the_control(control: tuple[float, ...], sound: bool):
+    said = primary_sentence(paired(-0.25, -0.4, -0.1), paired(*control), "f")
+    assert said.endswith("nothing follows from it.") is not sound
+
 
 RADIUS, HEIGHT, TURN = 0.4, 0.6, 0.4
 ALPHA = np.arange(11) / 10
@@ -321,7 +373,7 @@ def test_the_protocol_says_all_of_it(curved):
 
 
 def test_the_bank_is_capped_and_spread_over_the_split(monkeypatch):
-    monkeypatch.setattr("triptych.evaluation.latent_space.nearest.BANK", 41)
+    monkeypatch.setattr("triptych.evaluation.latent_space.scorecard.BANK", 41)
     made = subject(turning, BANK, BANK[::200])
     found = scorecard(made, "test", extract, "the plane")["interpolation/scorecard"]
     assert found.protocol["bank"] == "train (41)"

@@ -224,13 +224,6 @@ def test_neighbours_are_those_of_a_full_sort():
     assert found["query_labels"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
-def test_features_that_are_known_already_are_taken():
-    splits = {"train": split(40, 0), "test": split(20, 1)}
-    other = torch.from_numpy(encoded(splits["train"].pixels)[::-1].copy()).float()
-    plain, turned = (neighbours(subject(splits), "test", bank=bank) for bank in (None, other))
-    assert (turned["index"] == 39 - plain["index"]).all()
-
-
 @pytest.mark.parametrize(
     ("classes", "queries", "expected"),
     [

@@ -17,12 +17,12 @@ from triptych.evaluation.labels import judged
 from triptych.evaluation.representation import cosine_neighbours as module
 from triptych.evaluation.representation.cosine_neighbours import CHUNK, SMALL, nearest
 from triptych.evaluation.representation.knn import (
-    accuracy,
-    features,
     knn,
     knn_predict,
+    pixels_top1,
     scored,
     scored_pixels,
+    untrained_top1,
     voters,
 )
 from triptych.evaluation.statistics import proportion, share_error
@@ -236,12 +236,16 @@ def split(count: int, seed: int) -> Images:
     return Images(pixels, labels)
 
 
-def test_accuracy_of_encoder_and_of_pixels_with_all_images_of_both_splits():
+def test_accuracy_of_encoder_and_of_pixels_with_all_images_of_both_splits(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("triptych.evaluation.representation.knn.VOTERS", 30)
     splits = {"train": split(BLOCK + 40, 0), "test": split(BLOCK + 11, 1)}
     subject = Subject(
         Mean().eval(), Dataset("d", "D", splits, None, "grey", ""), "none", torch.device("cpu")
     )
-    found = knn(subject, "test", k=30, untrained=replace(subject, method=Dark().eval()))
+    found = knn(subject, "test")
+    found |= untrained_top1(replace(subject, method=Dark().eval()), "test")
     flat = {k: v.pixels.reshape(len(v), -1).astype(np.float64) / 255 for k, v in splits.items()}
     for name, shift in (("test/knn_top1", 0.5), ("test/knn_top1_pixels", 0.0)):
         bank, queries = flat["train"] - shift, flat["test"] - shift
@@ -258,7 +262,7 @@ def test_accuracy_of_encoder_and_of_pixels_with_all_images_of_both_splits():
         found["test/knn_top1"].protocol["features"]
         != found["test/knn_top1_pixels"].protocol["features"]
     )
-    floor = accuracy(
+    dark = scored(
         torch.from_numpy(flat["train"][:, :3] - 0.5),
         splits["train"].labels,
         torch.from_numpy(flat["test"][:, :3] - 0.5),
@@ -266,12 +270,11 @@ def test_accuracy_of_encoder_and_of_pixels_with_all_images_of_both_splits():
         k=30,
     )
     untrained = found["test/knn_top1_untrained"]
-    assert untrained.value == pytest.approx(floor, abs=2.5 / untrained.n)
+    assert untrained.value == pytest.approx(dark.top1, abs=2.5 / untrained.n)
     assert untrained.value < found["test/knn_top1"].value - 0.05
     assert untrained.protocol["features"] == "output of the untrained encoder"
     assert "(Wilson)" in untrained.note
-    assert features(subject, "test").shape == (BLOCK + 11, 12)
-    assert "test/knn_top1_untrained" not in knn(subject, "test", k=30)
+    assert subject.features("test").shape == (BLOCK + 11, 12)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +315,10 @@ def test_the_minority_is_not_voted_down_by_the_whole_bank():
     all_vote, few_vote = (scored(bank, labels, queries, truth, k) for k in (200, None))
     assert (all_vote.k, few_vote.k) == (180, 12)
     assert few_vote.balanced > 0.9 > all_vote.balanced
-    assert few_vote.top1 == accuracy(bank, labels, queries, truth)
+    assert (
+        few_vote.top1
+        == (knn_predict(bank, torch.from_numpy(labels), queries, 12).numpy() == truth).mean()
+    )
 
 
 def test_balanced_is_the_mean_of_recalls_with_the_error_of_a_mean_of_shares():
@@ -326,6 +332,26 @@ def test_balanced_is_the_mean_of_recalls_with_the_error_of_a_mean_of_shares():
     errors = [share_error(p, n) for p, n in zip(recall, (50, 7), strict=True)]
     assert found.error == pytest.approx(math.sqrt(sum(e**2 for e in errors)) / 2)
     assert (found.n, found.classes) == (57, 2)
+
+
+def test_raw_pixels_are_compared_once_for_images_that_are_known(monkeypatch: pytest.MonkeyPatch):
+    splits = {"train": split(300, 0), "test": split(100, 1)}
+    calls = []
+
+    def counted(*given):
+        calls.append(given)
+        return scored_pixels(*given)
+
+    monkeypatch.setattr("triptych.evaluation.representation.knn.scored_pixels", counted)
+    for fingerprint, times in (("", 2), ("known by this", 1)):
+        data = Dataset("d", "D", splits, None, "grey", fingerprint)
+        subject = Subject(Mean().eval(), data, "none", torch.device("cpu"))
+        calls.clear()
+        who = judged(data, "test")
+        first, again = (pixels_top1(subject, "test", who) for _ in range(2))
+        expected = scored_pixels(subject, "test", who)
+        assert first == again == (expected.top1, expected.k)
+        assert len(calls) == times
 
 
 @pytest.mark.parametrize("size", [1, 10**9])

@@ -9,7 +9,7 @@ from torch import nn
 
 from triptych.data.spec import Dataset, Images
 from triptych.evaluation.samples.classes import class_histogram
-from triptych.evaluation.samples.classifier import Judge
+from triptych.evaluation.samples.classifier import LabelClassifier
 from triptych.evaluation.samples.histogram import ALPHA, unmix
 from triptych.evaluation.subject import Subject
 from triptych.types import DataSpec, Method
@@ -49,7 +49,7 @@ def measured(training: list[int], confusion: np.ndarray = ERRORS):
     method = Shades(None, DataSpec((1, 2, 2), "grey")).eval()
     subject = Subject(method, data, "none", torch.device("cpu"), "best")
     accuracy = float(np.trace(confusion) / confusion.sum())
-    judge = Judge(
+    judge = LabelClassifier(
         Reads(), ("black", "grey", "white"), accuracy, confusion, np.array(training), "reader"
     )
     return class_histogram(subject, judge, "test")

@@ -14,7 +14,7 @@ from triptych.data.places import cache_root
 from triptych.data.spec import Dataset, Images
 from triptych.errors import TriptychError
 from triptych.evaluation.samples import classifier
-from triptych.evaluation.samples.classifier import judge
+from triptych.evaluation.samples.classifier import label_classifier
 from triptych.evaluation.subject import Subject
 from triptych.nets.classifier import Classifier
 from triptych.nets.initialise import initialise
@@ -38,7 +38,7 @@ def test_it_learns_digits_and_counts_its_confusions(monkeypatch):
     monkeypatch.setattr(classifier, "STEPS", (60, 60))
     digits = load(DataConfig("mnist-5k"))
     made = subject(digits)
-    found = judge(made, "test")
+    found = label_classifier(made, "test")
     fresh = Classifier(digits.shape, 10)
     initialise(fresh, 0)
     truth = digits.splits["test"].labels
@@ -76,9 +76,9 @@ def test_the_cache_gives_the_same_weights_to_the_bit(place, planted):
     dataset, steps = planted(shape=(1, 8, 8)), []
     x = torch.rand(7, 1, 8, 8)
     made = subject(dataset, progress=lambda what, done, total: steps.append((done, total)))
-    first = judge(made, "test")
+    first = label_classifier(made, "test")
     assert steps == [(i, 3) for i in range(1, 4)]
-    second = judge(made, "test")
+    second = label_classifier(made, "test")
     assert len(steps) == 3, "not trained again"
     assert torch.equal(first.network(x), second.network(x))
     assert first.identity == second.identity
@@ -89,21 +89,21 @@ def test_the_cache_gives_the_same_weights_to_the_bit(place, planted):
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "other network"])
 def test_a_damaged_file_is_trained_again(place, planted, damage: str):
     dataset = planted(shape=(1, 8, 8))
-    first = judge(subject(dataset), "test")
+    first = label_classifier(subject(dataset), "test")
     (path,) = place.glob("*.safetensors")
     data = bytearray(path.read_bytes())
     if damage == "changed":
         data[-10] ^= 1
     elif damage == "other network":
-        judge(subject(planted(shape=(3, 8, 8))), "test")
+        label_classifier(subject(planted(shape=(3, 8, 8))), "test")
         (other,) = set(place.glob("*.safetensors")) - {path}
         data = bytearray(other.read_bytes())
     path.write_bytes(data[: {"cut": 1000, "empty": 0}.get(damage)])
     steps = []
-    second = judge(subject(dataset, progress=lambda *step: steps.append(step)), "test")
+    second = label_classifier(subject(dataset, progress=lambda *step: steps.append(step)), "test")
     assert len(steps) == 3
     assert second.identity == first.identity, "the same seed ends in the same weights"
-    judge(subject(dataset, progress=lambda *_: pytest.fail("trained again")), "test")
+    label_classifier(subject(dataset, progress=lambda *_: pytest.fail("trained again")), "test")
 
 
 def test_an_interrupted_training_leaves_nothing(place, planted):
@@ -113,16 +113,16 @@ def test_an_interrupted_training_leaves_nothing(place, planted):
 
     dataset = planted(shape=(1, 8, 8))
     with pytest.raises(KeyboardInterrupt):
-        judge(subject(dataset, progress=stop), "test")
+        label_classifier(subject(dataset, progress=stop), "test")
     assert not list(place.glob("*.safetensors*"))
-    assert judge(subject(dataset), "test").confusion.sum() == 20
+    assert label_classifier(subject(dataset), "test").confusion.sum() == 20
 
 
 def test_weights_belong_to_data_and_binarization(place, planted):
     dataset = planted(shape=(1, 8, 8))
     for binarize in ("none", "dynamic", "threshold"):
-        judge(subject(dataset, binarize), "test")
-    judge(subject(dataclasses.replace(dataset, fingerprint="another")), "test")
+        label_classifier(subject(dataset, binarize), "test")
+    label_classifier(subject(dataclasses.replace(dataset, fingerprint="another")), "test")
     assert len(list(place.glob("*.safetensors"))) == 4
 
 
@@ -134,7 +134,7 @@ def test_it_learns_from_images_binarized_as_the_subjects_are(place):
     def weights(scale: int, binarize: str) -> str:
         images = Images(np.broadcast_to(greys * scale, (64, 1, 8, 8)).copy(), labels)
         dataset = Dataset("g", "G", {"train": images, "test": images}, None, "grey", f"g{scale}")
-        return judge(subject(dataset, binarize), "test").identity
+        return label_classifier(subject(dataset, binarize), "test").identity
 
     assert weights(1, "threshold") == weights(0, "none") != weights(1, "none")
 
@@ -143,7 +143,7 @@ def test_data_without_labels_says_what_to_do(planted):
     dataset = planted(shape=(1, 8, 8))
     bare = {k: Images(v.pixels, None) for k, v in dataset.splits.items()}
     with pytest.raises(TriptychError, match=r"no labels.*--features RUN"):
-        judge(subject(dataclasses.replace(dataset, splits=bare)), "test")
+        label_classifier(subject(dataclasses.replace(dataset, splits=bare)), "test")
 
 
 def test_a_cache_that_cannot_be_written_says_so(planted, tmp_path, monkeypatch):
@@ -151,7 +151,7 @@ def test_a_cache_that_cannot_be_written_says_so(planted, tmp_path, monkeypatch):
     monkeypatch.setenv("TRIPTYCH_CACHE", str(tmp_path / "file"))
     assert cache_root() == tmp_path / "file"
     with pytest.raises(TriptychError, match="TRIPTYCH_CACHE"):
-        judge(subject(planted(shape=(1, 8, 8))), "test")
+        label_classifier(subject(planted(shape=(1, 8, 8))), "test")
 
 
 def test_a_shift_is_a_crop_of_the_image_with_its_edge_repeated():

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from triptych.errors import TriptychError
-from triptych.evaluation.samples.classifier import Judge
+from triptych.evaluation.samples.classifier import LabelClassifier
+from triptych.evaluation.samples.distances import frechet_distance
 from triptych.evaluation.samples.extractors import (
     Extractor,
     from_classifier,
@@ -17,7 +18,6 @@ from triptych.evaluation.samples.extractors import (
     from_torchscript,
     untrained,
 )
-from triptych.evaluation.samples.frechet import frechet_distance
 from triptych.evaluation.subject import BLOCK, Subject
 from triptych.nets.classifier import Classifier
 
@@ -76,7 +76,9 @@ def test_images_of_all_blocks_come_back_in_their_order_as_single_precision():
 def test_a_classifiers_features_are_those_its_head_reads():
     network = Classifier((1, 8, 8), 3).eval().requires_grad_(False)
     x = torch.rand(9, 1, 8, 8)
-    extractor = from_classifier(Judge(network, ("a", "b", "c"), 1.0, None, None, "conv 1234"))
+    extractor = from_classifier(
+        LabelClassifier(network, ("a", "b", "c"), 1.0, None, None, "conv 1234")
+    )
     torch.testing.assert_close(network.head(extractor(x)), network(x))
     assert extractor.name == "conv 1234"
 

@@ -100,6 +100,16 @@ def test_a_linear_critic_has_the_norm_of_its_weight_everywhere(norm: float, shar
     assert [row["n"] for row in table.values()] == [40, 600, 600, 600]
 
 
+def test_slopes_are_in_units_of_the_constant_that_the_critic_declares(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(Planted, "lipschitz", 2.0)
+    results, arrays = audit(subject(Linear(1.5)), "test", count=40)
+    np.testing.assert_allclose(arrays["train"], 0.75, rtol=1e-6)
+    assert results["critic/gradient_norm"].value["train"]["share above 1"] == 0
+    assert results["critic/gradient_norm"].protocol["lipschitz"] == 2
+
+
 def test_a_quadratic_critic_has_a_gradient_as_long_as_the_scaled_image():
     made = subject(Bowl())
     results, arrays = audit(made, "test", count=700)

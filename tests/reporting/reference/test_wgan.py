@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from triptych.evaluation.latent_space.finding import finding as interpolation
+from triptych.evaluation.latent_space.scorecard import primary_sentence as interpolation
 from triptych.evaluation.statistics import Paired
 from triptych.experiment import default_config
 from triptych.reporting.findings.run import findings

@@ -32,7 +32,7 @@ from triptych.evaluation.latent_space.axes import (
     movement_sentence,
 )
 from triptych.evaluation.latent_space.shifts import SHIFTS, Start, Survey, Values, start, survey
-from triptych.evaluation.samples.classifier import Judge
+from triptych.evaluation.samples.classifier import LabelClassifier
 from triptych.evaluation.samples.prior import prior_latents
 from triptych.evaluation.subject import Subject, as_levels, generator
 from triptych.runs import Result
@@ -61,7 +61,7 @@ def check_coordinates(coordinates: Sequence[int], latent: int) -> None:
 
 
 def directions(
-    subject: Subject, judge: Judge | None = None, coordinates: Sequence[int] = ()
+    subject: Subject, classifier: LabelClassifier | None = None, coordinates: Sequence[int] = ()
 ) -> tuple[dict[str, Result], dict[str, Values]]:
     """``latent/coordinates``: every axis against 200 random directions, in a table and in sentences.
 
@@ -79,19 +79,19 @@ def directions(
     assert isinstance(method, Samples)
     check_coordinates(coordinates, method.latent)
     z, u = prior_latents(subject, LATENTS), _axes_and_random(subject, method.latent)
-    classify = judge.network if judge else None
+    classify = classifier.network if classifier else None
     both = survey(method.sample, z, u, SHIFTS, classify, subject.progress)
     axes = {k: v[: method.latent] for k, v in both.items()}
     random = {k: v[method.latent :] for k, v in both.items()}
     with torch.inference_mode():
         begin = start(method.sample(z), subject.examples("train", MANY), classify)
-    table = _table(axes, random, begin, judge.classes if judge else None)
+    table = _table(axes, random, begin, classifier.classes if classifier else None)
     shown = list(coordinates) or table["order"][:3]
     images = _pictures(method, z[:COLUMNS], u[[*shown, method.latent]])
     pictures = {"images": images[:-1], "random_images": images[-1]}
     kept = {f"random_{k}": v.astype(np.float32) for k, v in random.items()}
     kept |= {"coordinates": np.array(shown), "shifts": np.array((0.0, *SHIFTS))}
-    return {"latent/coordinates": _result(subject, judge, table)}, kept | pictures
+    return {"latent/coordinates": _result(subject, classifier, table)}, kept | pictures
 
 
 def _axes_and_random(subject: Subject, latent: int) -> Tensor:
@@ -101,13 +101,13 @@ def _axes_and_random(subject: Subject, latent: int) -> Tensor:
     return torch.cat([torch.eye(latent), drawn]).to(subject.device)
 
 
-def _result(subject: Subject, judge: Judge | None, table: dict[str, Any]) -> Result:
+def _result(subject: Subject, classifier: LabelClassifier | None, table: dict[str, Any]) -> Result:
     protocol = subject.protocol(
         "none",
         estimator="sample(z + eps u) against sample(z), u an axis or a random unit direction",
         random=RANDOM,
         attributes="mean signed change at eps = 1",
-        judge=judge.identity if judge else "none",
+        judge=classifier.identity if classifier else "none",
         test="farther out than random: exponential tail for an axis, Mann-Whitney for all; Holm over axes within a measure, and over measures",
         unit="RMS pixel change in [0, 1]; stroke in pixels; hue in degrees",
     )

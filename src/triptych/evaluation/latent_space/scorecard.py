@@ -18,15 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from triptych.evaluation.labels import named
-from triptych.evaluation.latent_space.finding import finding
 from triptych.evaluation.latent_space.interpolation import end_points, overlay, path_scores, ways
-from triptych.evaluation.latent_space.nearest import nearest, training_features
 from triptych.evaluation.statistics import Paired, holm, paired_t
 from triptych.evaluation.subject import BLOCK, Network, Subject
 from triptych.runs import Result
 from triptych.types import Samples
 
-__all__ = ["entropy", "scorecard"]
+__all__ = ["entropy", "nearest_distance", "primary_sentence", "scorecard", "training_features"]
+
 
 Scores = Mapping[str, Tensor]
 """A score's name → its values, one for each pair."""
@@ -49,6 +48,81 @@ UNITS = {
     "largest step": "feature distance",
     "entropy": "nats",
 }
+
+BANK = 50_000
+"""Training images that are searched at most, spread evenly over the split."""
+
+CHUNK = 500
+"""Queries compared with the bank at once."""
+
+
+def nearest_distance(queries: Tensor, bank: Tensor) -> Tensor:
+    """Euclidean distance min_j ‖q_i − b_j‖ of each query to its nearest neighbour in the bank.
+
+    Args:
+        queries: …×d features.
+        bank: N×d features.
+
+    Returns:
+        … distances ≥ 0. Memory is bounded by chunks of queries × N.
+    """
+    # Distances do not change, and the products below lose fewer digits.
+    centre = bank.mean(0)
+    bank = bank - centre
+    offset = bank.square().sum(1) / 2
+    found = []
+    for chunk in torch.split((queries - centre).flatten(end_dim=-2), CHUNK):
+        index = torch.addmm(offset, chunk, bank.T, beta=-1).argmax(1)
+        found.append((chunk - bank[index]).norm(dim=1))
+    return torch.cat(found).view(queries.shape[:-1])
+
+
+def training_features(subject: Subject, extract: Network) -> Tensor:
+    """Features of the training images, N×d, or of `BANK` of them."""
+    count = len(subject.dataset.splits["train"])
+    wanted = torch.linspace(0, count - 1, min(count, BANK), dtype=torch.float64).round().long()
+    found, blocks = [], subject.block_count("train")
+    with torch.inference_mode():
+        for number, x in subject.blocks("train"):
+            inside = wanted[wanted // BLOCK == number] - number * BLOCK
+            found.append(extract(x[inside.to(x.device)]))
+            subject.progress("features of the training images (blocks)", number + 1, blocks)
+    return torch.cat(found)
+
+
+def primary_sentence(primary: Paired, control: Paired | None, features: str) -> str:
+    """What the primary comparison says, following its interval, and whether the control lets it.
+
+    ``control`` is the distance of overlays of held-out images − that of the
+    images themselves: features that do not see them as farther away cannot tell
+    an overlay from an image. An interval that has 0 in it decides nothing, and says how large
+    a difference may be.
+    """
+    if primary.low == primary.high == 0:
+        return (
+            "Linear latent and pixel interpolation are equally far from the training images in each of "
+            f"{primary.n} pairs ({features})."
+        )
+    interval = f"95 % interval {primary.low:.3g} to {primary.high:.3g}, {primary.n} pairs"
+    interval = f"({features}; latent − pixel: {interval.replace('-', '−')})."
+    if primary.low <= 0 <= primary.high:
+        mean = f"{primary.mean:+.3g}".replace("-", "−")
+        said = (
+            "Whether linear latent or pixel interpolation stays nearer to the training images is undecided: "
+            f"the distances differ by {mean} {interval}"
+        )
+    else:
+        side = "nearer to" if primary.mean < 0 else "farther from"
+        said = (
+            f"Linear latent interpolation stays {abs(primary.mean):.3g} {side} the training images "
+            f"than pixel interpolation {interval}"
+        )
+    if control is not None and control.low <= 0:
+        said += (
+            " But these features do not place overlays of two held-out images farther away than the "
+            "images themselves: nothing follows from it."
+        )
+    return said
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -75,7 +149,7 @@ def scorecard(
 
     Args:
         subject: a method that draws samples.
-        split: the held-out images whose own distance to the training images is the floor.
+        split: the held-out images whose own distance to the training images is the baseline.
         extract: N×C×H×W in [0, 1] → N×d features.
         features: what they are, for the protocol.
         classify: N×C×H×W in [0, 1] → N logits a class; without it there is no entropy.
@@ -87,7 +161,7 @@ def scorecard(
 
     bank = training_features(subject, unit)
     paths = _along(subject, unit, pairs)
-    distances = {way: nearest(path, bank) for way, path in paths.items()}
+    distances = {way: nearest_distance(path, bank) for way, path in paths.items()}
     measured = {
         way: {PRIMARY: distances[way][:, MIDDLE].mean(1), **path_scores(path)}
         for way, path in paths.items()
@@ -95,14 +169,14 @@ def scorecard(
     if classify is not None:
         for way, logits in _along(subject, classify, pairs).items():
             measured[way]["entropy"] = entropy(logits[:, MIDDLE]).mean(1)
-    floor, control = _floor(subject, split, unit, bank, pairs)
-    floor["end points"] = distances["linear"][:, [0, -1]].flatten()
+    baseline, control = _held_out(subject, split, unit, bank, pairs)
+    baseline["end points"] = distances["linear"][:, [0, -1]].flatten()
     primary, rows = _compare(measured)
     table = {
-        "verdict": finding(primary, control, features),
+        "verdict": primary_sentence(primary, control, features),
         "differences": rows,
         "control": control and control._asdict(),
-        **_summary(measured, distances, floor),
+        **_summary(measured, distances, baseline),
     }
     protocol = _protocol(subject, split, features, len(bank), pairs)
     note = "a table: every row has its own; the first is not corrected, all others by Holm together"
@@ -123,8 +197,8 @@ def _uncontrolled(subject: Subject, split: str) -> str:
     return f"the control needs {2 * FEWEST} held-out images or more; {named(split)} images: {count}"
 
 
-def _summary(measured: Mapping[str, Scores], distances: Scores, floor: Scores) -> dict[str, Any]:
-    """Levels of every score and of the floor, and the distance to the training images at every α."""
+def _summary(measured: Mapping[str, Scores], distances: Scores, baseline: Scores) -> dict[str, Any]:
+    """Levels of every score and of the baseline, and the distance to the training images at every α."""
     return {
         "levels": {
             score: {way: _level(found[score]) for way, found in measured.items()}
@@ -134,7 +208,7 @@ def _summary(measured: Mapping[str, Scores], distances: Scores, floor: Scores) -
             "alpha": [round(a, 1) for a in ALPHA.tolist()],
             **{way: found.mean(0).tolist() for way, found in distances.items()},
         },
-        "floor": {name: _level(found) for name, found in floor.items()},
+        "floor": {name: _level(found) for name, found in baseline.items()},
     }
 
 
@@ -166,7 +240,7 @@ def _along(subject: Subject, network: Network, pairs: int) -> dict[str, Tensor]:
     return {way: torch.cat(outputs) for way, outputs in found.items()}
 
 
-def _floor(
+def _held_out(
     subject: Subject, split: str, unit: Network, bank: Tensor, pairs: int
 ) -> tuple[dict[str, Tensor], Paired | None]:
     """Distances of held-out images and of the overlays of their pairs, and the control that compares them."""
@@ -181,7 +255,7 @@ def _floor(
         for part in torch.split(ends, BLOCK // len(ALPHA)):
             path = overlay(part, ALPHA.to(part))
             found.append(unit(path.flatten(0, 1)).view(*path.shape[:2], -1))
-    distances = nearest(torch.cat(found), bank)
+    distances = nearest_distance(torch.cat(found), bank)
     alone, overlays = distances[:, [0, -1]], distances[:, MIDDLE].mean(1)
     control = paired_t(_differences(overlays, alone.mean(1)))
     return {"held-out images": alone.flatten(), "held-out overlays": overlays}, control

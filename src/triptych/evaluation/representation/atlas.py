@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from triptych.errors import TriptychError
-from triptych.evaluation.representation import knn
 from triptych.evaluation.representation.cosine_neighbours import nearest
+from triptych.evaluation.representation.projection import Maps, maps, maps_aside
 from triptych.evaluation.subject import BLOCK, Subject, as_levels
 from triptych.types import Encodes
 
-__all__ = ["FEWEST", "feature_map", "nearest_others", "neighbours", "project"]
+__all__ = ["FEWEST", "feature_map", "mapping", "nearest_others", "neighbours", "project"]
 
 Array = npt.NDArray[Any]
 
@@ -53,18 +55,28 @@ def feature_map(subject: Subject, split: str, count: int = 2000) -> dict[str, Ar
     Raises:
         TriptychError: fewer than 4 images, or features that are not finite.
     """
+    with mapping(subject, split, count, aside=False) as made:
+        return made()
+
+
+@contextmanager
+def mapping(
+    subject: Subject, split: str, count: int = 2000, *, aside: bool
+) -> Iterator[Callable[[], dict[str, Array]]]:
+    """Begin a `feature_map`; what is given ends it. Its projection is made ``aside``, in a process of its own, or then."""
     images = subject.examples(split, count)
     features = _encode(subject, images)
-    found = project(features.cpu().numpy())
     index = subject.spread(split, count)
-    found |= {"images": as_levels(_thumbnails(images)), "index": index}
+    found: dict[str, Array] = {"images": as_levels(_thumbnails(images)), "index": index}
     shown = np.linspace(0, len(index) - 1, min(SHOWN, len(index))).round().astype(np.int64)
     similarity, others = (v.cpu().numpy() for v in nearest_others(features[shown], NEAREST))
     found |= {"shown": shown, "nearest": others, "similarity": similarity}
     labels = subject.dataset.splits[split].labels
     if labels is not None:
         found |= {"labels": labels[index], "classes": _names(subject, labels)}
-    return found | _looked_at(subject, split)
+    found |= _looked_at(subject, split)
+    with _projecting(features.cpu().numpy(), aside) as projected:
+        yield lambda: projected() | found
 
 
 def project(features: Array) -> dict[str, Array]:
@@ -91,9 +103,12 @@ def project(features: Array) -> dict[str, Array]:
         >>> found["shares"].tolist(), float(found["perplexity"])
         ([0.5, 0.5], 1.0)
     """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
+    with _projecting(features, aside=False) as projected:
+        return projected()
 
+
+@contextmanager
+def _projecting(features: Array, aside: bool) -> Iterator[Callable[[], Maps]]:
     n = len(features)
     if n < FEWEST:
         raise TriptychError(f"a map of the features needs {FEWEST} images or more; there are {n}")
@@ -103,17 +118,17 @@ def project(features: Array) -> dict[str, Array]:
     x = F.normalize(torch.from_numpy(features).double(), dim=1, eps=1e-30).numpy()
     x = x - x.mean(0)
     variance = float(x.var(0).sum())
-    pca = tsne = np.zeros((n, 2))
-    shares = np.zeros(2)
-    if variance > SAME:
-        model = PCA(2, svd_solver="full")
-        pca, shares = model.fit_transform(x), model.explained_variance_ratio_
-        # Features that have nearly collapsed differ too little for its single precision.
-        x = x / math.sqrt(variance)
-        tsne = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(x)
-    found = {"pca": pca, "tsne": tsne, "shares": shares}
-    found |= {"perplexity": np.array(perplexity), "variance": np.array(variance)}
-    return {name: value.astype(np.float32) for name, value in found.items()}
+    about = {
+        "perplexity": np.array(perplexity, np.float32),
+        "variance": np.array(variance, np.float32),
+    }
+    if variance <= SAME:
+        point = np.zeros((n, 2), np.float32)
+        yield lambda: {"pca": point, "tsne": point, "shares": np.zeros(2, np.float32), **about}
+        return
+    given = x, variance, perplexity
+    with maps_aside(*given) if aside else nullcontext(partial(maps, *given)) as made:
+        yield lambda: {name: value.astype(np.float32) for name, value in made().items()} | about
 
 
 def nearest_others(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -137,9 +152,7 @@ def nearest_others(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return cosine[~own].view(len(features), -1), place[~own].view(len(features), -1)
 
 
-def neighbours(
-    subject: Subject, split: str, queries: int = 12, k: int = 8, bank: Tensor | None = None
-) -> dict[str, Array]:
+def neighbours(subject: Subject, split: str, queries: int = 12, k: int = 8) -> dict[str, Array]:
     """Images of a split and the k training images whose features are nearest to theirs by cosine.
 
     The queries are not chosen by what they show: spread evenly over the split or, where it has
@@ -150,7 +163,6 @@ def neighbours(
         split: where the queries are from; in the training split each would find itself.
         queries: how many at most.
         k: neighbours of each; all training images where there are fewer.
-        bank: features of all training images, N×d, where they are known already.
 
     Returns:
         ``queries`` Q×C×H×W and ``images`` Q×k×C×H×W, uint8; ``similarity`` Q×k, the largest first;
@@ -161,10 +173,11 @@ def neighbours(
     chosen = subject.spread(split, queries)
     if images.labels is not None:
         chosen = _spread_over_classes(images.labels, queries)
-    bank = knn.features(subject, "train") if bank is None else bank
     # Binarization is drawn block by block, and the same for every run.
     wanted = torch.cat([subject.block(split, i // BLOCK)[i % BLOCK, None] for i in chosen.tolist()])
-    similarity, index = (v.cpu().numpy() for v in nearest(bank, _encode(subject, wanted), k))
+    similarity, index = (
+        v.cpu().numpy() for v in nearest(subject.features("train"), _encode(subject, wanted), k)
+    )
     found = {
         "queries": images.pixels[chosen],
         "images": train.pixels[index],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,25 +13,33 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from triptych.data.hashing import digest
+from triptych.data.places import cache_root
 from triptych.errors import TriptychError
 from triptych.evaluation.labels import Judged, judged, left_out
 from triptych.evaluation.representation.cosine_neighbours import nearest
 from triptych.evaluation.statistics import proportion, share_error
 from triptych.evaluation.subject import Subject
+from triptych.files import write
 from triptych.runs import Result
-from triptych.types import Encodes
 
 __all__ = [
     "Scored",
-    "accuracy",
     "encoder_top1",
-    "features",
     "knn",
     "knn_predict",
+    "pixels_top1",
     "scored",
     "scored_pixels",
+    "untrained_top1",
     "voters",
 ]
+
+RECIPE = "2"
+"""To be raised whenever the same images would give another baseline: part of the name in the cache."""
+
+TEMPERATURE = 0.1
+"""τ of the votes, as in the published code of Wu et al."""
 
 VOTERS = 200
 """Neighbours that vote (Wu et al. 2018), where the bank is large enough for so many."""
@@ -82,7 +91,7 @@ def knn_predict(
     labels: Tensor,
     queries: Tensor,
     k: int | None = None,
-    temperature: float = 0.1,
+    temperature: float = TEMPERATURE,
 ) -> Tensor:
     """Class of each query by the vote of its k nearest, weights exp(cos / τ) (Wu et al. 2018, section 3.4).
 
@@ -119,30 +128,13 @@ def _voted(similarity: Tensor, index: Tensor, labels: Tensor, temperature: float
     return found
 
 
-def accuracy(
-    bank: Tensor,
-    bank_labels: Labels,
-    queries: Tensor,
-    labels: Labels,
-    k: int | None = None,
-    temperature: float = 0.1,
-) -> float:
-    """Share of queries whose class `knn_predict` finds, in [0, 1].
-
-    Example:
-        >>> accuracy(torch.eye(2), np.array([0, 1]), torch.eye(2), np.array([0, 0]), k=1)
-        0.5
-    """
-    return scored(bank, bank_labels, queries, labels, k, temperature).top1
-
-
 def scored(
     bank: Tensor,
     bank_labels: Labels,
     queries: Tensor,
     labels: Labels,
     k: int | None = None,
-    temperature: float = 0.1,
+    temperature: float = TEMPERATURE,
 ) -> Scored:
     """How often `knn_predict` is right, over all queries and class by class.
 
@@ -172,16 +164,12 @@ def _score(predicted: Tensor, labels: Labels, k: int) -> Scored:
     )
 
 
-@torch.inference_mode()
-def features(subject: Subject, split: str) -> Tensor:
-    """What the method's ``encode`` makes of every image of a split, N×d."""
-    method = subject.method
-    assert isinstance(method, Encodes)
-    return torch.cat([method.encode(x).float() for _, x in subject.blocks(split)])
-
-
 def scored_pixels(
-    subject: Subject, split: str, who: Judged, k: int | None = None, temperature: float = 0.1
+    subject: Subject,
+    split: str,
+    who: Judged,
+    k: int | None = None,
+    temperature: float = TEMPERATURE,
 ) -> Scored:
     """`scored` of a split's images as vectors of their values in [0, 1], which need not all be in memory at once."""
     k = min(voters(who.bank) if k is None else k, len(who.bank))
@@ -214,37 +202,51 @@ def _pixels(subject: Subject, split: str) -> Iterator[Tensor]:
         yield torch.cat(part)
 
 
-def knn(
-    subject: Subject,
-    split: str,
-    k: int | None = None,
-    temperature: float = 0.1,
-    untrained: Subject | None = None,
-) -> dict[str, Result]:
-    """`encoder_top1`, and the floors below which it says little.
+def pixels_top1(subject: Subject, split: str, who: Judged) -> tuple[float, int]:
+    """Share of a split's judged images that `scored_pixels` gets right, and how many neighbours voted.
 
-    Raw pixels already do well above chance, ``<split>/knn_top1_pixels``, and so does the same
-    encoder before any training, ``<split>/knn_top1_untrained``, given as ``untrained``.
+    It belongs to the data and not to the run, and takes as long as all the rest of a look at a thin
+    network: it is computed once and kept in the cache.
     """
+    dataset = subject.dataset
+    key = digest((RECIPE, dataset.fingerprint, subject.binarize, split))[:32]
+    path = cache_root() / "floors" / f"{key}.json"
+    try:
+        kept = json.loads(path.read_text())
+        return float(kept["pixels_knn_top1"]), int(kept["k"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # Not there, or damaged: it can be made again.
+    found = scored_pixels(subject, split, who)
+    if dataset.fingerprint:
+        kept = {"data": dataset.title, "pixels_knn_top1": found.top1, "k": found.k}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, json.dumps(kept))
+    return found.top1, found.k
+
+
+def knn(subject: Subject, split: str) -> dict[str, Result]:
+    """`encoder_top1`, and ``<split>/knn_top1_pixels``, what raw pixels reach: a baseline well above chance."""
+    found, name = encoder_top1(subject, split), f"{split}/knn_top1_pixels"
     who = judged(subject.dataset, split)
-    found = encoder_top1(subject, split, k, temperature)
-    floors = [f"{split}/knn_top1_pixels"]
-    floors += [f"{split}/knn_top1_untrained"] if untrained is not None else []
     if isinstance(who, str):
-        return found | left_out(subject, split, floors, who)
-    raw = scored_pixels(subject, split, who, k, temperature)
+        return found | left_out(subject, split, [name], who)
+    share, k = pixels_top1(subject, split, who)
     # No weights have a part in it.
     plain = replace(subject, checkpoint="none", step=0, weights="", trained_on="")
-    found[floors[0]] = _results(plain, split, who, raw, "raw pixels", temperature)[0]
-    if untrained is not None:
-        what = "output of the untrained encoder"
-        found[floors[1]] = _measured(untrained, split, who, what, k, temperature)[0]
-    return found
+    return found | {name: _top1(share, who, _protocol(plain, split, who, "raw pixels", k))}
 
 
-def encoder_top1(
-    subject: Subject, split: str, k: int | None = None, temperature: float = 0.1
-) -> dict[str, Result]:
+def untrained_top1(untrained: Subject, split: str) -> dict[str, Result]:
+    """``<split>/knn_top1_untrained``: what the encoder reaches before any training, the other baseline."""
+    name, who = f"{split}/knn_top1_untrained", judged(untrained.dataset, split)
+    if isinstance(who, str):
+        return left_out(untrained, split, [name], who)
+    found = _scored_features(untrained, split, who)
+    what = "output of the untrained encoder"
+    return {name: _top1(found.top1, who, _protocol(untrained, split, who, what, found.k))}
+
+
+def encoder_top1(subject: Subject, split: str) -> dict[str, Result]:
     """``<split>/knn_top1`` and ``knn_balanced``: `scored` over the encoder's output, the training split as the bank.
 
     Left out with the reason where labels do not allow it.
@@ -253,31 +255,31 @@ def encoder_top1(
     who = judged(subject.dataset, split)
     if isinstance(who, str):
         return left_out(subject, split, names, who)
-    results = _measured(subject, split, who, "encoder output", k, temperature)
-    return dict(zip(names, results, strict=True))
+    found = _scored_features(subject, split, who)
+    protocol = _protocol(subject, split, who, "encoder output", found.k)
+    unit = f"share right of a class, mean of {found.classes}"
+    balanced = Result(found.balanced, found.error, found.n, protocol | {"unit": unit}, who.note)
+    return {names[0]: _top1(found.top1, who, protocol), names[1]: balanced}
 
 
-def _measured(
-    subject: Subject, split: str, who: Judged, what: str, k: int | None, temperature: float
-) -> tuple[Result, Result]:
-    bank, queries = features(subject, "train"), features(subject, split)
-    judged_queries = queries[torch.from_numpy(who.rows).to(queries.device)]
-    found = scored(bank, who.bank, judged_queries, who.labels, k, temperature)
-    return _results(subject, split, who, found, what, temperature)
+def _scored_features(subject: Subject, split: str, who: Judged) -> Scored:
+    queries = subject.features(split)
+    rows = torch.from_numpy(who.rows).to(queries.device)
+    return scored(subject.features("train"), who.bank, queries[rows], who.labels)
 
 
-def _results(
-    subject: Subject, split: str, who: Judged, found: Scored, what: str, temperature: float
-) -> tuple[Result, Result]:
-    """Share right, and the mean of the shares of every class."""
-    protocol = subject.protocol(
+def _top1(share: float, who: Judged, protocol: Mapping[str, str | int | float]) -> Result:
+    return proportion(share, len(who.labels), {**protocol, "unit": "share right"}, who.note)
+
+
+def _protocol(
+    subject: Subject, split: str, who: Judged, what: str, k: int
+) -> dict[str, str | int | float]:
+    return subject.protocol(
         split,
         features=what,
         bank=f"train ({len(who.bank)})",
-        k=found.k,
-        temperature=temperature,
+        k=k,
+        temperature=TEMPERATURE,
         similarity="cosine",
     )
-    top1 = proportion(found.top1, found.n, protocol | {"unit": "share right"}, who.note)
-    unit = f"share right of a class, mean of {found.classes}"
-    return top1, Result(found.balanced, found.error, found.n, protocol | {"unit": unit}, who.note)

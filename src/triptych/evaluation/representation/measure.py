@@ -1,16 +1,41 @@
-"""Everything that is measured of features that were learned by comparing views."""
+"""What is measured of features that were learned by comparing views: at moments of a training, and after it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
-from triptych.evaluation.labels import left_out, named
-from triptych.evaluation.representation import atlas, knn, probe
-from triptych.evaluation.representation.monitor import FeaturesMonitor
-from triptych.evaluation.subject import Subject
+import torch
+from torch import Tensor
+
+from triptych.data.stream import VIEWS
+from triptych.data.views import apply, draw
+from triptych.environment import at_most
+from triptych.evaluation.labels import judged, left_out, named
+from triptych.evaluation.representation import atlas, geometry, knn, probe
+from triptych.evaluation.representation.verdict import Verdict, evidence, judge, sure
+from triptych.evaluation.subject import BLOCK, Subject
 from triptych.runs import Result, Run
+from triptych.types import Moment, Projects
 
-__all__ = ["agreement"]
+__all__ = ["FEWEST", "FeaturesMonitor", "representation"]
+
+MANY = 2000
+"""Held-out images, at most, of which two views are compared."""
+
+FEWEST = 10
+"""Images below which nothing is said of directions: n images vary in n − 1 of them at most, whatever was learned."""
+
+MEASURES = (
+    *("features/std", "features/effective_rank", "features/backbone_rank"),
+    *("features/alignment", "features/uniformity", "features/retrieval"),
+)
+
+PAIR = 2
+"""Images below which there is nothing to compare an image with."""
 
 LAST = ("knn_top1", "knn_balanced", "linear_top1", "logistic_top1")
 """What is measured with the last weights as well."""
@@ -18,49 +43,187 @@ LAST = ("knn_top1", "knn_balanced", "linear_top1", "logistic_top1")
 NOT_INDEPENDENT = "one value of a set of images: its error over images is not estimated"
 
 
-def agreement(
-    subject: Subject, run: Run, split: str, untrained: Subject, last: Subject | None
+class FeaturesMonitor:
+    """Measures the features at a moment; at step 0, before any training, that is the untrained network, the baseline.
+
+    ``<split>/knn_top1`` and ``knn_balanced`` for ``valid`` and ``test`` where there are labels, the training
+    images as bank, of which the ``knn/k`` nearest vote;
+    of two fixed views of held-out images (of training images where fewer than 10 are held out) ``features/std`` and ``features/effective_rank`` of the
+    projections, ``features/backbone_rank``, and ``features/alignment``, ``features/uniformity`` of
+    the projections; ``features/retrieval``, the share of first views whose nearest second view, by the
+    backbone's features, is of the same image; the name of the ``verdict``, and an ``alarm``; at step 0 also ``floor/pixels_knn_top1``, on the test images.
+    """
+
+    def __init__(self, subject: Subject, run: Run) -> None:
+        assert isinstance(subject.method, Projects)
+        self.subject, self.run, self.method = subject, run, subject.method
+
+    def __call__(self, moment: Moment) -> dict[str, float | str]:
+        """Everything worth logging at this moment."""
+        found: dict[str, float | str] = {**self.measures(), **self._neighbours(moment)}
+        return found | (self._judged(moment, found) if self.images >= FEWEST else {})
+
+    @cached_property
+    def unwatched(self) -> dict[str, str]:
+        """What is not looked at, and why: the name that it would have in the log → the reason."""
+        found: dict[str, str] = {}
+        for split in ("valid", "test"):
+            why = judged(self.subject.dataset, split)
+            if isinstance(why, str):
+                found |= dict.fromkeys((f"{split}/knn_top1", f"{split}/knn_balanced"), why)
+        if "test/knn_top1" in found:
+            found["floor/pixels_knn_top1"] = found["test/knn_top1"]
+        few = f"{self.images:,} {named(self.split)} image{'s' * (self.images != 1)}"
+        if self.images < PAIR:
+            found |= dict.fromkeys(MEASURES, f"{few}, and nothing to compare it with")
+        if self.images < FEWEST:
+            found["verdict"] = f"{few}, and a verdict needs {FEWEST} or more"
+        return found
+
+    @torch.inference_mode()
+    def measures(self) -> dict[str, float]:
+        """What two views of held-out images say of the features, without labels; nothing of one image."""
+        if self.images < PAIR:
+            return {}
+        h1, h2 = (self._encoded(view) for view in self._views)
+        z1, z2 = self.method.project(h1), self.method.project(h2)
+        values = (
+            geometry.unit_std(z1),
+            geometry.effective_rank(z1),
+            geometry.effective_rank(h1),
+            geometry.alignment(z1, z2),
+            geometry.uniformity(z1),
+            geometry.retrieval(h1, h2),
+        )
+        return dict(zip(MEASURES, values, strict=True))
+
+    @property
+    def images(self) -> int:
+        """How many images `measures` looks at."""
+        return min(MANY, len(self.subject.dataset.splits[self.split]))
+
+    def verdict(self, lines: Sequence[Mapping[str, Any]]) -> Verdict:
+        """What became of the run at its last look, by its log with that look in it."""
+        with torch.inference_mode():
+            h = self._encoded(self._views[0][:2])
+            dimensions = self.method.project(h).shape[1], h.shape[1]
+        who = judged(self.subject.dataset, "valid")
+        queries = 0 if isinstance(who, str) else len(who.rows)
+        cosine = self.subject.method.cosine
+        return judge(evidence(lines, dimensions, self.images, queries, cosine))
+
+    def _judged(self, moment: Moment, found: Mapping[str, Any]) -> dict[str, str | float]:
+        """The name of the verdict, and one alarm a run: at the first look at which a failure is sure."""
+        lines = self.run.metrics()
+        name, sentence = self.verdict([*lines, {"step": moment.step, **found}])
+        said: dict[str, str | float] = {"verdict": name}
+        looks = [(line["step"], line["verdict"]) for line in lines if "verdict" in line]
+        since = sure([*looks, (moment.step, name)], moment.total)
+        if since is not None and not any("alarm" in line for line in lines):
+            said |= {"alarm": sentence, "since": since}
+        return said
+
+    def _encoded(self, images: Tensor) -> Tensor:
+        return torch.cat([self.method.encode(x) for x in torch.split(images, BLOCK)])
+
+    def _neighbours(self, moment: Moment) -> dict[str, float | str]:
+        dataset = self.subject.dataset
+        found: dict[str, float | str] = {}
+        bank: Tensor | None = None
+        for name in ("valid", "test"):
+            who = judged(dataset, name)
+            if isinstance(who, str):
+                continue
+            bank = self.subject.features("train") if bank is None else bank
+            queries = self.subject.features(name)
+            rows = torch.from_numpy(who.rows).to(queries.device)
+            scored = knn.scored(bank, who.bank, queries[rows], who.labels)
+            found[f"{name}/knn_top1"] = scored.top1
+            found[f"{name}/knn_balanced"] = scored.balanced
+            found["knn/k"] = scored.k
+            if moment.step == 0 and name == "test":
+                found["floor/pixels_knn_top1"], _ = knn.pixels_top1(self.subject, name, who)
+        return found
+
+    @cached_property
+    def split(self) -> str:
+        """Whose views are compared: held-out images where there are enough to speak of directions."""
+        valid = self.subject.dataset.splits.get("valid")
+        return "valid" if valid is not None and len(valid) >= FEWEST else "train"
+
+    @cached_property
+    def _views(self) -> tuple[Tensor, ...]:
+        """The same two views of the same images at every moment and in every run."""
+        assert self.method.views is not None
+        levels = self.subject.levels(self.split, MANY)
+        _, _, height, width = levels.shape
+        table = draw(self.method.views, (height, width), len(levels), 0, 0, VIEWS)
+        rows = torch.arange(len(levels))
+        return tuple(apply(levels, table.rows(rows, view)) for view in range(VIEWS))
+
+
+def representation(
+    subject: Subject,
+    run: Run,
+    split: str,
+    untrained: Callable[[], Subject],
+    last: Callable[[], Subject] | None,
 ) -> dict[str, Result]:
     """Neighbours, linear probes, spread and verdict; what pictures are drawn from goes to the run.
 
-    What the images or their labels do not allow is left out with its reason.
+    What the images or their labels do not allow is left out with its reason. Each network encodes each split
+    once, and its features are let go before the next network is asked.
 
     Args:
-        subject: with the weights to be judged.
+        subject: with the weights that are measured.
         run: whose log holds the looks during training.
         split: the headline figures are measured on it.
-        untrained: the same network with its initial weights, the floor.
-        last: the network at the end of the training, where ``subject`` has other weights.
+        untrained: gives the same network with its initial weights, the baseline.
+        last: gives the network at the end of the training, where its weights are kept.
     """
-    found = _spread(subject, run) | _pictures(subject, run, split)
-    found |= knn.knn(subject, split, untrained=untrained) | probe.probe(subject, split)
-    if split != "valid":
-        # What the weights were chosen by: no more than a look behind the scenes.
-        found |= knn.encoder_top1(subject, "valid")
-    if last is not None:
-        end = knn.encoder_top1(last, split) | probe.probe(last, split)
-        for name in LAST:
-            found[f"{split}/{name}_last"] = end[f"{split}/{name}"]
-    elif subject.checkpoint != "last":
-        names = [f"{split}/{name}_last" for name in LAST]
-        found |= left_out(subject, split, names, "the training has saved no last weights yet")
-    return found
+    found = _spread(subject, run) | _neighbours(subject, run, split)
+    found |= knn.knn(subject, split) | knn.untrained_top1(untrained(), split)
+    # What the weights were chosen by: no more than a look behind the scenes.
+    chosen_by = knn.encoder_top1(subject, "valid") if split != "valid" else {}
+    end = last() if last is not None and subject.checkpoint != "last" else None
+    at_end = knn.encoder_top1(end, split) if end else {}
+    with _mapping(subject, run, split) as keep_map:
+        found |= probe.probe(subject, split) | chosen_by
+        at_end |= probe.probe(end, split) if end else {}
+        found |= keep_map()
+    if subject.checkpoint == "last":
+        return found
+    names = [f"{split}/{name}_last" for name in LAST]
+    if end is None:
+        why = "the training has saved no last weights yet"
+        return found | left_out(subject, split, names, why)
+    return found | {name: at_end[name.removesuffix("_last")] for name in names}
 
 
-def _pictures(subject: Subject, run: Run, split: str) -> dict[str, Result]:
-    """Keep what the pictures are drawn from; returns those that cannot be, with the reason."""
-    lost: dict[str, Result] = {}
-    count = len(subject.dataset.splits[split])
-    if count >= atlas.FEWEST:
-        run.save_arrays("feature-map", **atlas.feature_map(subject, split))
-    else:
+@contextmanager
+def _mapping(subject: Subject, run: Run, split: str) -> Iterator[Callable[[], dict[str, Result]]]:
+    """Begin the map of the features; what is given keeps it, or says why there is none."""
+    count, threads = len(subject.dataset.splits[split]), torch.get_num_threads()
+    if count < atlas.FEWEST:
         why = f"a map needs {atlas.FEWEST} images or more; {named(split)} images: {count}"
-        lost |= left_out(subject, split, ["feature-map"], why)
+        yield lambda: left_out(subject, split, ["feature-map"], why)
+        return
+    with atlas.mapping(subject, split, aside=threads > 1) as made, at_most(max(1, threads - 1)):
+
+        def keep() -> dict[str, Result]:
+            run.save_arrays("feature-map", **made())
+            return {}
+
+        yield keep
+
+
+def _neighbours(subject: Subject, run: Run, split: str) -> dict[str, Result]:
+    """Keep images with their neighbours, or give the reason why not."""
     if split == "train":
         why = "a training image is the nearest neighbour of itself"
-        return lost | left_out(subject, split, ["neighbours"], why)
+        return left_out(subject, split, ["neighbours"], why)
     run.save_arrays("neighbours", **atlas.neighbours(subject, split))
-    return lost
+    return {}
 
 
 def _spread(subject: Subject, run: Run) -> dict[str, Result]:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from triptych.errors import TriptychError
 from triptych.evaluation.labels import judged, left_out
-from triptych.evaluation.representation.knn import features
 from triptych.evaluation.statistics import proportion
 from triptych.evaluation.subject import Subject, generator
 from triptych.runs import Result
@@ -137,29 +136,36 @@ def logistic_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
     return found
 
 
-def probe(
-    subject: Subject, split: str, encoded: Mapping[str, Tensor] | None = None
-) -> dict[str, Result]:
+SGD: Mapping[str, str] = {
+    "classifier": f"softmax regression, SGD, {EPOCHS} epochs, batch {BATCH}, "
+    f"momentum {MOMENTUM}, cosine, no weight decay",
+    "standardised": "no",
+    "rates": f"{', '.join(map(str, RATES))} / mean squared norm",
+}
+LOGISTIC: Mapping[str, str] = {
+    "classifier": "multinomial logistic regression, L2, L-BFGS",
+    "standardised": "by training images",
+    "strengths": f"C of {', '.join(map(str, STRENGTHS))}",
+}
+"""What a protocol says of each of the two."""
+
+
+def probe(subject: Subject, split: str) -> dict[str, Result]:
     """``<split>/linear_top1`` and ``<split>/logistic_top1``: `sgd_probe` and `logistic_probe` of the encoder.
 
-    Features are computed once, without augmentation. Rate and C are chosen on the ``valid``
-    split, or where fewer than 10 of its images can be judged (or it is the one measured) on every
-    tenth training image, which is then not trained on unless its class has no other. Both are left out
-    with the reason where labels do not allow them.
-
-    Args:
-        subject: of a method that encodes.
-        split: to measure.
-        encoded: `features` of splits where they are known already.
+    Images are not augmented. Rate and C are chosen on the ``valid`` split, or where fewer than 10 of its
+    images can be judged (or it is the one measured) on every tenth training image, which is then not
+    trained on unless its class has no other. Both are left out with the reason where labels do not
+    allow them.
     """
+    names = f"{split}/linear_top1", f"{split}/logistic_top1"
     who = judged(subject.dataset, split)
     if isinstance(who, str):
-        return left_out(subject, split, (f"{split}/linear_top1", f"{split}/logistic_top1"), who)
-    known = dict(encoded or {})
-    train, choice, chosen_on = _folds(subject, split, known)
-    queries = _rows(_encoded(subject, split, known), who.rows)
+        return left_out(subject, split, names, who)
+    train, choice, chosen_on = _folds(subject, split)
+    queries = _rows(subject.features(split), who.rows)
 
-    def result(fitted: Probe, what: str, **fields: str | int | float) -> Result:
+    def result(fitted: Probe, what: str, fields: Mapping[str, str]) -> Result:
         protocol = subject.protocol(
             split,
             features="encoder output",
@@ -173,23 +179,11 @@ def probe(
         notes = filter(None, (f"{what} {fitted.chosen:.3g}", fitted.note, who.note))
         return proportion(share, len(who.labels), protocol, "; ".join(notes))
 
-    return {
-        f"{split}/linear_top1": result(
-            sgd_probe(train, choice, queries),
-            "learning rate",
-            classifier=f"softmax regression, SGD, {EPOCHS} epochs, batch {BATCH}, "
-            f"momentum {MOMENTUM}, cosine, no weight decay",
-            standardised="no",
-            rates=f"{', '.join(map(str, RATES))} / mean squared norm",
-        ),
-        f"{split}/logistic_top1": result(
-            logistic_probe(train, choice, queries),
-            "C",
-            classifier="multinomial logistic regression, L2, L-BFGS",
-            standardised="by training images",
-            strengths=f"C of {', '.join(map(str, STRENGTHS))}",
-        ),
-    }
+    results = (
+        result(sgd_probe(train, choice, queries), "learning rate", SGD),
+        result(logistic_probe(train, choice, queries), "C", LOGISTIC),
+    )
+    return dict(zip(names, results, strict=True))
 
 
 def _trained(x: Tensor, y: Tensor, classes: int, rates: Tensor) -> Tensor:
@@ -214,13 +208,13 @@ def _trained(x: Tensor, y: Tensor, classes: int, rates: Tensor) -> Tensor:
     return weights
 
 
-def _folds(subject: Subject, split: str, known: dict[str, Tensor]) -> tuple[Fold, Fold, str]:
+def _folds(subject: Subject, split: str) -> tuple[Fold, Fold, str]:
     """What is fitted, what the setting is chosen with, and the name of the latter."""
-    x, y = _encoded(subject, "train", known), subject.dataset.splits["train"].labels
+    x, y = subject.features("train"), subject.dataset.splits["train"].labels
     assert y is not None
     valid = judged(subject.dataset, "valid")
     if split != "valid" and not isinstance(valid, str) and len(valid.rows) >= FEWEST:
-        choice = Fold(_rows(_encoded(subject, "valid", known), valid.rows), valid.labels)
+        choice = Fold(_rows(subject.features("valid"), valid.rows), valid.labels)
         return Fold(x, y), choice, f"valid ({len(choice.x)})"
     held = np.arange(len(y)) % TENTH == 0
     held &= np.isin(y, y[~held])
@@ -233,12 +227,6 @@ def _folds(subject: Subject, split: str, known: dict[str, Tensor]) -> tuple[Fold
 
 def _rows(x: Tensor, rows: Labels) -> Tensor:
     return x[torch.from_numpy(rows).to(x.device)]
-
-
-def _encoded(subject: Subject, split: str, known: dict[str, Tensor]) -> Tensor:
-    if split not in known:
-        known[split] = features(subject, split)
-    return known[split]
 
 
 def _classes(labels: Labels) -> tuple[Labels, Labels]:

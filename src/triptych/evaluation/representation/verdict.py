@@ -114,13 +114,13 @@ class Gain(NamedTuple):
     """
 
     share: float
-    floor: float
+    baseline: float
     n: int
     better: int | None = None
     worse: int | None = None
 
     def interval(self) -> tuple[float, float]:
-        """95 % interval of share − floor (Agresti and Min 2005, or Agresti and Caffo 2000 if not paired).
+        """95 % interval of share − baseline (Agresti and Min 2005, or Agresti and Caffo 2000 if not paired).
 
         Both are Wald's after a few imagined images, without which it is too short for few.
 
@@ -153,7 +153,7 @@ class Gain(NamedTuple):
             mean = (gained - lost) / n
             variance = ((gained + lost) / n - mean**2) / n
         else:
-            p, q = ((share * self.n + 1) / n for share in (self.share, self.floor))
+            p, q = ((share * self.n + 1) / n for share in (self.share, self.baseline))
             mean, variance = p - q, (p * (1 - p) + q * (1 - q)) / n
         return mean, math.sqrt(variance)
 
@@ -174,7 +174,7 @@ class Evidence:
     """Steps trained."""
     agreement: float | None = None
     """Mean cosine of predictions and targets in training, of a method that declares it."""
-    floor_rank: float | None = None
+    untrained_rank: float | None = None
     """``rank`` of the untrained network."""
     backbone_rank: float | None = None
     """`representation.effective_rank` of the backbone's features."""
@@ -195,7 +195,7 @@ def evidence(
     queries: int,
     cosine: str | None = None,
 ) -> Evidence:
-    """What a run's log says at its last look, with its first one, before any training, as the floor.
+    """What a run's log says at its last look, with its first one, before any training, as the baseline.
 
     Args:
         lines: of metrics.jsonl, in order; one or more with ``features/std``.
@@ -218,7 +218,7 @@ def evidence(
         images=images,
         step=last["step"],
         agreement=_agreement(lines, cosine),
-        floor_rank=first["features/effective_rank"],
+        untrained_rank=first["features/effective_rank"],
         backbone_rank=last["features/backbone_rank"],
         backbone_dimension=dimensions[1],
         knn=gain("valid/knn_top1", queries),
@@ -297,9 +297,9 @@ def _any(*facts: Truth) -> Truth:
 def _shrunk(e: Evidence, met: Truth) -> Truth:
     """Whether a network that learned nothing has fewer directions than before; by its rank only if the cosine is known."""
     narrow = NARROW.below(e.backbone_rank) if e.backbone_rank is not None else "no"
-    if e.floor_rank is None or met == "unknown":
+    if e.untrained_rank is None or met == "unknown":
         return narrow
-    return _any(narrow, SHRUNK.below(e.rank / e.floor_rank) if e.floor_rank > 0 else "no")
+    return _any(narrow, SHRUNK.below(e.rank / e.untrained_rank) if e.untrained_rank > 0 else "no")
 
 
 def _why(few: Truth, met: Truth, gained: Truth) -> str:
@@ -321,7 +321,7 @@ def _said(name: Name, e: Evidence, what: str, cause: str) -> Verdict:
         return Verdict(name, f"Diverged by step {e.step:,}: {what}; {cause}.")
     numbers = [
         f"spread {e.std:.2g} where an even one has 1",
-        f"{_figures(e.rank)} of {e.dimension} directions{_before(e.floor_rank)}",
+        f"{_figures(e.rank)} of {e.dimension} directions{_before(e.untrained_rank)}",
     ]
     if e.backbone_rank is not None and e.backbone_dimension is not None:
         numbers.append(f"{_figures(e.backbone_rank)} of {e.backbone_dimension} in the backbone")
@@ -347,14 +347,14 @@ def _figures(rank: float) -> str:
     return f"{rank:.3g}" if rank < 1000 else f"{rank:,.0f}"
 
 
-def _before(floor_rank: float | None) -> str:
-    return "" if floor_rank is None else f", untrained {_figures(floor_rank)}"
+def _before(untrained_rank: float | None) -> str:
+    return "" if untrained_rank is None else f", untrained {_figures(untrained_rank)}"
 
 
 def _compared(gain: Gain) -> str:
     low, high = (f"{100 * x:+.1f}".replace("-", "−") for x in gain.interval())
     return (
-        f"{100 * gain.share:.1f} % against {100 * gain.floor:.1f} % untrained, "
+        f"{100 * gain.share:.1f} % against {100 * gain.baseline:.1f} % untrained, "
         f"{low} to {high} points at 95 % confidence"
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from triptych.evaluation.samples.classifier import Judge
+from triptych.evaluation.samples.classifier import LabelClassifier
 from triptych.evaluation.samples.histogram import (
     ALPHA,
     MISSING,
@@ -31,23 +31,23 @@ SAMPLES = 10_000
 """Images that are drawn and classified."""
 
 
-def _predicted(subject: Subject, judge: Judge) -> Array:
+def _predicted(subject: Subject, classifier: LabelClassifier) -> Array:
     """How many of the samples the classifier takes for each class; the same latents for every run."""
     method, device = subject.method, subject.device
     assert isinstance(method, Samples)
-    counts = np.zeros(len(judge.classes), np.int64)
+    counts = np.zeros(len(classifier.classes), np.int64)
     with torch.inference_mode():
         for number in range(SAMPLES // BLOCK):
             draw = generator(device, "class histogram", number)
             z = torch.randn(BLOCK, method.latent, generator=draw, device=device)
-            found = judge.network(method.sample(z)).argmax(-1)
+            found = classifier.network(method.sample(z)).argmax(-1)
             counts += np.bincount(found.cpu().numpy(), minlength=len(counts))
             subject.progress("class histogram (samples)", (number + 1) * BLOCK, SAMPLES)
     return counts
 
 
 def class_histogram(
-    subject: Subject, judge: Judge, split: str
+    subject: Subject, classifier: LabelClassifier, split: str
 ) -> tuple[dict[str, Result], dict[str, Array]]:
     """``samples/class_histogram``: do the samples have the training data's classes in their shares?
 
@@ -55,13 +55,16 @@ def class_histogram(
     with one list for each quantity, in the order of ``classes``; the arrays are
     ``counts`` (K) and ``confusion`` (K×K).
     """
-    counts = _predicted(subject, judge)
-    confusion, training = np.asarray(judge.confusion), np.asarray(judge.training_histogram)
-    value = _table(judge, counts, confusion, training)
+    counts = _predicted(subject, classifier)
+    confusion, training = (
+        np.asarray(classifier.confusion),
+        np.asarray(classifier.training_histogram),
+    )
+    value = _table(classifier, counts, confusion, training)
     protocol = subject.protocol(
         split,
         samples=SAMPLES,
-        classifier=judge.identity,
+        classifier=classifier.identity,
         confusion=f"{split} ({confusion.sum()})",
         null="predicted counts follow training shares x confusion",
         estimator=(
@@ -80,7 +83,9 @@ def class_histogram(
     return {"samples/class_histogram": result}, {"counts": counts, "confusion": confusion}
 
 
-def _table(judge: Judge, counts: Array, confusion: Array, training: Array) -> dict[str, Any]:
+def _table(
+    classifier: LabelClassifier, counts: Array, confusion: Array, training: Array
+) -> dict[str, Any]:
     """The test and the un-mixed shares, as JSON has them."""
     random = np.random.default_rng(derive(0, "evaluate", "class histogram"))
     test, shares = histogram_test(counts, training, confusion, random), unmix(counts, confusion)
@@ -98,13 +103,13 @@ def _table(judge: Judge, counts: Array, confusion: Array, training: Array) -> di
         "critical_z": test.critical,
     }
     return {
-        "verdict": verdict(judge.classes, test, marked, unseen, judging[training > 0]),
+        "verdict": verdict(classifier.classes, test, marked, unseen, judging[training > 0]),
         "p": float(test.p),
         "could be missing": [
-            name for name, hidden in zip(judge.classes, unseen, strict=True) if hidden
+            name for name, hidden in zip(classifier.classes, unseen, strict=True) if hidden
         ],
-        "classifier_accuracy": judge.accuracy,
-        "classes": list(judge.classes),
+        "classifier_accuracy": classifier.accuracy,
+        "classes": list(classifier.classes),
         "mark": marked,
         **{name: np.round(v.astype(float), 6).tolist() for name, v in per_class.items()},
     }

@@ -27,7 +27,7 @@ from triptych.intervals import wilson
 from triptych.nets.classifier import Classifier
 from triptych.nets.initialise import initialise
 
-__all__ = ["Judge", "judge", "weakness"]
+__all__ = ["LabelClassifier", "label_classifier", "weakness"]
 
 RECIPE = "1"
 """To be raised whenever the same images would give other weights: part of the name in the cache."""
@@ -40,7 +40,7 @@ RATE, DECAY = 4e-3, 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class LabelClassifier:
     """A trained classifier and how far to trust it.
 
     ``confusion`` counts the images of the judged split whose class was trained on, K×K, rows the true
@@ -56,7 +56,7 @@ class Judge:
     identity: str
 
 
-def judge(subject: Subject, split: str) -> Judge:
+def label_classifier(subject: Subject, split: str) -> LabelClassifier:
     """The classifier of the subject's training images, from the cache or trained now, tried on a split.
 
     Raises `TriptychError` for data without labels.
@@ -67,7 +67,7 @@ def judge(subject: Subject, split: str) -> Judge:
     confusion = _confusion(subject, split, network)
     accuracy = float(np.trace(confusion) / confusion.sum())
     weights = [(k, v.cpu().numpy().tobytes().hex()) for k, v in network.state_dict().items()]
-    return Judge(
+    return LabelClassifier(
         network,
         tuple(names),
         accuracy,

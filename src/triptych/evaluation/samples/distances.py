@@ -1,24 +1,219 @@
-"""How far the distribution of samples is from that of real images, beside the floor that is reached by real ones."""
+"""How far the distribution of samples is from that of real images, beside what real images themselves reach.
+
+Fréchet and kernel distance, precision and recall, density and coverage: each as a function of two sets of
+features, and all of them measured of a model's samples.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from statistics import fmean, stdev
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from triptych.data.stream import as_floats
 from triptych.errors import TriptychError
-from triptych.evaluation.samples.coverage import K_DENSITY, K_PRECISION, Overlap, overlap
 from triptych.evaluation.samples.extractors import Extractor
-from triptych.evaluation.samples.frechet import frechet_distance, kernel_distance
 from triptych.evaluation.subject import BLOCK, Subject, generator
 from triptych.runs import Result
 from triptych.types import Samples
 
-__all__ = ["distances"]
+__all__ = [
+    "K_DENSITY",
+    "K_PRECISION",
+    "Overlap",
+    "distances",
+    "frechet_distance",
+    "kernel_distance",
+    "overlap",
+]
+
+CHUNK = 500
+"""Rows of a matrix of kernels or of distances held at once."""
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """‖μ_a − μ_b‖² + tr(Σ_a + Σ_b − 2 (Σ_a^½ Σ_b Σ_a^½)^½) (Heusel et al. 2017, arXiv 1706.08500).
+
+    The squared 2-Wasserstein distance of the Gaussians with the sets' means and
+    unbiased covariances, in float64. The symmetric form has real roots even
+    where a covariance is singular: fewer images than features are allowed. At a
+    finite size the estimate is biased upward, the more the fewer images there are.
+
+    Args:
+        a: N×d features, N ≥ 2.
+        b: M×d features, M ≥ 2.
+
+    Returns:
+        A distance ≥ 0 but for rounding, in squared units of the features.
+
+    Raises:
+        TriptychError: a set of fewer than two images, which has no covariance, or features that are not finite.
+
+    Example:
+        >>> a = torch.tensor([[0.0], [2.0]])
+        >>> frechet_distance(a, a + 3)
+        9.0
+    """
+    # On the host: not every accelerator has float64.
+    a, b = _checked(a, b)
+    first, second = torch.cov(a.T).view(a.shape[1], -1), torch.cov(b.T).view(a.shape[1], -1)
+    values, vectors = torch.linalg.eigh(first)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ second @ root).clamp(min=0).sqrt().sum()
+    shift = (a.mean(0) - b.mean(0)).square().sum()
+    return float(shift + first.trace() + second.trace() - 2 * cross)
+
+
+def kernel_distance(a: Tensor, b: Tensor) -> float:
+    """Unbiased MMD² with the kernel (x·y/d + 1)³, "KID" (Bińkowski et al. 2018, arXiv 1801.01401).
+
+        Σ_{i≠j} k(a_i, a_j) / N(N−1) + Σ_{i≠j} k(b_i, b_j) / M(M−1) − 2 Σ_ij k(a_i, b_j) / NM
+
+    Exact over all pairs, in float64 and in memory that does not grow with N·M.
+
+    Args:
+        a: N×d features, N ≥ 2.
+        b: M×d features, M ≥ 2.
+
+    Returns:
+        An estimate whose expectation is 0 for equal distributions, so it can be negative.
+
+    Raises:
+        TriptychError: a set of fewer than two images, which has no pairs, or features that are not finite.
+
+    Example:
+        >>> kernel_distance(torch.zeros(3, 1), torch.ones(2, 1))
+        7.0
+    """
+    a, b = _checked(a, b)
+    between = _kernel_sum(a, b) / (len(a) * len(b))
+    return _within(a) + _within(b) - 2 * between
+
+
+def _checked(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sets on the host in float64, if a distance between them means anything."""
+    if min(len(a), len(b)) < 2:
+        raise TriptychError(
+            f"a distance of distributions needs two images or more in each set; there are {len(a)} and {len(b)}"
+        )
+    if not (a.isfinite().all() and b.isfinite().all()):
+        raise TriptychError("features that are not finite numbers have no distance")
+    return a.cpu().double(), b.cpu().double()
+
+
+def _within(x: Tensor) -> float:
+    """Mean of the kernel over all ordered pairs of different rows."""
+    count, d = x.shape
+    same = float((x.square().sum(1) / d + 1).pow(3).sum())
+    return (_kernel_sum(x, x) - same) / (count * (count - 1))
+
+
+def _kernel_sum(a: Tensor, b: Tensor) -> float:
+    total = 0.0
+    for rows in torch.split(a, CHUNK):
+        base = (rows @ b.T).div_(b.shape[1]).add_(1)
+        total += float(torch.dot(base.square().flatten(), base.flatten()))
+    return total
+
+
+K_PRECISION = 3
+"""Neighbour that sets a radius for precision and recall, as their authors chose."""
+
+K_DENSITY = 5
+"""Neighbour that sets a radius for density and coverage, as their authors chose."""
+
+TIE = 1e-9
+"""A neighbour on the rim of a ball is in it, whichever way rounding went: copies of real images are."""
+
+ROUNDING = 1e-13
+"""Share of the largest squared length that rounding may put between copies: a ball around equals has no radius else."""
+
+
+class Overlap(NamedTuple):
+    """Four answers to "are the samples real, and are they all that is real?".
+
+    Precision and density fall when samples look like nothing real; recall and
+    coverage when some of what is real is never sampled.
+    """
+
+    precision: float
+    """Share of the samples inside the union of balls around real images, 0 to 1."""
+    recall: float
+    """Share of the real images inside the union of balls around samples, 0 to 1."""
+    density: float
+    """In how many real balls a sample lies, over k: about 1 for equal distributions, may exceed it."""
+    coverage: float
+    """Share of the real balls that have a sample in them, 0 to 1."""
+
+
+def overlap(real: Tensor, samples: Tensor) -> Overlap:
+    """Precision and recall with k = 3 (Kynkäänniemi et al. 2019), density and coverage with k = 5 (Naeem et al. 2020).
+
+    The ball of a point reaches to its k-th nearest neighbour in its own set, itself
+    not counted (arXiv 1904.06991, 2002.09797). In float64; memory is bounded by
+    chunks of rows × the larger set.
+
+    Args:
+        real: N×d features of real images, N > 5.
+        samples: M×d features of samples, M > 5.
+
+    Raises:
+        TriptychError: a set has too few points for its neighbours.
+    """
+    few = min(len(real), len(samples))
+    if few <= K_DENSITY:
+        raise TriptychError(
+            f"density and coverage need more than {K_DENSITY} images in each set; there are {few}"
+        )
+    # On the host: not every accelerator has float64.
+    real, samples = real.cpu().double(), samples.cpu().double()
+    # Distances are differences of squares: near the origin they lose the fewest digits.
+    centre = real.mean(0)
+    real, samples = real - centre, samples - centre
+    near, wide = _radii(real)
+    near_samples, _ = _radii(samples)
+    precise, balls = 0, 0
+    recalled = torch.zeros(len(real), dtype=torch.bool)
+    covered = torch.zeros(len(real), dtype=torch.bool)
+    for chunk, radii in zip(
+        torch.split(samples, CHUNK), torch.split(near_samples, CHUNK), strict=True
+    ):
+        distance = _squared(chunk, real)
+        precise += int((distance <= near).any(1).sum())
+        recalled |= (distance <= radii[:, None]).any(0)
+        inside = distance <= wide
+        balls += int(inside.sum())
+        covered |= inside.any(0)
+    return Overlap(
+        precise / len(samples),
+        float(recalled.double().mean()),
+        balls / (K_DENSITY * len(samples)),
+        float(covered.double().mean()),
+    )
+
+
+def _squared(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distances of all pairs, not negative."""
+    lengths = a.square().sum(1)[:, None] + b.square().sum(1)
+    return torch.addmm(lengths, a, b.T, alpha=-2).clamp_(min=0)
+
+
+def _radii(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared radii of every point's ball, for precision and for density."""
+    found = []
+    for start in range(0, len(x), CHUNK):
+        distance = _squared(x[start : start + CHUNK], x)
+        rows = torch.arange(len(distance))
+        distance[rows, start + rows] = torch.inf
+        found.append(distance.topk(K_DENSITY, largest=False).values)
+    slack = ROUNDING * x.square().sum(1).max()
+    nearest = torch.cat(found) * (1 + TIE) + slack
+    return nearest[:, K_PRECISION - 1], nearest[:, K_DENSITY - 1]
+
 
 SETS = 5
 """Independent sets of samples: their spread is the standard error."""
@@ -45,7 +240,7 @@ BIAS = "biased upward at a finite number of images: comparable at equal numbers 
 
 
 def distances(subject: Subject, split: str, extractor: Extractor) -> dict[str, Result]:
-    """Distances of samples from a split's images over some features, each with its floor.
+    """Distances of samples from a split's images over some features, each with its baseline.
 
     ``<split>/frechet``, ``kid``, ``precision``, ``recall``, ``density`` and ``coverage``
     are means over 5 independent sets of as many samples as there are reference images
@@ -67,12 +262,12 @@ def distances(subject: Subject, split: str, extractor: Extractor) -> dict[str, R
     real = _real_features(subject, split, rows[:count], extractor)
     made = [_sample_features(subject, method, number, count, extractor) for number in range(SETS)]
     found = _measured(subject, split, extractor, real, made)
-    floor = [
+    baseline = [
         _real_features(subject, "train", some, extractor)
-        for some in _floor_rows(subject, split, count)
+        for some in _baseline_rows(subject, split, count)
     ]
-    if floor:
-        found |= _measured(subject, split, extractor, real, floor, "_floor")
+    if baseline:
+        found |= _measured(subject, split, extractor, real, baseline, "_floor")
     return found
 
 
@@ -82,7 +277,7 @@ def _shuffled(subject: Subject, split: str) -> Tensor:
     return torch.randperm(len(subject.dataset.splits[split]), generator=draw)
 
 
-def _floor_rows(subject: Subject, split: str, count: int) -> list[Tensor]:
+def _baseline_rows(subject: Subject, split: str, count: int) -> list[Tensor]:
     """Disjoint sets of training images, none of them a reference image; fewer or smaller where they run out."""
     rows = _shuffled(subject, "train")
     if split == "train":
@@ -171,11 +366,11 @@ def _error(values: Sequence[float]) -> float | None:
 
 
 def _notes(
-    name: str, sets: int, size: int, reference: int, dimension: int, floor: bool
+    name: str, sets: int, size: int, reference: int, dimension: int, baseline: bool
 ) -> Iterator[str]:
-    if floor:
+    if baseline:
         yield "training images in the place of samples"
-    if floor and size < reference:
+    if baseline and size < reference:
         yield (
             f"fewer training images ({size}) than reference images ({reference}), so that it is no floor "
             "of distances at that many"

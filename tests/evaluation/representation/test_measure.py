@@ -1,18 +1,20 @@
 """SimSiam from the first step to the last number, on few real digits, with and without labels."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from triptych import experiment
 from triptych.config import Duration
 from triptych.data import DataConfig, load
-from triptych.evaluation.representation.knn import accuracy
+from triptych.evaluation.representation.knn import scored
 from triptych.evaluation.suite import EvaluateConfig
-from triptych.methods.simsiam import SimSiamConfig
+from triptych.methods.simsiam import SimSiam, SimSiamConfig
 from triptych.reporting.terminal import result_lines
 from triptych.runs import Run
 
@@ -46,7 +48,7 @@ def trained(data: Path, out: Path) -> Run:
     return experiment.train(config, out)
 
 
-def test_a_labelled_run_is_scored_beside_its_floors(files: tuple[Path, Path], tmp_path: Path):
+def test_a_labelled_run_is_scored_beside_its_baselines(files: tuple[Path, Path], tmp_path: Path):
     run = trained(files[0], tmp_path / "run")
     looks = [line for line in run.metrics() if "features/std" in line]
     assert [line["step"] for line in looks] == [0, 4, 8, 12]
@@ -69,8 +71,49 @@ def test_a_labelled_run_is_scored_beside_its_floors(files: tuple[Path, Path], tm
     bank, queries = (
         torch.from_numpy(splits[name].pixels.copy()).flatten(1) / 255 for name in ("train", "test")
     )
-    by_hand = accuracy(bank, splits["train"].labels, queries, splits["test"].labels)
-    assert found["test/knn_top1_pixels"].value == by_hand
+    by_hand = scored(bank, splits["train"].labels, queries, splits["test"].labels)
+    assert found["test/knn_top1_pixels"].value == by_hand.top1
+
+
+def test_every_network_encodes_every_split_once(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = trained(files[0], tmp_path / "run")
+    seen: Counter[tuple[int, int]] = Counter()
+    encode = SimSiam.encode
+
+    def counted(self: SimSiam, x: torch.Tensor) -> torch.Tensor:
+        # The splits have 210, 30 and 60 images here, and other images come in other numbers.
+        seen[id(self), len(x)] += 1
+        return encode(self, x)
+
+    monkeypatch.setattr(SimSiam, "encode", counted)
+    experiment.evaluate(run.path, EvaluateConfig(checkpoint="best"))
+    sizes = {name: len(images) for name, images in load(DataConfig(str(files[0]))).splits.items()}
+    times = [count for (_, size), count in seen.items() if size == sizes["train"]]
+    assert times == [1, 1, 1], "the best, the untrained and the last weights"
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_no_more_threads_compute_than_were_asked_for(
+    threads: int, files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = trained(files[0], tmp_path / "run")
+    seen: set[tuple[str, int]] = set()
+    encode = SimSiam.encode
+
+    def looked(self: SimSiam, x: torch.Tensor) -> torch.Tensor:
+        seen.add(("torch", torch.get_num_threads()))
+        seen.update((pool["user_api"], pool["num_threads"]) for pool in threadpool_info())
+        return encode(self, x)
+
+    monkeypatch.setattr(SimSiam, "encode", looked)
+    before = threadpool_info()
+    experiment.evaluate(run.path, EvaluateConfig(threads=threads))
+    assert {("torch", threads), ("blas", 1)} <= seen
+    assert max(count for _, count in seen) == threads
+    after = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+    assert {pool["filepath"]: pool["num_threads"] for pool in before}.items() <= after.items()
 
 
 def test_best_and_last_weights_are_measured_apart(files: tuple[Path, Path], tmp_path: Path):
