@@ -116,7 +116,7 @@ def _first_line(docstring: str | None) -> str:
 
 def _presets(method: methods.Found) -> list[str]:
     """A sentence on a method's presets, if it has any."""
-    known = presets.names(method.name, method.presets or presets.OURS)
+    known = presets.names(method.name, method.presets or presets.HERE)
     return [f"Presets: {', '.join(known)}."] * bool(known)
 
 

@@ -124,4 +124,4 @@ def default_config(method: str | Path, preset: str | None = None) -> ExperimentC
     config = ExperimentConfig(found.name, found.kind.Config(), source=found.source)
     if preset is None:
         return config
-    return merge(config, presets.tables(found.name, preset, found.presets or presets.OURS))
+    return merge(config, presets.tables(found.name, preset, found.presets or presets.HERE))

@@ -22,7 +22,7 @@ SCALES = "reproduce"
 
 def names(method: str, folder: Path = OURS) -> list[str]:
     """The presets of a method; of one that does not come with Triptych, those in a ``folder`` like this one."""
-    return sorted(path.stem for path in (folder / method).glob("*.toml"))
+    return sorted(_packaged(method, folder))
 
 
 def tables(method: str, name: str, folder: Path = OURS) -> dict[str, Any]:
@@ -36,14 +36,14 @@ def tables(method: str, name: str, folder: Path = OURS) -> dict[str, Any]:
     """
     if name.endswith(".toml"):
         return _own(method, Path(name))
-    known = names(method, folder)
+    known = _packaged(method, folder)
     if not known:
         raise TriptychError(
             f"{method} has no presets, and '{name}' is no file of options, which ends in .toml"
         )
     if name not in known:
         raise unknown(f"preset of {method}", name, known)
-    return read_toml(folder / method / f"{name}.toml")
+    return read_toml(known[name])
 
 
 def scales() -> list[str]:
@@ -53,7 +53,7 @@ def scales() -> list[str]:
         >>> scales()
         ['demo', 'reference', 'small']
     """
-    return names(SCALES)
+    return sorted(_packaged(SCALES))
 
 
 def scale_file(name: str) -> Path:
@@ -62,12 +62,16 @@ def scale_file(name: str) -> Path:
         return Path(name)
     if name not in scales():
         raise unknown("scale", name, scales())
-    return OURS / SCALES / f"{name}.toml"
+    return _packaged(SCALES)[name]
 
 
 def studies() -> dict[str, Path]:
     """The study files that come with Triptych, by name."""
-    return {path.stem: path for path in OURS.glob("*.toml")}
+    return _packaged("")
+
+
+def _packaged(name: str, folder: Path = OURS) -> dict[str, Path]:
+    return {path.stem: path for path in (folder / name).glob("*.toml")}
 
 
 def _own(method: str, path: Path) -> dict[str, Any]:
