@@ -11,21 +11,21 @@ from typing import Any
 from triptych.config import read_toml
 from triptych.errors import TriptychError, shown, unknown
 
-__all__ = ["OURS", "names", "scale_file", "scales", "studies", "tables"]
+__all__ = ["HERE", "names", "scale_file", "scales", "studies", "tables"]
 
-OURS = Path(__file__).parent
+HERE = Path(__file__).parent
 """A folder for each method, and in it a file for each preset."""
 
 SCALES = "reproduce"
 """The folder of the scales, which is no method's."""
 
 
-def names(method: str, folder: Path = OURS) -> list[str]:
+def names(method: str, folder: Path = HERE) -> list[str]:
     """The presets of a method; of one that does not come with Triptych, those in a ``folder`` like this one."""
     return sorted(_packaged(method, folder))
 
 
-def tables(method: str, name: str, folder: Path = OURS) -> dict[str, Any]:
+def tables(method: str, name: str, folder: Path = HERE) -> dict[str, Any]:
     """What a preset changes of a method's defaults; `TriptychError` for one that does not exist.
 
     A path that ends in ``.toml`` is a file of one's own, or a run's config.toml, which repeats the run.
@@ -70,7 +70,7 @@ def studies() -> dict[str, Path]:
     return _packaged("")
 
 
-def _packaged(name: str, folder: Path = OURS) -> dict[str, Path]:
+def _packaged(name: str, folder: Path = HERE) -> dict[str, Path]:
     return {path.stem: path for path in (folder / name).glob("*.toml")}
 
 
