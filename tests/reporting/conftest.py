@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from triptych.experiment import default_config
 from triptych.reporting.draw import draw
 from triptych.reporting.figures.style import styled
+from triptych.reporting.study.folder import StudyFolder
 from triptych.runs import Result, Run
+from triptych.studies.compare import Number, compare_metric
 
 
 def reference_config() -> dict[str, Any]:
@@ -193,5 +197,95 @@ def planted() -> Callable[..., Run]:
         run.record(results or {})
         run.finish("DONE", "trained")
         return run
+
+    return make
+
+
+ARMS = {
+    "default": {"stop_gradient": True, "predictor": "mlp"},
+    "no-stop-gradient": {"stop_gradient": False, "predictor": "mlp"},
+    "no-predictor": {"stop_gradient": True, "predictor": "none"},
+    "fixed-predictor": {"stop_gradient": True, "predictor": "fixed-random"},
+}
+KNN = {"default": 0.69, "no-stop-gradient": 0.10, "no-predictor": 0.11, "fixed-predictor": 0.16}
+LOSS = {
+    "default": -0.754,
+    "no-stop-gradient": -0.99,
+    "no-predictor": -0.99,
+    "fixed-predictor": -0.31,
+}
+VERDICT = {
+    "default": "healthy",
+    "no-stop-gradient": "complete collapse",
+    "no-predictor": "dimensional collapse",
+    "fixed-predictor": "not learning",
+}
+UNTRAINED = 0.3
+VOTES = {"k": 200, "temperature": 0.1}
+SEEDS = (0, 1)
+
+
+@pytest.fixture
+def ablation() -> Callable[..., StudyFolder]:
+    """Makes a study of the reference's four arms, whose seeds lie 0.002 apart."""
+
+    def make(
+        folder: Path,
+        knn: dict[str, float] = KNN,
+        loss: dict[str, float] = LOSS,
+        preset: str = "reference",
+        data: str = "cifar10",
+        states: dict[tuple[str, str], Any] | None = None,
+        verdict: dict[str, str] = VERDICT,
+        changed: dict[str, Any] | None = None,
+        seeds: tuple[int, ...] = SEEDS,
+        epochs: tuple[float, ...] = (100.0, 200.0),
+        stderr: float | None = None,
+    ) -> StudyFolder:
+        arms = changed or ARMS
+        for arm, switches in arms.items():
+            for seed in seeds:
+                tables = default_config("simsiam", preset).tables()
+                tables["data"]["name"] = data
+                run = Run.create(
+                    folder / arm / f"seed-{seed}",
+                    {**tables, "seed": seed, "method": {**tables["method"], **switches}},
+                )
+                run.log({"step": 0, "epoch": 0.0, "seconds": 0.0, "test/knn_top1": UNTRAINED})
+                for epoch in epochs:
+                    line = {"step": int(epoch), "epoch": epoch, "seconds": epoch}
+                    run.log(
+                        line | {"test/knn_top1": knn[arm] + 0.002 * seed, "train/loss": loss[arm]}
+                    )
+                if stderr is not None:
+                    value = Result(knn[arm] + 0.002 * seed, stderr, 10_000, VOTES)
+                    run.record({"test/knn_top1": value})
+                run.finish("DONE", "trained")
+        values = {
+            "test/knn_top1": {
+                a: {s: Number(knn[a] + 0.002 * s, VOTES) for s in seeds} for a in arms
+            },
+            "train/loss": {a: {s: Number(loss[a] + 0.001 * s, {}) for s in seeds} for a in arms},
+        }
+        control = next(iter(arms))
+        found = {
+            "study": "ablation",
+            "control": control,
+            "seeds": list(seeds),
+            "curves": ["train/loss", "test/knn_top1"],
+            "arms": {
+                arm: {
+                    "runs": {str(s): {"state": "done", "verdict": verdict[arm]} for s in seeds},
+                    "verdicts": {verdict[arm]: len(seeds)},
+                }
+                for arm in arms
+            },
+            "metrics": {name: compare_metric(name, of, control) for name, of in values.items()},
+        }
+        for (arm, seed), state in (states or {}).items():
+            found["arms"][arm]["runs"][seed] = state
+        (folder / "study.json").write_text(json.dumps(found))
+        (folder / "study.toml").write_text('[study]\nmethod = "simsiam"\n')
+        return StudyFolder(folder)
 
     return make
