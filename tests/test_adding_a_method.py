@@ -66,12 +66,12 @@ EXPECTED = {
     ),
     "hinge": Expected(
         "GAN with the hinge loss",
-        "A generator against a discriminator that is to be right by a margin of 1.",
-        {"discriminator_loss", "real_score", "generated_score"},
-        None,  # It draws samples, and so does what is no game.
+        "A generator against a critic that is to be right by a margin of 1.",
+        {"critic_loss", "real_score", "generated_score"},
+        "game",
         {"test/frechet", "test/coverage", "latent/coordinates"},
         {"samples", "filmstrip", "coordinates", "principal-spectrum"},
-        COMMON | {"critic", "lipschitz", "wasserstein", "penalty"} | VIEWS - {"collapse"},
+        COMMON | {"lipschitz", "wasserstein", "penalty"} | VIEWS - {"collapse"},
     ),
 }
 
@@ -249,7 +249,7 @@ def test_the_example_is_right_by_a_margin(documented):
     scores = iter([torch.tensor([2.0, 0.5]), torch.tensor([-1.5, 0.25])])
     method._score = lambda x: next(scores)  # type: ignore[method-assign, assignment]
     batch = Batch((torch.zeros(2, 1, 4, 4),), torch.arange(2))
-    found = method.losses("discriminator", batch, {"z": torch.zeros(2, 2)}, torch.tensor(0.0))
+    found = method.losses("critic", batch, {"z": torch.zeros(2, 2)}, torch.tensor(0.0))
     assert found.minimise.tolist() == [0.0, 0.5 + 1.25]
 
 

@@ -19,7 +19,7 @@ from triptych.types import DataSpec, Method
 ROOT = Path(next(iter(triptych.__path__)))
 CAN = {
     "vae": {"Decodes", "Encodes", "Reconstructs", "HasLikelihood"},
-    "wgan": {"Samples", "HasCritic"},
+    "wgan": {"Samples", "HasCritic", "LipschitzCritic"},
     "simsiam": {"Encodes", "Projects", "HasBackbone"},
 }
 ALL = {

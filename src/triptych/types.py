@@ -28,6 +28,7 @@ __all__ = [
     "Group",
     "HasCritic",
     "HasLikelihood",
+    "LipschitzCritic",
     "Losses",
     "Method",
     "Moment",
@@ -243,19 +244,22 @@ class Samples(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class HasCritic(Protocol, metaclass=Capability):
-    """Scores images with a function that was trained to be K-Lipschitz: no slope of it is above K.
-
-    A critic without such a constant, a discriminator's for instance, is not one, and its slopes are not measured.
-    """
+    """Scores images with a function that was trained to tell them from samples: a critic or a discriminator."""
 
     critic: nn.Module
     """N×C×H×W, scaled → N scores."""
-    lipschitz: float
-    """K, of scores over Euclidean distances of scaled images."""
 
     def scaled(self, x: Tensor) -> Tensor:
-        """Images in [0, 1] in the units that the critic sees and ``lipschitz`` refers to."""
+        """Images in [0, 1] in the units that the critic sees."""
         ...
+
+
+@runtime_checkable
+class LipschitzCritic(HasCritic, Protocol, metaclass=Capability):
+    """Has a critic that was trained to be K-Lipschitz: no slope of it is to be above K. Of another nothing is asked."""
+
+    lipschitz: float
+    """K, of scores over Euclidean distances of scaled images."""
 
 
 @runtime_checkable
@@ -319,6 +323,7 @@ _PROTOCOLS: tuple[type, ...] = (
     Decodes,
     Samples,
     HasCritic,
+    LipschitzCritic,
     Encodes,
     Projects,
     Reconstructs,

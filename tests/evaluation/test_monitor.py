@@ -12,7 +12,7 @@ from triptych.evaluation.samples.extractors import Untrained
 from triptych.evaluation.samples.mode_collapse import LOW, spread
 from triptych.evaluation.subject import Subject, as_levels
 from triptych.runs import Run
-from triptych.types import HasCritic, Moment
+from triptych.types import HasCritic, LipschitzCritic, Moment
 
 CPU = torch.device("cpu")
 
@@ -60,9 +60,8 @@ def test_its_figures_are_those_of_the_samples(watched, digits):
     features = Untrained(1, CPU)
     expected = frechet_distance(features(real), features(samples))
     assert found["valid/frechet_untrained"] == pytest.approx(expected, rel=1e-4)
-    assert not isinstance(method, HasCritic), (
-        "a critic that promises nothing is watched all the same"
-    )
+    assert isinstance(method, HasCritic), "a critic that promises nothing is watched all the same"
+    assert not isinstance(method, LipschitzCritic)
     gap = 2 * (real.mean() - samples.mean())
     assert found["valid/critic_gap"] == pytest.approx(gap.item(), abs=1e-4)
     seen = torch.from_numpy(digits.splits["train"].pixels.copy()).float() / 255

@@ -16,7 +16,7 @@ from triptych.evaluation.samples.extractors import Extractor, from_classifier, u
 from triptych.evaluation.samples.lipschitz import audit
 from triptych.evaluation.subject import Subject, as_arrays
 from triptych.runs import Result, Run
-from triptych.types import HasCritic, Samples
+from triptych.types import LipschitzCritic, Samples
 
 __all__ = ["generation"]
 
@@ -59,7 +59,7 @@ def generation(
     if classifier is None:
         found |= left_out(subject, split, ["interpolation/entropy"], why)
     run.save_arrays("sample_interpolation", **as_arrays(between_samples(subject)))
-    if isinstance(subject.method, HasCritic):
+    if isinstance(subject.method, LipschitzCritic):
         results, norms = audit(subject, split)
         found |= results
         run.save_arrays("gradient_norms", **norms)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from triptych.capability import Capability
 from triptych.evaluation.labels import named
 from triptych.evaluation.likelihood.estimates import validation_elbo
 from triptych.evaluation.looks import counts_from
@@ -19,7 +17,7 @@ from triptych.evaluation.samples.mode_collapse import LOW, collapsed, spread
 from triptych.evaluation.samples.prior import prior_latents
 from triptych.evaluation.subject import Subject, as_levels
 from triptych.runs import Run, grouped
-from triptych.types import HasLikelihood, Moment, Projects, Samples
+from triptych.types import HasCritic, HasLikelihood, Moment, Projects, Samples
 
 __all__ = ["WATCHED", "Monitor"]
 
@@ -36,18 +34,6 @@ LIKELIHOOD = ("valid/elbo", "valid/reconstruction", "valid/kl")
 
 COMPARED = ("valid/frechet_untrained", "valid/critic_gap", "valid/critic_memory")
 """What samples are to held-out images, as far as the method has a critic."""
-
-
-@runtime_checkable
-class Criticises(Protocol, metaclass=Capability):
-    """Scores images, whether or not it promises how steep its scores are."""
-
-    critic: nn.Module
-    """N×C×H×W, scaled → N scores."""
-
-    def scaled(self, x: Tensor) -> Tensor:
-        """Images in [0, 1] in the units that the critic sees."""
-        ...
 
 
 class Monitor:
@@ -106,7 +92,7 @@ class Monitor:
                 why = (
                     f"samples are compared with {WATCHED} held-out images or more; {len(valid)} are"
                 )
-            names = COMPARED if isinstance(method, Criticises) else COMPARED[:1]
+            names = COMPARED if isinstance(method, HasCritic) else COMPARED[:1]
             found |= dict.fromkeys(names, why)
         if len(self._real) < FEWEST:
             few = (
@@ -137,7 +123,7 @@ class Monitor:
             found["samples/healthy_step"] = moment.step
         if self._split == "valid":
             found["valid/frechet_untrained"] = frechet_distance(self._real_features, features)
-            if isinstance(method, Criticises):
+            if isinstance(method, HasCritic):
                 real, fake, seen = (
                     self._score(method, some) for some in (self._real, images, self._seen)
                 )
@@ -145,7 +131,7 @@ class Monitor:
         return found
 
     @staticmethod
-    def _score(method: Criticises, images: Tensor) -> float:
+    def _score(method: HasCritic, images: Tensor) -> float:
         parts = torch.split(images, WATCHED)
         return float(torch.cat([method.critic(method.scaled(x)) for x in parts]).mean())
 

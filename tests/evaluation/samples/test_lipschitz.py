@@ -11,7 +11,7 @@ from triptych.data.spec import Dataset, Images
 from triptych.evaluation.samples.lipschitz import audit
 from triptych.evaluation.statistics import share_error
 from triptych.evaluation.subject import BLOCK, Subject
-from triptych.types import DataSpec, HasCritic, Method, Samples
+from triptych.types import DataSpec, HasCritic, LipschitzCritic, Method, Samples
 
 SHAPE = (3, 4, 4)
 LATENT = 5
@@ -74,13 +74,14 @@ def subject(critic: nn.Module, train: int = 700, test: int = 40) -> Subject:
 
 
 def test_the_planted_method_has_what_the_audit_asks_for():
-    assert isinstance(Planted(Bowl()), HasCritic)
+    assert isinstance(Planted(Bowl()), LipschitzCritic)
     assert isinstance(Planted(Bowl()), Samples)
 
 
 def test_a_critic_that_promises_no_constant_is_not_audited(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delattr(Planted, "lipschitz")
-    assert not isinstance(Planted(Bowl()), HasCritic)
+    assert isinstance(Planted(Bowl()), HasCritic)
+    assert not isinstance(Planted(Bowl()), LipschitzCritic)
 
 
 @pytest.mark.parametrize(("norm", "share"), [(0.75, 0.0), (1.5, 1.0)])

@@ -14,7 +14,7 @@ from triptych.evaluation.statistics import share_error
 from triptych.evaluation.subject import BLOCK, Subject, generator
 from triptych.objectives.wasserstein import between, gradient_norm, input_gradient
 from triptych.runs import Result
-from triptych.types import HasCritic, Samples
+from triptych.types import LipschitzCritic, Samples
 
 __all__ = ["audit"]
 
@@ -46,7 +46,7 @@ def audit(
         The result, a table by kind of images, and the norms of each kind, for a histogram.
     """
     method = subject.method
-    assert isinstance(method, HasCritic)
+    assert isinstance(method, LipschitzCritic)
     most = float(method.lipschitz)
     norms = {
         kind: torch.cat([_norms(method.critic, x) for x in torch.split(images, BLOCK)]) / most
@@ -74,7 +74,7 @@ def _norms(critic: torch.nn.Module, x: Tensor) -> Tensor:
 def _images(subject: Subject, split: str, count: int) -> dict[str, Tensor]:
     """Images of every kind in the critic's units, N×C×H×W."""
     method = subject.method
-    assert isinstance(method, HasCritic) and isinstance(method, Samples)
+    assert isinstance(method, LipschitzCritic) and isinstance(method, Samples)
     z = prior_latents(subject, count)
     draw = generator(torch.device("cpu"), "lipschitz")
     t = torch.rand(count, generator=draw).to(subject.device)
