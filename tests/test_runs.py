@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from triptych.errors import TriptychError
-from triptych.runs import Result, Run, list_runs
+from triptych.runs import Result, Run, kind, list_runs
 from triptych.weights import Weights
 
 
@@ -30,7 +30,7 @@ def python(program: str, *arguments: str) -> subprocess.Popen:
 CREATE_MANY = """
 import sys
 from pathlib import Path
-from triptych.runs import Run
+from triptych.runs import Run, kind
 sys.stdin.readline()
 for _ in range(25):
     Run.create_numbered(Path(sys.argv[1]), sys.argv[2], {"seed": 1})
@@ -90,7 +90,7 @@ def test_only_a_run_folder_opens(tmp_path: Path):
 HOLD = """
 import sys
 from pathlib import Path
-from triptych.runs import Run
+from triptych.runs import Run, kind
 with Run.open(Path(sys.argv[1])).lock():
     print("held", flush=True)
     sys.stdin.readline()
@@ -200,7 +200,7 @@ def test_arrays_come_back(tmp_path: Path):
 REWRITE = """
 import sys
 from pathlib import Path
-from triptych.runs import Run
+from triptych.runs import Run, kind
 run = Run.open(Path(sys.argv[1]))
 n = 0
 while True:
@@ -390,7 +390,7 @@ def test_what_was_left_out_stands_in_the_results_with_its_reason(tmp_path: Path)
 MAKE = """
 import builtins, io, os, signal, sys
 from pathlib import Path
-from triptych.runs import Run
+from triptych.runs import Run, kind
 die_at, seen = int(sys.argv[2]), 0
 
 def audit(event, arguments):
@@ -517,3 +517,12 @@ def test_a_number_that_is_not_finite_is_recorded_as_not_measured(tmp_path: Path)
     run.record({"x": Result(float("nan"), None, 3, {"K": 1}), "y": Result([1.0], 0.5, 3, {})})
     assert list(run.results()) == ["y"]
     assert run.left_out() == {"x": "what was measured is not a finite number"}
+
+
+def test_a_study_is_no_run_and_its_runs_are_named(tmp_path: Path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "study.toml").write_text("")
+    Run.create(tmp_path / "s" / "narrow" / "seed-0", {})
+    assert [kind(p) for p in (tmp_path, tmp_path / "s", tmp_path / "s" / "narrow" / "seed-0")] == [None, "study", "run"]  # fmt: skip
+    with pytest.raises(TriptychError, match="it holds narrow/seed-0: name one of them"):
+        Run.open(tmp_path / "s")
