@@ -30,7 +30,7 @@ def python(program: str, *arguments: str) -> subprocess.Popen:
 CREATE_MANY = """
 import sys
 from pathlib import Path
-from triptych.runs import Run, kind
+from triptych.runs import Run
 sys.stdin.readline()
 for _ in range(25):
     Run.create_numbered(Path(sys.argv[1]), sys.argv[2], {"seed": 1})
@@ -90,7 +90,7 @@ def test_only_a_run_folder_opens(tmp_path: Path):
 HOLD = """
 import sys
 from pathlib import Path
-from triptych.runs import Run, kind
+from triptych.runs import Run
 with Run.open(Path(sys.argv[1])).lock():
     print("held", flush=True)
     sys.stdin.readline()
@@ -200,7 +200,7 @@ def test_arrays_come_back(tmp_path: Path):
 REWRITE = """
 import sys
 from pathlib import Path
-from triptych.runs import Run, kind
+from triptych.runs import Run
 run = Run.open(Path(sys.argv[1]))
 n = 0
 while True:
@@ -390,7 +390,7 @@ def test_what_was_left_out_stands_in_the_results_with_its_reason(tmp_path: Path)
 MAKE = """
 import builtins, io, os, signal, sys
 from pathlib import Path
-from triptych.runs import Run, kind
+from triptych.runs import Run
 die_at, seen = int(sys.argv[2]), 0
 
 def audit(event, arguments):
