@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from triptych.errors import TriptychError
-from triptych.runs import Result, Run, list_runs
+from triptych.runs import Result, Run, kind, list_runs
 from triptych.weights import Weights
 
 
@@ -517,3 +517,12 @@ def test_a_number_that_is_not_finite_is_recorded_as_not_measured(tmp_path: Path)
     run.record({"x": Result(float("nan"), None, 3, {"K": 1}), "y": Result([1.0], 0.5, 3, {})})
     assert list(run.results()) == ["y"]
     assert run.left_out() == {"x": "what was measured is not a finite number"}
+
+
+def test_a_study_is_no_run_and_its_runs_are_named(tmp_path: Path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "study.toml").write_text("")
+    Run.create(tmp_path / "s" / "narrow" / "seed-0", {})
+    assert [kind(p) for p in (tmp_path, tmp_path / "s", tmp_path / "s" / "narrow" / "seed-0")] == [None, "study", "run"]  # fmt: skip
+    with pytest.raises(TriptychError, match="it holds narrow/seed-0: name one of them"):
+        Run.open(tmp_path / "s")
