@@ -11,6 +11,7 @@ import torch
 
 from triptych import experiment
 from triptych.config import Duration
+from triptych.data import DataConfig, load
 from triptych.evaluation.latent_space.pullback import principal_directions, pullback_metrics
 from triptych.evaluation.samples.prior import prior_latents
 from triptych.evaluation.subject import Subject
@@ -18,6 +19,7 @@ from triptych.playable import export
 from triptych.playable.export import far, write_playable
 from triptych.playable.layers import apply, layers_of
 from triptych.playable.quantise import BITS
+from triptych.runs import Result, Run
 
 
 def trained(path: Path, method: str, steps: int = 30, **changes):
@@ -68,7 +70,7 @@ def test_a_generator_starts_from_the_prior(gan):
 
 def subject(path):
     method = experiment.load_method(path)
-    dataset = experiment.data_plane.load(experiment.DataConfig())
+    dataset = load(DataConfig())
     return Subject(method, dataset, "none", torch.device("cpu"))
 
 
@@ -111,12 +113,12 @@ def test_directions_are_those_of_the_pullback_metric(gan):
 
 
 def test_what_an_evaluation_found_is_not_computed_again(gan):
-    best = experiment.Run.open(gan).weights("best")
-    run = experiment.Run(gan, best)
+    best = Run.open(gan).weights("best")
+    run = Run(gan, best)
     rows = np.eye(8, dtype=np.float32)[::-1]
     run.save_arrays("principal", directions=rows)
     values = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
-    result = experiment.Result({"eigenvalues": values}, None, 1, best.protocol())
+    result = Result({"eigenvalues": values}, None, 1, best.protocol())
     run.record({"latent/principal_spectrum": result})
     found = bundle(gan)
     (gan / "samples" / "principal.npz").unlink()

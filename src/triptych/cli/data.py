@@ -44,7 +44,7 @@ WIDTH = 80
 INDENT = 13
 CLASSES = 30
 CLASSES_OF_MANY = 10
-"""Of more classes than the first number only the second are shown."""
+"""Where there are more than CLASSES classes, only so many of them are listed."""
 
 
 def run(words: list[str]) -> int:

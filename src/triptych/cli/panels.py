@@ -28,7 +28,7 @@ STYLES = {
     "stuck": "red",
     "done": "",
 }
-"""Of a panel in a state; others have their turn yet."""
+"""How a panel is shown in each state; one that waits for its turn is dim."""
 
 
 @contextmanager

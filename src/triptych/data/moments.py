@@ -48,7 +48,7 @@ def level_counts(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 
 def mean_and_deviation(counts: npt.NDArray[np.int64]) -> tuple[list[float], list[float]]:
-    """Of the levels of each channel, in the units of pixels in [0, 1].
+    """Mean and standard deviation of each channel, from its counts of levels, in the units of pixels in [0, 1].
 
     In whole numbers up to the root: nothing is lost where mean² and mean of squares are nearly equal, and a
     channel that never changes has a deviation of exactly 0.

@@ -95,7 +95,7 @@ class Pointwise:
     numbers: tuple[float, ...] = ()
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Of every number."""
+        """The function applied to every number."""
         if self.kind == "affine":
             return x * self.numbers[0] + self.numbers[1]
         functions: dict[str, Callable[..., Tensor]] = {
@@ -250,7 +250,7 @@ _AFFINE: dict[str, Callable[[float], tuple[float, float]]] = {
 
 
 def _half(found: list[Layer], node: Any, rest: list[Any]) -> None:
-    """Of the pieces of an output only the first is wanted."""
+    """Keep the first piece of an output that is cut into several; another one cannot be shown."""
     if node.target is not operator.getitem:
         return
     if rest[0] != 0:

@@ -16,10 +16,10 @@ from triptych.studies.watch import Row
 __all__ = ["Board", "Panel", "Show"]
 
 FEW = 0.1
-"""Share of a part from which on its own pace says more than the estimate."""
+"""Once this share of a part is done, its own pace says more than the estimate."""
 
 TRAINING = 0.8
-"""Share of the time of a study's run that its training has, about; the rest is for measuring it."""
+"""About this share of the time of a study's run is its training; the rest is its evaluation."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Panel:
     name: str
     state: str = "waiting"
     share: float = 0.0
-    """Of its training."""
+    """How much of its training is done, from 0 to 1."""
     latest: str = ""
     reason: str = ""
     """Why it failed."""
@@ -42,7 +42,7 @@ Show: TypeAlias = Callable[["Board"], None]
 
 @dataclass
 class Board:
-    """Panels, and the parts that are timed; whoever carries the work out tells it, whoever displays it asks."""
+    """The panels, and the parts that are timed: who does the work tells the board, who displays it asks the board."""
 
     record: Record
     show: Show
@@ -52,7 +52,7 @@ class Board:
     current: str = ""
     began: float = 0.0
     share: float | None = None
-    """Of the current part, where that is known."""
+    """How much of the current part is done, where that is known."""
     start: float | None = None
     """The share of a training that was behind it when the part began: the estimate is of what was left."""
 
@@ -126,7 +126,7 @@ def correction(parts: Mapping[str, Mapping[str, float | None]]) -> float:
 
 
 def _of_all(row: Row) -> float:
-    """Of a run's training and measuring."""
+    """How much of a run is done, its training and its evaluation together."""
     return row.share if row.ended else TRAINING * row.share
 
 

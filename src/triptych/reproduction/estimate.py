@@ -147,7 +147,7 @@ def speed(pace: Pace, recorded: Recorded) -> float:
 
 
 def mean_speed(timed: Iterable[tuple[Pace, Recorded]]) -> float:
-    """Of all that was timed, recorded, and did not break; as where it was recorded, if there is none.
+    """The mean speed of all that was timed, is recorded and did not break; 1 where there is none of them.
 
     Example:
         >>> from triptych.reproduction.pace import Looks

@@ -177,7 +177,7 @@ def shares(names: Sequence[str], jobs: int) -> list[list[str]]:
 
 
 def mean(paces: Sequence[Pace]) -> Pace:
-    """Of one arm that several processes timed.
+    """The mean of what several processes timed of one arm.
 
     Example:
         >>> mean([Pace(1.0, Looks(0.0, 2.0, 4.0), 9.0), Pace(3.0, Looks(0.0, 4.0, 4.0), 9.0)])
@@ -209,7 +209,7 @@ def _start(
 
 
 def _here(config: ExperimentConfig, count: int, data_dir: str | None) -> ExperimentConfig:
-    """As its worker will train it."""
+    """The config as the arm's worker will train it."""
     train = dataclasses.replace(config.train, threads=count)
     return dataclasses.replace(config.at(data_dir), train=train)
 

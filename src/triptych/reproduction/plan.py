@@ -60,7 +60,7 @@ class Entry:
     method: str = ""
     """The method of a run: a name, or a file of one's own beside the scale's."""
     preset: str | None = None
-    """Its preset, by name or file."""
+    """The preset of the run, by name or file."""
     study: str = ""
     """Instead of both, a study, by name or file."""
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

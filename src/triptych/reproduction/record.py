@@ -26,7 +26,7 @@ SHAPE: Shape = {
     "done": bool,
     "calls": [{"parts": {...: {"predicted": NUMBER, "actual": NUMBER}}}],
 }
-"""Of that file."""
+"""What that file has to hold."""
 
 
 class Record:
@@ -94,7 +94,7 @@ def refuse_another(plan: Plan, folder: Path) -> None:
     """`TriptychError` where the folder holds anything but this reproduction."""
     found = read_record(folder)
     if found is None:
-        # The lock of a call that ended during its warm-up is nobody's work.
+        # A call that ended while it timed the machine left its lock behind, and no work that could be lost.
         if folder.exists() and any(map(_is_no_beginning, folder.iterdir())):
             raise TriptychError(
                 f"'{folder}' is not empty and holds no reproduction; choose another --out"

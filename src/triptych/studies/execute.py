@@ -78,7 +78,7 @@ def check(
 
 
 def default_jobs(study: Study, room: int | None = None) -> int:
-    """As many runs at once as ``room`` cores hold, all that there are without a number; one on a GPU.
+    """How many runs train at once: one at a time on a GPU, else as many as ``room`` cores hold (all cores without a number).
 
     Example:
         >>> from triptych import presets
