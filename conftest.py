@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+import triptych
 from triptych.data import DataConfig, load
 from triptych.data.spec import Dataset, Images
+from triptych.runs import Run
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,6 +38,9 @@ def example_names(request: pytest.FixtureRequest) -> None:
         names = request.getfixturevalue("doctest_namespace")
         names["torch"] = torch
         names["tmp_path"] = request.getfixturevalue("tmp_path")
+        names["tt"] = triptych
+        if ".verbs." in request.node.name:
+            names["run"] = request.getfixturevalue("trained")
         torch.manual_seed(0)
 
 
@@ -61,6 +66,23 @@ def planted() -> Callable[..., Dataset]:
         return Dataset("planted", "Planted", splits, ("a", "b", "c"), values, f"planted-{seed}")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, cache: None) -> Run:
+    """A small run on the embedded digits, evaluated in a hurry; nobody changes it."""
+    run = triptych.train(
+        "vae",
+        method={"hidden": [16], "latent": 2},
+        out=tmp_path_factory.mktemp("trained") / "run",
+        steps=20,
+        batch_size=50,
+        log_every=5,
+        binarize="dynamic",
+        threads=1,
+    )
+    triptych.evaluate(run, samples=5)
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""Record what `triptych.reproduction.recorded` holds of a scale, on this machine.
+"""Record the seconds of a scale's file (src/triptych/presets/reproduce), on this machine.
 
     python benchmarks/reproduce_pace.py demo
-    python benchmarks/reproduce_pace.py small --data-dir DIR --wgan-data svhn-10k
+    python benchmarks/reproduce_pace.py small --data-dir DIR --data wgan=svhn-10k
 
 What an evaluation and the figures cost does not depend on how long a run was trained: runs of a few steps
 are enough. Nothing else may work on the machine meanwhile.
@@ -16,16 +16,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from triptych.config import merge
-from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
 from triptych.playable.export import write_playable
 from triptych.reporting.draw import draw
 from triptych.reporting.page.page import write_page
-from triptych.reproduction.pace import warm_up
-from triptych.reproduction.plan import STUDY, Plan, plan
-from triptych.reproduction.predict import with_data
-from triptych.reproduction.recorded import Recorded
-from triptych.reproduction.warm import warm_side_by_side
+from triptych.reproduction.pace import time_arms, time_steps
+from triptych.reproduction.plan import Plan, Recorded, plan
 from triptych.runs import Run
 from triptych.studies.conclude import conclude
 from triptych.studies.execute import default_jobs, execute
@@ -43,13 +39,14 @@ def short(config: ExperimentConfig) -> ExperimentConfig:
 
 def of_run(chosen: Plan, name: str, path: Path) -> Recorded:
     """One run, in this process."""
-    config = with_data(chosen.runs[name], chosen.data_dir)
-    pace = warm_up(config)
+    panel = chosen.runs[name]
+    config = chosen.here(panel.config)
+    pace = time_steps(config)
     began = time.perf_counter()
     train(path, short(config))
     start = time.perf_counter() - began - STEPS * pace.step - pace.looks.first - pace.looks.due
     began = time.perf_counter()
-    measure(path, EvaluateConfig(coordinates=chosen.coordinates if name == "wgan" else ()))
+    measure(path, panel.evaluate)
     measured = time.perf_counter() - began
     began = time.perf_counter()
     draw(Run(path))
@@ -57,13 +54,14 @@ def of_run(chosen: Plan, name: str, path: Path) -> Recorded:
     return Recorded(pace.step, max(0.0, start), measured, time.perf_counter() - began)
 
 
-def of_arms(chosen: Plan, folder: Path) -> Recorded:
-    """As many runs of the study at once as there will be."""
-    jobs = default_jobs(chosen.study)
-    arms = dict(list(chosen.study.arms.items())[:jobs])
-    pace = warm_side_by_side(arms, len(arms), chosen.data_dir)[chosen.study.config.control]
-    config = dataclasses.replace(chosen.study.config, seeds=(0,))
-    study = Study(config, {name: short(arm) for name, arm in arms.items()})
+def of_arms(chosen: Plan, name: str, folder: Path) -> Recorded:
+    """As many runs of a study at once as there will be."""
+    whole = chosen.studies[name].study
+    jobs = default_jobs(whole)
+    arms = dict(list(whole.arms.items())[:jobs])
+    pace = time_arms(arms, len(arms), chosen.data_dir)[whole.config.control]
+    config = dataclasses.replace(whole.config, seeds=(0,))
+    study = Study(config, {arm: short(given) for arm, given in arms.items()})
     open_folder(folder, study)
     began = time.time()
     execute(study, folder, data_dir=chosen.data_dir)
@@ -78,22 +76,25 @@ def of_arms(chosen: Plan, folder: Path) -> Recorded:
 
 
 def main() -> None:
-    """Print the table of one scale."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print the seconds of every panel of one scale, and of its page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("scale")
     parser.add_argument("--data-dir")
-    parser.add_argument("--wgan-data")
+    parser.add_argument("--data", action="append", default=[], metavar="PANEL=NAME|PATH")
     given = parser.parse_args()
-    chosen = plan(given.scale, data_dir=given.data_dir, wgan_data=given.wgan_data)
+    images = dict(word.split("=", 1) for word in given.data)
+    chosen = plan(given.scale, data=images, data_dir=given.data_dir)
     with TemporaryDirectory() as place:
         folder = Path(place)
-        for name in chosen.runs:
-            print(name, of_run(chosen, name, folder / name), flush=True)
-        print("arm", of_arms(chosen, folder / STUDY), flush=True)
+        for name in chosen.panels:
+            of = of_run if name in chosen.runs else of_arms
+            print(name, of(chosen, name, folder / name), flush=True)
         began = time.perf_counter()
-        shown = chosen.sections(folder)
-        draw(Run(shown[-1]))
-        write_page(shown, folder / "report.html")
+        for name in chosen.studies:
+            draw(Run(chosen.shown(name, folder)))
+        write_page(chosen.sections(folder), folder / "report.html")
         print("report", time.perf_counter() - began)
 
 

@@ -26,7 +26,10 @@ LEAVES = {
     "records": {"errors", "files"},
     "source": {"errors", "files"},
     "weights": {"errors", "records"},
-    "runs": {"config", "errors", "files", "records", "source", "weights"},
+    "arrays": {"errors", "files"},
+    "frames": {"errors"},
+    "progress": {"errors"},
+    "runs": {"arrays", "config", "errors", "files", "frames", "records", "source", "weights"},
     "capability": set(),
     "types": {"capability", "config"},
     "checkpoint": {"errors", "files", "records"},
@@ -34,6 +37,7 @@ LEAVES = {
     "methods": {"nets", "objectives", "types", "config", "errors", "files", "plugins", "source"},
 }
 ABOVE = {"cli", "studies", "reporting", "playable", "experiment", "backbone", "reproduction"}
+VERBS = {"verbs", "options", "outcomes", "cards", "cli", "__init__", "__main__"}
 NEVER = {
     "objectives": ABOVE
     | {"nets", "data", "methods", "training", "evaluation", "runs", "checkpoint"},
@@ -103,7 +107,14 @@ def test_imports_follow_the_arrows(path: Path):
     if here in LEAVES:
         assert found <= LEAVES[here]
     assert not found & NEVER.get(here, set())
-    assert here == "cli" or "cli" not in found, "nobody imports the command line"
+    assert here in ("cli", "__main__") or "cli" not in found, "nobody imports the command line"
+    assert here in VERBS or not found & VERBS, "only the command line stands above the verbs"
+
+
+def test_only_what_shows_itself_goes_through_the_door():
+    """``import triptych`` within the package reaches everything: it is for methods that a person calls by hand."""
+    through = [label(path) for path in FILES if "triptych" in imported(path)]
+    assert through == ["data/spec.py", "runs.py"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=label)
@@ -157,6 +168,7 @@ def test_no_module_is_called_utils():
         "triptych.methods",
         "triptych.data",
         "triptych.presets",
+        "triptych.verbs",
     ],
 )
 def test_torch_is_imported_late(module: str):

@@ -132,6 +132,17 @@ def test_its_options_help_and_own_presets_are_those_of_any_method(capsys):
     assert main(["train", "./linear.py", "--preset", "mine.toml", *words, "--out", "run"]) == 0
     recorded = Run.open(Path("run")).config["method"]
     assert (recorded["name"], recorded["latent"], recorded["start"]) == ("linear", 3, "zero")
+    with pytest.raises(SystemExit):
+        main(["train", "./linear.py", "--help"])
+    assert "Presets:" not in capsys.readouterr().out
+    assert main(["train", "./linear.py", "--preset", "wide"]) == 2
+    assert "linear has no presets, and 'wide' is no file of options" in capsys.readouterr().err
+    Path("presets/linear").mkdir(parents=True)
+    Path("presets/linear/wide.toml").write_text("method.latent = 9\n")
+    with pytest.raises(SystemExit):
+        main(["train", "./linear.py", "--help"])
+    assert "Presets: wide." in capsys.readouterr().out
+    assert experiment.default_config("linear.py", "wide").method.latent == 9
     words = ["--preset", "run/config.toml", "--out", "again"]
     assert main(["train", "run/linear.py", *words]) == 0
     first, second = (checkpoint.load(Run(Path(r)).checkpoint("last"))[0] for r in ("run", "again"))
@@ -255,6 +266,21 @@ def test_a_forger_who_changes_every_record_is_a_stranger_still(monkeypatch):
     assert not Path("executed").exists()
 
 
+@pytest.mark.parametrize(
+    "table", ['[method]\nname = "{0}"', 'method_name = "{0}"\n[method]\nname = "vae"']
+)
+@pytest.mark.parametrize("name", ["evil.py", "./run/evil.py"])
+def test_no_config_names_a_file_to_execute(table: str, name: str, capsys):
+    """A path is a method where a person says it, and nowhere else."""
+    for folder in (".", "run"):
+        written(f"{folder}/evil.py", "open('executed', 'w').close()\n")
+    Path("run/config.toml").write_text(table.format(name))
+    for words in (["evaluate", "run"], ["train", "--resume", "run"], ["train", "vae", "--preset", "run/config.toml"]):  # fmt: skip
+        assert main(words) == 2
+    assert "executed" not in capsys.readouterr().out
+    assert not Path("executed").exists()
+
+
 def test_who_trusts_a_file_may_open_all_runs_with_it(capsys, monkeypatch):
     run = trained()
     another_process(monkeypatch, "elsewhere")
@@ -281,6 +307,9 @@ def test_a_page_and_the_list_of_runs_execute_nothing(capsys, monkeypatch):
     another_process(monkeypatch, "elsewhere")
     assert main(["runs"]) == 0
     assert main(["report", "run", "--out", "page.html"]) == 0
+    page = Path("page.html").read_text()
+    assert "triptych train ./linear.py --preset config.toml --out run" in page
+    assert "linear autoencoder" in page
     assert not Path("executed").exists()
 
 

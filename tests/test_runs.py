@@ -14,6 +14,7 @@ import pytest
 
 from triptych.errors import TriptychError
 from triptych.runs import Result, Run, list_runs
+from triptych.weights import Weights
 
 
 def python(program: str, *arguments: str) -> subprocess.Popen:
@@ -46,7 +47,7 @@ def test_processes_that_start_at_once_get_numbers_of_their_own(tmp_path: Path, t
     for process in processes:
         _, problems = process.communicate(timeout=60)
         assert process.returncode == 0, problems
-    runs = list_runs([tmp_path])
+    runs = list_runs(tmp_path)
     numbers = [int(run.path.name[:5]) for run in runs]
     assert len(runs) == 75
     assert all(run.config == {"seed": 1} for run in runs)
@@ -230,9 +231,108 @@ def test_a_reader_never_sees_half_a_file_even_when_the_writer_is_killed(tmp_path
 def test_list_runs_finds_run_folders_alone_and_in_order(tmp_path: Path):
     for name in ("b", "a", "c"):
         Run.create(tmp_path / "runs" / name, {})
-    (tmp_path / "runs" / "other").mkdir()
-    found = list_runs([tmp_path / "runs", tmp_path / "absent"])
+    (tmp_path / "runs" / "other" / "within").mkdir(parents=True)
+    Run.create(tmp_path / "runs" / "other" / "within" / "not-searched", {})
+    Run.create(tmp_path / "runs" / ".half-made", {})
+    found = list_runs(tmp_path / "runs")
     assert [run.path.name for run in found] == ["a", "b", "c"]
+    assert list_runs(str(tmp_path / "absent")) == []
+
+
+@pytest.fixture
+def reproduction(tmp_path: Path) -> Path:
+    """Runs, and a study of two arms, in a reproduction in a folder."""
+    root = tmp_path / "runs"
+    for name in ("first", "demo/game", "demo/ablation/b/seed-0", "demo/ablation/a/seed-10"):
+        Run.create(root / name, {})
+    (root / "demo/reproduce.json").write_text("{}")
+    (root / "demo/ablation/study.toml").write_text("")
+    (root / "demo/ablation/figures").mkdir()
+    # Were it followed, there would be no end.
+    (root / "demo/ablation/itself").symlink_to(root / "demo/ablation")
+    return root
+
+
+def test_runs_of_studies_and_reproductions_are_found(reproduction: Path):
+    inside = ["ablation/a/seed-10", "ablation/b/seed-0", "game"]
+
+    def names(folder: Path) -> list[str]:
+        return [str(run.path.relative_to(folder)) for run in list_runs(folder)]
+
+    assert names(reproduction) == [*(f"demo/{name}" for name in inside), "first"]
+    assert names(reproduction / "demo") == inside
+    assert names(reproduction / "demo/ablation") == ["a/seed-10", "b/seed-0"]
+    assert names(reproduction / "demo/ablation/a") == ["seed-10"]
+    assert names(reproduction / "first") == ["."]
+
+
+def test_a_folder_that_cannot_be_looked_into_hides_no_other(reproduction: Path, monkeypatch):
+    refused = reproduction / "demo"
+    real = Path.iterdir
+
+    def iterdir(path: Path):
+        if path == refused:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert [run.path.name for run in list_runs(reproduction)] == ["first"]
+
+
+def test_a_path_may_be_a_text(tmp_path: Path):
+    run = Run.create(str(tmp_path / "a"), {"seed": 3})
+    assert Run.open(str(tmp_path / "a")).config == {"seed": 3}
+    assert run.path == Run(str(tmp_path / "a")).path == tmp_path / "a"
+    assert Run.create_numbered(str(tmp_path / "root"), "x", {}).path.name == "00000-x"
+
+
+def test_a_frame_has_a_row_a_step(tmp_path: Path):
+    run = Run.create(tmp_path / "a", {})
+    for line in (
+        {"step": 5, "epoch": 0.5, "train/loss": 3.0},
+        {"step": 5, "epoch": 0.5, "valid/loss": 4.0},
+        {"step": 10, "epoch": 1.0, "train/loss": 1.0},
+    ):
+        run.log(line)
+    frame = run.frame()
+    assert list(frame.index) == [5, 10]
+    assert list(frame.columns) == ["epoch", "train/loss", "valid/loss"]
+    assert frame["train/loss"].tolist() == [3.0, 1.0]
+    assert frame["valid/loss"].isna().tolist() == [False, True]
+    assert Run.create(tmp_path / "empty", {}).frame().empty
+
+
+def test_without_pandas_a_frame_says_what_to_install(tmp_path: Path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(TriptychError, match="pip install pandas"):
+        Run.create(tmp_path / "a", {}).frame()
+
+
+def test_a_run_is_shown_on_a_line_whatever_is_in_its_folder(tmp_path: Path):
+    run = Run.create(tmp_path / "a", {"method": {"name": "m"}, "data": {"name": "/x/mine"}})
+    run.log({"step": 1200})
+    run.finish("DONE", "trained")
+    assert repr(run) == f"<Run '{tmp_path / 'a'}': m on mine, done, step 1,200>"
+    (run.path / "config.toml").write_text("=")
+    assert "is not valid TOML" in repr(run)
+    hostile = Run(tmp_path / "\x1b[2J")
+    assert "\x1b" not in repr(hostile) and "\\x1b[2J" in repr(hostile)
+
+
+def test_what_an_array_file_was_made_with_is_read_without_the_others(tmp_path: Path, monkeypatch):
+    run = Run.create(tmp_path / "a", {})
+    run.made_with = Weights("last", 3, "abc")
+    run.save_arrays("big", images=np.zeros((100, 100)), other=np.ones(3))
+    read = []
+    real = np.lib.npyio.NpzFile.__getitem__
+    monkeypatch.setattr(
+        np.lib.npyio.NpzFile,
+        "__getitem__",
+        lambda file, name: read.append(name) or real(file, name),
+    )
+    assert run.left_out() == {}
+    assert read == ["made_with"]
+    assert set(run.arrays("big")) == {"images", "other"}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -316,7 +416,7 @@ def test_a_run_folder_is_there_whole_or_not_at_all_wherever_the_process_is_kille
         killed.communicate()
         assert killed.returncode == -signal.SIGKILL
         assert not (root / "run").exists()
-        assert list_runs([root]) == []
+        assert list_runs(root) == []
         run = Run.create(root / "run", {"seed": 2}, {"environment.json": "{}"})
         assert run.config == {"seed": 2}
 

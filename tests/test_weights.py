@@ -18,7 +18,7 @@ from triptych.data import DataConfig
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import extractor
-from triptych.playable.export import bundle, write_playable
+from triptych.playable.export import write_playable
 from triptych.reporting.draw import draw
 from triptych.reporting.page.page import write_page
 from triptych.reporting.page.sections import of_study
@@ -203,10 +203,17 @@ def test_a_new_evaluation_takes_the_place_of_a_stale_one(went_on: Run, tmp_path:
     assert '"decode"' in write_page([run.path], tmp_path / "page.html", "Page").read_text()
 
 
+def played(run: Path) -> dict:
+    path = write_playable(run)
+    assert path is not None
+    found: dict = json.loads(path.read_text())
+    return found
+
+
 def test_what_to_play_with_takes_no_directions_of_other_weights(tmp_path: Path) -> None:
     """The evaluation is of the last weights, and the best are played with."""
     run = train(tmp_path, "wgan", 2)
-    plain = bundle(run.path)
+    plain = played(run.path)
     tensors, about = checkpoint.load(run.checkpoint("last"))
     moved = {k: v + 0.1 if v.is_floating_point() else v for k, v in tensors.items()}
     checkpoint.save(run.checkpoint("last"), moved, about)
@@ -217,10 +224,10 @@ def test_what_to_play_with_takes_no_directions_of_other_weights(tmp_path: Path) 
         run.record({"latent/principal_spectrum": Result(spectrum, None, 8, weights.protocol())})
 
     evaluated(run.weights("last"))
-    assert bundle(run.path) == plain
+    assert played(run.path) == plain
     evaluated(run.weights("best"))
     pixels = 3 * 16 * 16
-    assert bundle(run.path)["principal"] == pytest.approx(
+    assert played(run.path)["principal"] == pytest.approx(
         [(value / pixels) ** 0.5 for value in (4.0, 3.0, 2.0, 1.0)], rel=1e-3
     )
 

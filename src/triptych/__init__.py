@@ -1,10 +1,10 @@
 """Triptych: three ways of learning without labels, side by side.
 
-    from triptych import experiment
+    import triptych as tt
 
-    config = experiment.default_config("vae", "demo")
-    run = experiment.train(config)
-    results = experiment.evaluate(run.path)
+    run = tt.train("vae", preset="demo", seed=1, epochs=5)
+    results = tt.evaluate(run)
+    tt.report([run], "report.html")
 
 Importing the package is cheap: what needs PyTorch is imported when it is first used.
 """
@@ -15,26 +15,58 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from triptych.cards import card
     from triptych.config import Duration, OptimizerConfig
-    from triptych.data import DataConfig, Dataset, load
+    from triptych.data import DataConfig, Dataset
     from triptych.errors import TriptychError
     from triptych.evaluation.suite import EvaluateConfig
-    from triptych.experiment import ExperimentConfig
+    from triptych.experiment import ExperimentConfig, default_config
+    from triptych.methods import trust
+    from triptych.outcomes import Results, Study
     from triptych.reporting.draw import draw
     from triptych.runs import Result, Run, list_runs
     from triptych.training.settings import TrainConfig
     from triptych.types import Batch, DataSpec, Losses, Method, Noise, Phase
+    from triptych.verbs import (
+        evaluate,
+        explore,
+        export,
+        load,
+        load_method,
+        report,
+        reproduce,
+        results,
+        resume,
+        study,
+        train,
+    )
 
 _HOMES = {
+    "triptych.cards": ("card",),
     "triptych.config": ("Duration", "OptimizerConfig"),
-    "triptych.data": ("DataConfig", "Dataset", "load"),
+    "triptych.data": ("DataConfig", "Dataset"),
     "triptych.errors": ("TriptychError",),
     "triptych.evaluation.suite": ("EvaluateConfig",),
-    "triptych.experiment": ("ExperimentConfig",),
+    "triptych.experiment": ("ExperimentConfig", "default_config"),
+    "triptych.methods": ("trust",),
+    "triptych.outcomes": ("Results", "Study"),
     "triptych.reporting.draw": ("draw",),
     "triptych.runs": ("Result", "Run", "list_runs"),
     "triptych.training.settings": ("TrainConfig",),
     "triptych.types": ("Batch", "DataSpec", "Losses", "Method", "Noise", "Phase"),
+    "triptych.verbs": (
+        "evaluate",
+        "explore",
+        "export",
+        "load",
+        "load_method",
+        "report",
+        "reproduce",
+        "results",
+        "resume",
+        "study",
+        "train",
+    ),
 }
 
 __version__ = "0.1.0"
@@ -53,12 +85,27 @@ __all__ = [
     "OptimizerConfig",
     "Phase",
     "Result",
+    "Results",
     "Run",
+    "Study",
     "TrainConfig",
     "TriptychError",
+    "card",
+    "default_config",
     "draw",
+    "evaluate",
+    "explore",
+    "export",
     "list_runs",
     "load",
+    "load_method",
+    "report",
+    "reproduce",
+    "results",
+    "resume",
+    "study",
+    "train",
+    "trust",
 ]
 
 
@@ -67,3 +114,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(importlib.import_module(home), name)
     raise AttributeError(f"module 'triptych' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

@@ -56,7 +56,7 @@ class HasBackbone(Protocol, metaclass=Capability):
 
 
 class Check(NamedTuple):
-    """A file's features beside those of the network in memory, on the same held-out images."""
+    """How a file's features compare with those of the network in memory, on the same held-out images."""
 
     images: int
     difference: float
@@ -66,7 +66,7 @@ class Check(NamedTuple):
     changed: float = 0.0
     """Share of the images that nearest neighbours give another class from the file."""
     rounding: float = 0.0
-    """The same between the network in float32 and in float64, looked at where ``changed`` is not small."""
+    """Share that the network in float64 gives another class than in float32; looked at where ``changed`` is not small."""
 
     @property
     def good(self) -> bool:
@@ -141,7 +141,7 @@ def _about(trained: Trained) -> dict[str, str]:
     if not isinstance(method, HasBackbone):
         raise TriptychError(
             f"'{trained.run.path}' is a run of {trained.config.method_name}, which has no backbone "
-            "to export: no network that is of use by itself"
+            "to export"
         )
     table = trained.run.config["method"]
     return {
@@ -160,7 +160,7 @@ def _about(trained: Trained) -> dict[str, str]:
 
 
 def _compare(subject: Subject, method: HasBackbone, other: Network) -> Check:
-    """The method's features of held-out images beside another network's, and the classes they lead to."""
+    """Compare the method's features of held-out images, and the classes they lead to, with another network's."""
     splits = subject.dataset.splits
     split = next(name for name in ("test", "valid", "train") if name in splits)
     queries, bank = subject.examples(split, QUERIES), subject.examples("train", BANK)

@@ -127,7 +127,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ViewsConfig:
-    """How two looks at one image differ. The defaults are SimSiam's (Chen and He 2021, appendix A)."""
+    """How two looks at one image differ. The defaults are those of Chen and He (2021, appendix A)."""
 
     crop_scale: tuple[float, float] = (0.08, 1.0)
     """Smallest and largest share of the image's area that a crop shows; it is resized to the whole."""
@@ -219,7 +219,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         inner = [a for a in args if a is not type(None)]
         if value is None and len(inner) < len(args):
             return None
-        return _convert(inner[0], value, where)
+        # Of several kinds the one that the value has; what has none of them is told of the first.
+        kind = next((a for a in inner if type(value) is a), inner[0])
+        return _convert(kind, value, where)
     if hint is Duration:
         return Duration.parse(str(value))
     if origin is Literal and value in args:

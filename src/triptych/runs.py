@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from triptych import records, source, weights
+from triptych.arrays import Moments, made_with, pack, save_sheet, unpack
 from triptych.config import dump
 from triptych.errors import DamagedError, TriptychError, printable
 from triptych.files import read_bytes, staged, write
+from triptych.frames import frame
 from triptych.weights import Weights, staleness
 
-__all__ = ["MethodFacts", "Moments", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from torch import nn
+
+__all__ = ["MethodFacts", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
-
-ARRAYS = 256_000_000
-"""Bytes of all arrays of a file, packed or unpacked, that are read at most."""
-
-MADE_WITH = "made_with"
-"""The array that says which weights the others of a file were made with."""
 
 _SHOWN = {
     "train/elbo": "HasLikelihood",
@@ -42,7 +39,13 @@ _SHOWN = {
 """What a method can do of which these are logged."""
 
 REASON = 100_000
-"""The same of the sentence in DONE or FAILED."""
+"""Bytes of the sentence in DONE or FAILED that are read at most."""
+
+OURS = ("study.toml", "reproduce.json")
+"""The files by which a study and a reproduction are known: folders that hold runs."""
+
+DEEPEST = 4
+"""Folders from a folder to the run of a study of a reproduction in it."""
 
 
 @dataclass(frozen=True)
@@ -97,19 +100,20 @@ class Run:
         'interrupted'
     """
 
-    def __init__(self, path: Path, made_with: Weights | None = None) -> None:
-        self.path = path
+    def __init__(self, path: str | Path, made_with: Weights | None = None) -> None:
+        self.path = Path(path)
         self.made_with = made_with
         """The weights of the evaluation that writes into the folder: what it keeps carries their digest."""
 
     @classmethod
     def create(
-        cls, path: Path, config: Mapping[str, Any], files: Mapping[str, str] | None = None
+        cls, path: str | Path, config: Mapping[str, Any], files: Mapping[str, str] | None = None
     ) -> Run:
         """Make the folder with its config and other ``files``, whole or not at all, whenever the process is killed.
 
         Raises `TriptychError` where something is there already.
         """
+        path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() or path.is_symlink():
@@ -134,7 +138,7 @@ class Run:
     @classmethod
     def create_numbered(
         cls,
-        root: Path,
+        root: str | Path,
         title: str,
         config: Mapping[str, Any],
         files: Mapping[str, str] | None = None,
@@ -142,6 +146,7 @@ class Run:
         """Make ``root/00007-title`` with the next free number, safe when two start at once."""
         from filelock import FileLock
 
+        root = Path(root)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -152,10 +157,12 @@ class Run:
             return cls.create(root / f"{number:05d}-{_slug(title)}", config, files)
 
     @classmethod
-    def open(cls, path: Path) -> Run:
+    def open(cls, path: str | Path) -> Run:
         """An existing run's folder; a `TriptychError` for anything else."""
+        path = Path(path)
         if not (path / "config.toml").is_file():
-            inside = sorted(str(p.parent.relative_to(path)) for p in path.glob("*/config.toml"))
+            below = "*/seed-*/config.toml" if kind(path) == "study" else "*/config.toml"
+            inside = sorted(str(p.parent.relative_to(path)) for p in path.glob(below))
             held = f"; it holds {', '.join(inside[:4])}: name one of them" if inside else ""
             raise TriptychError(f"'{path}' is not a run folder: it has no config.toml{held}")
         return cls(path)
@@ -300,6 +307,48 @@ class Run:
         """The lines of metrics.jsonl; a last line cut off by a kill is dropped."""
         return records.metrics(self.path / "metrics.jsonl")
 
+    def frame(self) -> DataFrame:
+        """The same as a pandas frame: a row a step, a column for everything that was logged.
+
+        Raises `TriptychError` where pandas is not installed.
+
+        Example:
+            >>> run = Run.create(tmp_path / "framed", {})
+            >>> run.log({"step": 10, "train/loss": 2.0})
+            >>> run.log({"step": 10, "valid/loss": 2.5})
+            >>> run.frame().loc[10].to_dict()
+            {'train/loss': 2.0, 'valid/loss': 2.5}
+        """
+        steps: dict[int, dict[str, Any]] = {}
+        for line in self.metrics():
+            steps.setdefault(line["step"], {}).update(line)
+        return frame(list(steps.values()), "step")
+
+    def load(self, which: Literal["best", "last"] = "best", *, device: str = "auto") -> nn.Module:
+        """The trained method, in ``eval()`` mode and without gradients; see `triptych.load_method`."""
+        # The package's own door: a folder knows nothing of how a method is built.
+        import triptych
+
+        return triptych.load_method(self, which, device=device)
+
+    def __repr__(self) -> str:
+        """The folder, what was trained on what, how it ended and how far it came, on one line."""
+        try:
+            config, last = self.config, self.metrics()[-1:]
+            trained = config.get("method", {}).get("name", "?")
+            data = Path(str(config.get("data", {}).get("name", "?"))).name
+            steps = f", step {last[0]['step']:,}" if last else ""
+            said = f"{trained} on {data}, {self.status()}{steps}"
+        except (TriptychError, OSError) as error:
+            said = str(error)
+        return printable(f"<Run '{self.path}': {said}>")
+
+    def _repr_html_(self) -> str:
+        """A card for a notebook."""
+        import triptych
+
+        return triptych.card(self)
+
     def curve(self, name: str) -> tuple[list[float], list[float]]:
         """Epochs and values of one logged metric."""
         found = [entry for entry in self.metrics() if name in entry]
@@ -316,7 +365,7 @@ class Run:
         """What was measured, from results.json: name → {value, stderr, n, protocol, note}.
 
         Numbers of weights that the run does not have any more are stale and not among
-        them: a training went on, or began again, after they were measured.
+        them: a training went on, or began again, after they were measured. As a table: `triptych.results`.
         """
         stale = self._stale()
         return {
@@ -334,7 +383,7 @@ class Run:
             elif _left_out(result):
                 found[name] = str(result.get("note", ""))
         for path in sorted((self.path / "samples").glob("*.npz")):
-            if why := stale(_made_with(path)):
+            if why := stale(made_with(path)):
                 found[f"pictures: {path.stem}"] = why
         return found
 
@@ -372,34 +421,20 @@ class Run:
 
     def save_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
         """Keep what a picture is drawn from as samples/name.npz, with the weights it was made with."""
-        if self.made_with is not None:
-            arrays |= {MADE_WITH: np.array(json.dumps(self.made_with.protocol()))}
-        packed = BytesIO()
-        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
-        write(self.path / "samples" / f"{name}.npz", packed.getvalue())
+        weights = None if self.made_with is None else self.made_with.protocol()
+        pack(self.path / "samples" / f"{name}.npz", arrays, weights)
 
     def arrays(self, name: str) -> dict[str, npt.NDArray[Any]] | None:
         """What `save_arrays` kept, or none; none too where it is stale, as `results` says."""
         try:
-            found = _arrays(self.path / "samples" / f"{name}.npz")
+            found, weights = unpack(self.path / "samples" / f"{name}.npz")
         except FileNotFoundError:
             return None
-        made_with = found.pop(MADE_WITH, None)
-        return None if self.stale(_unpacked(made_with)) else found
+        return None if self.stale(weights) else found
 
     def save_moment(self, step: int, images: npt.NDArray[np.uint8]) -> None:
         """Keep a square number of images N×C×H×W, side by side, as samples/moments/<step>.png."""
-        from PIL import Image
-
-        count, channels, height, width = images.shape
-        side = math.isqrt(count)
-        sheet = images.reshape(side, side, channels, height, width).transpose(0, 3, 1, 4, 2)
-        sheet = sheet.reshape(side * height, side * width, channels)
-        folder = self.path / "samples" / "moments"
-        folder.mkdir(exist_ok=True)
-        packed = BytesIO()
-        Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet).save(packed, "PNG")
-        write(folder / f"{step:08d}.png", packed.getvalue())
+        save_sheet(self.path / "samples" / "moments" / f"{step:08d}.png", images)
 
     def moments(self, side: int = 8) -> Moments:
         """What `save_moment` kept of side × side images, by step: N×C×H×W, each read when it is asked for."""
@@ -420,63 +455,6 @@ def kind(path: Path) -> Literal["run", "study"] | None:
     if any((path / name).is_file() for name in ("study.json", "study.toml")):
         return "study"
     return "run" if (path / "config.toml").is_file() else None
-
-
-class Moments(Mapping[int, npt.NDArray[np.uint8]]):
-    """Images by step, of which only those that are held fill the memory."""
-
-    def __init__(self, folder: Path, side: int) -> None:
-        self.side = side
-        self.paths = {int(path.stem): path for path in sorted(folder.glob("*.png"))}
-
-    def __getitem__(self, step: int) -> npt.NDArray[np.uint8]:
-        from PIL import Image
-
-        with Image.open(self.paths[step]) as picture:
-            sheet = np.atleast_3d(np.asarray(picture))
-        side, channels = self.side, sheet.shape[2]
-        height, width = sheet.shape[0] // side, sheet.shape[1] // side
-        images = sheet.reshape(side, height, side, width, channels).transpose(0, 2, 4, 1, 3)
-        return images.reshape(-1, channels, height, width)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-
-def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of a file. Raises FileNotFoundError, and `DamagedError` for one that is not as `Run.save_arrays` wrote it."""
-    data = read_bytes(path, ARRAYS)
-    try:
-        with zipfile.ZipFile(BytesIO(data)) as file:
-            unpacked = sum(member.file_size for member in file.infolist())
-        if unpacked > ARRAYS:
-            raise ValueError(f"{unpacked:,} bytes unpacked, far more than any has")
-        with np.load(BytesIO(data), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Exception as error:
-        # What NumPy, zlib and zipfile raise over broken bytes is any of a dozen kinds.
-        why = str(error) or type(error).__name__
-        raise DamagedError(path, why, "evaluate the run again") from None
-
-
-def _unpacked(made_with: npt.NDArray[Any] | None) -> dict[str, Any]:
-    """The weights that arrays say they were made with; empty where they say nothing that is known."""
-    try:
-        found = {} if made_with is None else json.loads(str(made_with))
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _made_with(path: Path) -> dict[str, Any]:
-    """The same of a file; whoever draws from a damaged one says what is wrong with it."""
-    try:
-        return _unpacked(_arrays(path).get(MADE_WITH))
-    except (FileNotFoundError, TriptychError):
-        return {}
 
 
 def _protocol_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -514,7 +492,34 @@ def _slug(title: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-") or "run"
 
 
-def list_runs(roots: Iterable[Path]) -> list[Run]:
-    """Every run folder directly below the given folders, by name; hidden ones are half-made and nobody's."""
-    found = [p.parent for root in roots if root.is_dir() for p in root.glob("[!.]*/config.toml")]
-    return [Run(path) for path in sorted(found)]
+def list_runs(folder: str | Path = "runs") -> list[Run]:
+    """Every run below a folder, those of studies and reproductions in it too, by path.
+
+    A run, an arm or a study may be named itself. Other folders are not searched, since they are not Triptych's,
+    and neither are links to folders of runs.
+    """
+    return [Run(path) for path in sorted(_found(Path(folder), DEEPEST))]
+
+
+def _found(folder: Path, deep: int) -> Iterator[Path]:
+    if _holds(folder, "config.toml"):
+        yield folder
+        return
+    try:
+        # Hidden ones are half-made and nobody's.
+        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return
+    a_study = _holds(folder, "study.toml")
+    for path in inside:
+        leads_on = deep and not path.is_symlink() and (a_study or _holds(path, *OURS))
+        if leads_on or _holds(path, "config.toml"):
+            yield from _found(path, deep - 1)
+
+
+def _holds(folder: Path, *names: str) -> bool:
+    """Whether a folder has one of these files, as far as it can be looked into."""
+    try:
+        return any((folder / name).is_file() for name in names)
+    except OSError:
+        return False

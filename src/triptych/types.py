@@ -148,7 +148,7 @@ class DataSpec:
 
 
 class Method(nn.Module, ABC):
-    """A way of learning without labels. One file in ``methods/`` is one method is one CLI name.
+    """A way of learning without labels: the subclass that a file defines, whose name is the method's name.
 
     A subclass names its config class in ``Config`` and is built as
     ``Method(config, spec)``. It never calls ``backward``, never logs and never
@@ -260,7 +260,7 @@ class HasCritic(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Encodes(Protocol, metaclass=Capability):
-    """Turns images into the features that are to be judged."""
+    """Turns images into features, which neighbours and probes are asked about."""
 
     def encode(self, x: Tensor) -> Tensor:
         """N×C×H×W in [0, 1] → N×features."""
@@ -269,7 +269,7 @@ class Encodes(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Projects(Protocol, metaclass=Capability):
-    """Learns by comparing views of an image, in a space beyond the features that are to be judged.
+    """Learns by comparing views of an image, not by its features but by projections of them.
 
     How well predictions and targets agree is known only of a method whose `Method.cosine` names the term.
     """

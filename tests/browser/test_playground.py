@@ -53,6 +53,35 @@ def gan(tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="module")
+def wide_vae(tmp_path_factory):
+    """Of images that are wider than high."""
+    folder = tmp_path_factory.mktemp("play")
+    np.save(folder / "images.npy", bars(20, 32))
+    changes = {"hidden": (32,), "net": "mlp"}
+    run = trained(folder / "vae", "vae", 300, str(folder / "images.npy"), **changes)
+    assert main(["explore", str(run), "--open", "false"]) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def tall_gan(tmp_path_factory):
+    """Convolutions over images that are higher than wide."""
+    folder = tmp_path_factory.mktemp("play")
+    np.save(folder / "images.npy", bars(24, 16))
+    run = trained(folder / "gan", "wgan", 20, str(folder / "images.npy"), latent=6, width=8)
+    assert main(["explore", str(run), "--open", "false"]) == 0
+    return run
+
+
+def bars(height: int, width: int) -> np.ndarray:
+    """A bright upright bar at any place of each image."""
+    place = np.random.default_rng(0).integers(0, width - 3, 200)
+    columns = np.arange(width) - place[:, None]
+    bar = 230 * ((columns >= 0) & (columns < 3)).astype(np.uint8)
+    return np.repeat(bar[:, None], height, 1)
+
+
 def pixels(page, selector=NOW):
     """What a canvas shows, H×W×3."""
     page.evaluate(DRAWN)
@@ -82,7 +111,7 @@ def in_browser(page, function, batch):
     return torch.tensor(found)
 
 
-@pytest.mark.parametrize("which", ["vae", "gan"])
+@pytest.mark.parametrize("which", ["vae", "gan", "wide_vae", "tall_gan"])
 def test_the_browser_computes_what_torch_does(which, request, visit):
     """Less than 2 of 255 levels apart on the same latents, also where one slider is at its end."""
     run = request.getfixturevalue(which)
@@ -95,10 +124,43 @@ def test_the_browser_computes_what_torch_does(which, request, visit):
     z += [z[i] + e * way for i, way in enumerate(ways) for e in (-100, -10, -3, 3, 10, 100)]
     z = torch.stack(z)
     with torch.no_grad():
-        expected = method.decode(z) if which == "vae" else method.sample(z)
+        expected = method.decode(z) if "vae" in which else method.sample(z)
     found = in_browser(page, "decode", z)
     assert expected.std() > 0.01
     assert (found - expected.flatten(1)).abs().max() < 2 / 255
+
+
+@pytest.mark.parametrize(("which", "size"), [("wide_vae", (20, 32)), ("tall_gan", (24, 16))])
+def test_pictures_have_the_shape_of_the_images(which, size, request, visit):
+    """On the large picture, on the small ones, and where it is drawn on."""
+    page = visit(request.getfixturevalue(which) / "explore.html")
+    assert pixels(page).shape == (*size, 3)
+    boxes = page.evaluate(
+        """() => Array.from(document.querySelectorAll('.playground canvas')).filter((canvas) => canvas.clientWidth)
+            .map((canvas) => [canvas.width / canvas.height, canvas.clientWidth / canvas.clientHeight])"""
+    )
+    assert len(boxes) > 12
+    for inside, seen in boxes:
+        assert inside == pytest.approx(size[1] / size[0])
+        assert seen == pytest.approx(inside, rel=0.05)
+
+
+def test_what_is_drawn_on_wide_paper_is_encoded(wide_vae, visit):
+    page = visit(wide_vae / "explore.html")
+    paper = page.locator(".paper")
+    paper.scroll_into_view_if_needed()
+    box = paper.bounding_box()
+    x, y = box["x"] + 0.5 * box["width"], box["y"]
+    page.mouse.move(x, y + 0.1 * box["height"])
+    page.mouse.down()
+    page.mouse.move(x, y + 0.9 * box["height"], steps=8)
+    page.mouse.up()
+    given = pixels(page, ".original")[..., 0]
+    assert given.shape == (20, 32)
+    rows, columns = np.nonzero(given > 127)
+    # 20 of 28 of the shorter side, its middle in the middle.
+    assert 13 <= np.ptp(rows) + 1 <= 16
+    assert abs(rows.mean() - 9.5) < 1 and abs(columns.mean() - 15.5) < 1
 
 
 def test_the_browser_encodes_what_torch_does(vae, visit, digits):

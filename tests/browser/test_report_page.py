@@ -91,26 +91,27 @@ def slider(page: Page, title: str) -> tuple[Locator, Locator]:
 
 
 @pytest.mark.parametrize(
-    ("title", "first", "last"),
+    ("title", "first", "last", "shown_first"),
     [
-        ("Samples over the training", "step 0", "step 10"),
-        ("One latent coordinate shifted by ε", "ε = 1", "ε = 100"),
-        ("Between two images", "α = 0.0", "α = 1.0"),
+        ("Samples over the training", "step 0", "step 10", "step 10"),
+        ("One latent coordinate shifted by ε", "ε = 1", "ε = 100", "ε = 100"),
+        ("Between two images", "α = 0.0", "α = 1.0", "α = 0.5"),
     ],
 )
 def test_a_slider_changes_the_picture_and_says_where_it_is(
-    visit: Visit, report: Path, title: str, first: str, last: str
+    visit: Visit, report: Path, title: str, first: str, last: str, shown_first: str
 ) -> None:
     page = visit(report)
     handle, stack = slider(page, title)
     shown = stack.screenshot()
-    assert handle.get_attribute("aria-valuetext") == last
+    assert handle.get_attribute("aria-valuetext") == shown_first
     handle.focus()
     handle.press("Home")
     assert handle.get_attribute("aria-valuetext") == first
     assert stack.screenshot() != shown
     handle.press("End")
-    assert stack.screenshot() == shown
+    assert handle.get_attribute("aria-valuetext") == last
+    assert (stack.screenshot() == shown) == (last == shown_first)
 
 
 def test_the_filmstrip_shows_the_pixels_of_its_moment(visit: Visit, report: Path) -> None:

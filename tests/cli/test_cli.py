@@ -21,7 +21,7 @@ TINY = ["--batch-size", "50", "--binarize", "dynamic", "--method.hidden", "32", 
 
 
 def triptych(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triptych.cli", *map(str, words)]
+    command = [sys.executable, "-m", "triptych", *map(str, words)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
@@ -118,7 +118,7 @@ def test_own_colour_images_in_class_folders(here: Path, capsys: pytest.CaptureFi
 def test_ctrl_c_saves_and_resume_finishes(here: Path):
     words = ["train", "vae", "--epochs", "12", "--compile", "off", "--out", "run", *TINY]
     going = subprocess.Popen(
-        [sys.executable, "-m", "triptych.cli", *words],
+        [sys.executable, "-m", "triptych", *words],
         cwd=here,
         text=True,
         stderr=subprocess.PIPE,

@@ -109,7 +109,7 @@ def test_a_refusal_is_one_line_whatever_the_folder_is_called(
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--image-size", "-3"], "--image-size takes a number, not '-3'"),
+        (["--image-size", "-3"], "--image-size '-3' is not a size; give pixels on a side"),
         (["--holdout", "x"], "--holdout takes a number, not 'x'"),
         (["--skip-broken", "yes"], "--skip-broken takes true or false, not 'yes'"),
         (["--colour", "red"], "there is no colour 'red'"),

@@ -19,7 +19,7 @@ EVIL = ("[/x]", "[red]bold[/]", "\x1b[2J\x1b[31m", "a\rb", "\u202egpj", "\x9b1m"
 
 
 def triptych(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "triptych.cli", *words]
+    command = [sys.executable, "-m", "triptych", *words]
     return subprocess.run(
         command, cwd=cwd, env=os.environ | environment, capture_output=True, check=False
     )
@@ -92,7 +92,7 @@ def test_a_bar_of_any_name_is_drawn(tmp_path):
 def test_an_output_that_ends_early_is_no_error(tmp_path):
     for number in range(300):
         Run.create(tmp_path / f"run-{number}", {"method": {"name": "vae"}})
-    command = [sys.executable, "-m", "triptych.cli", "runs", "--root", str(tmp_path)]
+    command = [sys.executable, "-m", "triptych", "runs", "--root", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         said = process.stderr.read()
@@ -101,7 +101,7 @@ def test_an_output_that_ends_early_is_no_error(tmp_path):
 
 def test_a_full_disk_is_one_sentence(tmp_path):
     Run.create(tmp_path / "a", {})
-    command = [sys.executable, "-m", "triptych.cli", "runs", "--root", str(tmp_path)]
+    command = [sys.executable, "-m", "triptych", "runs", "--root", str(tmp_path)]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "triptych: No space left on device\n")

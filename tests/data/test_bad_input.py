@@ -159,13 +159,6 @@ def test_mixed_sizes(tmp_path, pictures, random_images, refusal):
     )
 
 
-def test_not_square(tmp_path, random_images, refusal):
-    np.save(tmp_path / "d.npy", random_images(10, 218, 178, 3))
-    message = refusal(tmp_path / "d.npy")
-    assert "images that are not square (height x width: 218x178: 10)" in message
-    assert "--image-size 64" in message
-
-
 def test_splits_of_different_sizes(tmp_path, random_images, refusal):
     train, test = random_images(8, 6, 6), random_images(8, 5, 5)
     np.savez(tmp_path / "d.npz", x_train=train, x_test=test)
@@ -258,6 +251,15 @@ def test_too_few_images(tmp_path, random_images, refusal):
 
 def test_options_out_of_range(refusal):
     assert refusal("mnist-5k", image_size=0) == "--image-size 0 is not a size; give 1 or more"
+    for wrong in ("0x5", "5x0"):
+        assert refusal("mnist-5k", image_size=wrong) == (
+            f"--image-size {wrong} is not a size; give 1 or more"
+        )
+    for wrong in ("5x", "x5", "5 x 5", "-5x5", "5x5x5", "٣x٣", "", "5.0"):
+        assert "is not a size; give pixels on a side, 32 say, or height x width" in refusal(
+            "mnist-5k", image_size=wrong
+        )
+    assert "--image-size 5000 is too large" in refusal("mnist-5k", image_size="1x5000")
     assert refusal("mnist-5k", holdout=-1).startswith("--holdout -1 is not a number of images")
 
 

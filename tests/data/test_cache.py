@@ -87,6 +87,11 @@ def test_options_that_change_pixels_have_their_own_place(images, cache):
         load(DataConfig(str(images), **options))
     # How many images are held out changes no pixel; the last three share one place.
     assert len(sets(cache)) == 3
+    load(DataConfig(str(images), image_size="3x3"))
+    assert len(sets(cache)) == 3, "the same size in other words"
+    for other in ("3x4", "4x3"):
+        load(DataConfig(str(images), image_size=other))
+    assert len(sets(cache)) == 5
 
 
 def test_two_processes_at_once(images, cache):

@@ -86,21 +86,36 @@ def test_the_mode_asked_for(colour, given, expected):
 def test_the_middle_square_is_kept(kind):
     wide = np.zeros((64, 192), dtype=np.uint8)
     wide[:, 64:128] = 255
-    assert (decode(Image.fromarray(wide), kind, Fit(size=64))[0, :, 8:56] > 250).all()
-    tall = decode(Image.fromarray(wide.T.copy()), kind, Fit(size=16))
+    assert (decode(Image.fromarray(wide), kind, Fit(size=(64, 64)))[0, :, 8:56] > 250).all()
+    tall = decode(Image.fromarray(wide.T.copy()), kind, Fit(size=(16, 16)))
     assert (tall[0, 2:14] > 250).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize(("sides", "inside"), [((64, 96), 96), ((32, 96), 192), ((64, 16), 16)])
+def test_the_middle_of_the_shape_that_is_asked_for_is_kept(kind, sides, inside):
+    """Of 64 rows and 192 columns as much as has that shape; what is left of it is white, all else black."""
+    image = np.zeros((64, 192), dtype=np.uint8)
+    left = (192 - inside) // 2
+    image[:, left : 192 - left] = 255
+    shown = decode(Image.fromarray(image), kind, Fit(size=sides))
+    assert shown.shape == (1, *sides)
+    assert (shown[0, 2:-2, 2:-2] > 250).all()
+    turned = decode(Image.fromarray(image.T.copy()), kind, Fit(size=sides[::-1]))
+    assert turned.shape == (1, *sides[::-1])
+    assert (turned[0, 2:-2, 2:-2] > 250).all()
 
 
 def test_making_smaller_averages():
     """A chessboard of single pixels is mid-grey from afar; picking pixels would give stripes."""
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
-    small = decode(Image.fromarray(board), fit=Fit(size=8))[0, 1:-1, 1:-1]
+    small = decode(Image.fromarray(board), fit=Fit(size=(8, 8)))[0, 1:-1, 1:-1]
     assert np.abs(small.astype(int) - 127.5).max() <= 1
 
 
 def test_arrays_are_resized_as_files_are(random_images):
     image = random_images(12, 12, 3)
-    fit = Fit(size=8)
+    fit = Fit(size=(8, 8))
     (block,) = Decoder(fit).array(image[None])
     np.testing.assert_array_equal(block[0], decode(Image.fromarray(image), fit=fit))
 

@@ -195,7 +195,7 @@ def test_odd_metadata(tmp_path, metadata):
 def test_images(kind):
     """Each is decoded, or named with the reason; the reason is printable and no exception's traceback."""
     rng = np.random.default_rng(0)
-    decoder = Decoder(Fit(size=8, colour="rgb", skip_broken=True))
+    decoder = Decoder(Fit(size=(8, 8), colour="rgb", skip_broken=True))
     for mode in IMAGES[kind]:
         whole = encoded(kind, mode, rng)
         damaged = [

@@ -151,3 +151,20 @@ def test_data_are_known_by_content_wherever_they_lie(tmp_path, idx, random_image
     np.save(tmp_path / "d.npy", images)
     places = (tmp_path / "a", tmp_path / "b" / "c", tmp_path / "d.npy")
     assert len({load(DataConfig(str(place))).fingerprint for place in places}) == 1
+
+
+def test_images_need_not_be_square(tmp_path, pictures, random_images):
+    """Arrays and files of one size stay as they are; of several they are brought to the one that is asked for."""
+    images = random_images(20, 7, 5)
+    np.save(tmp_path / "d.npy", images)
+    pictures(tmp_path / "same", images)
+    for name in ("d.npy", "same"):
+        data = load(DataConfig(str(tmp_path / name)))
+        assert data.shape == (1, 7, 5)
+        found = {image.tobytes() for split in data.splits.values() for image in split.pixels}
+        assert found == {image.tobytes() for image in images}
+    pictures(tmp_path / "mixed" / "a", random_images(10, 8, 12))
+    pictures(tmp_path / "mixed" / "b", random_images(10, 30, 9))
+    data = load(DataConfig(str(tmp_path / "mixed"), image_size="6x4"))
+    assert data.shape == (1, 6, 4)
+    assert DataConfig(image_size="6x6").image_size == 6

@@ -56,35 +56,42 @@ def test_the_reference_critic_comes_out():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("size", [8, 10, 12, 14, 24, 28, 32, 40, 48, 56, 64, 96, 112, 128])
-def test_halvings_multiply_back_to_the_size(size: int):
-    count, base = halvings(size)
-    assert base * 2**count == size
-    assert 4 <= base <= 7
+SIZES = [8, 10, 12, 14, 24, 28, 32, 40, 48, 56, 64, 96, 112, 128]
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [*((s, s) for s in SIZES), (32, 48), (28, 16), (8, 14)]
+)
+def test_halvings_multiply_back_to_the_size(height: int, width: int):
+    count, base = halvings(height, width)
+    assert tuple(side * 2**count for side in base) == (height, width)
+    assert all(4 <= side <= 7 for side in base)
     z = torch.zeros(1, 3)
-    image = VectorToImage(3, (2, size, size), 2, batch_norm=False)(z)
-    assert image.shape == (1, 2, size, size)
-    assert ImageToVector((2, size, size), 5, 2)(image).shape == (1, 5)
+    image = VectorToImage(3, (2, height, width), 2, batch_norm=False)(z)
+    assert image.shape == (1, 2, height, width)
+    assert ImageToVector((2, height, width), 5, 2)(image).shape == (1, 5)
 
 
-@pytest.mark.parametrize("size", [1, 4, 7, 9, 18, 31, 36, 44, 100])
-def test_a_size_that_does_not_halve_is_one_sentence_with_a_size_that_does(size: int):
-    with pytest.raises(TriptychError, match=f"; {size} is not: resize") as error:
-        halvings(size)
-    suggested = int(str(error.value).split(", to ")[1].split()[0])
-    assert halvings(suggested)[0] >= 1
+@pytest.mark.parametrize(
+    ("height", "width", "near"),
+    [
+        *((1, 1, "8"), (7, 7, "8"), (9, 9, "10"), (18, 18, "20"), (31, 31, "32"), (100, 100, "96")),
+        *((28, 36, "32x40"), (40, 36, "40"), (8, 64, "16x28"), (4096, 1, "112x64")),
+    ],
+)
+def test_a_size_that_does_not_halve_is_one_sentence_with_the_nearest_that_does(height, width, near):
+    with pytest.raises(TriptychError, match=f" and {height}×{width} cannot be halved so") as error:
+        halvings(height, width)
+    assert f"--image-size, to {near} for instance" in str(error.value)
+    sides = [int(side) for side in near.split("x")]
+    assert halvings(sides[0], sides[-1])[0] >= 1
 
 
-def test_images_that_are_not_square_are_refused():
-    with pytest.raises(TriptychError, match="32×28"):
-        ImageToVector((1, 32, 28), 5, 2)
-
-
-@pytest.mark.parametrize("place", [(0, 0), (13, 20), (31, 31)])
+@pytest.mark.parametrize("place", [(0, 0), (13, 20), (31, 31), (31, 47)])
 def test_the_critic_sees_every_pixel(place: tuple[int, int]):
-    net = ImageToVector((1, 32, 32), 1, 4)
+    net = ImageToVector((1, 32, 48), 1, 4)
     initialise(net, 0)
-    x = torch.full((1, 1, 32, 32), 0.5, requires_grad=True)
+    x = torch.full((1, 1, 32, 48), 0.5, requires_grad=True)
     net(x).sum().backward()
     assert x.grad[0, 0, *place] != 0
 

@@ -168,3 +168,30 @@ def sheet() -> Callable[[Figure], np.ndarray]:
 def said() -> Callable[[Figure], str]:
     """Gives all words that a figure says outside of its axes, on one line."""
     return lambda figure: " ".join(" ".join(text.get_text() for text in figure.texts).split())
+
+
+@pytest.fixture
+def planted() -> Callable[..., Run]:
+    """Makes a run that has ended, with the validation ELBO on a straight line: ``planted(path, config, results)``."""
+
+    def make(
+        path: Path,
+        config: dict[str, Any] | None = None,
+        results: dict[str, Result] | None = None,
+        epochs: int = 20,
+        elbo: tuple[float, float] = (-168.0, -101.0),
+    ) -> Run:
+        run = Run.create(
+            path, config or {"seed": 0, "method": {"name": "vae"}, "data": {"name": "x"}}
+        )
+        first, last = elbo
+        for epoch in range(1, epochs + 1):
+            value = first + (last - first) * (epoch - 1) / max(1, epochs - 1)
+            run.log(
+                {"step": epoch * 10, "epoch": float(epoch), "seconds": 1.0, "valid/elbo": value}
+            )
+        run.record(results or {})
+        run.finish("DONE", "trained")
+        return run
+
+    return make

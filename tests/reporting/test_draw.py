@@ -1,8 +1,11 @@
 """The files: drawn exactly where their data is, readable, repeatable, and without a trace elsewhere."""
 
+import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
+from io import BytesIO
 
 import matplotlib
 import numpy as np
@@ -62,6 +65,24 @@ def test_pdf_files_embed_truetype_fonts(drawn):
         assert content.startswith(b"%PDF")
         assert b"/FontFile2" in content
         assert b"/Type3" not in content
+
+
+def test_fonts_in_a_pdf_have_the_letters_and_not_the_tables_by_which_they_are_set(drawn):
+    """A PDF places every glyph itself; the shapes are those of the font."""
+    from fontTools import subset
+    from fontTools.ttLib import TTFont
+
+    content = drawn[1][1].read_bytes()
+    streams = [
+        zlib.decompress(part) for part in re.findall(rb"stream\r?\n(x.*?)endstream", content, re.S)
+    ]
+    fonts = [TTFont(BytesIO(s)) for s in streams if s[:4] == b"\x00\x01\x00\x00"]
+    assert fonts
+    for font in fonts:
+        assert {"glyf", "hmtx", "loca"} <= {*font.keys()}
+        assert not {"GSUB", "GPOS", "GDEF"} & {*font.keys()}
+        assert font["maxp"].numGlyphs > 1
+    assert not {"GSUB", "GPOS"} & {*subset.Options().drop_tables}, "left as it was for others"
 
 
 def test_drawing_again_gives_the_same_bytes_whatever_the_users_own_settings(drawn):

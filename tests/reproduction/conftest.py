@@ -13,10 +13,11 @@ import pytest
 
 from triptych.config import merge
 from triptych.data import DataConfig, load
-from triptych.reproduction import pace, predict
-from triptych.reproduction.carry_out import Outcome, reproduce
+from triptych.experiment import ExperimentConfig
+from triptych.reproduction import estimate, pace
 from triptych.reproduction.pace import Looks, Pace
-from triptych.reproduction.plan import Plan, plan
+from triptych.reproduction.plan import Plan, RunPanel, StudyPanel, plan
+from triptych.reproduction.reproduce import Outcome, reproduce
 from triptych.studies.plan import Study
 
 PlanOf: TypeAlias = Callable[..., Plan]
@@ -53,22 +54,29 @@ FEWER = (("pullback", "LATENTS", 8), ("pullback", "TANGENTS", 8), ("scorecard", 
 """What the numbers of a WGAN rest on takes half a minute as it is."""
 
 
-def tiny(folder: Path, seed: int = 0, **changes: dict) -> Plan:
-    """The demo's plan with networks and durations of next to nothing, and what else is changed of a method."""
+def small(config: ExperimentConfig, folder: Path, **changes: dict) -> ExperimentConfig:
+    """A method's config with networks and durations of next to nothing."""
     path = folder / "digits.npy"
     if not path.exists():
         digits = load(DataConfig("mnist-5k")).splits["train"].pixels
         np.save(path, digits[:: len(digits) // 240][:240, 0, ::2, ::2])
-    whole = plan("demo", seed=seed)
     common = {"data": {"name": str(path)}, "train": {"batch_size": 16, "log_every": 4}}
+    config = merge(merge(config, SMALL[config.method_name]), common)
+    return merge(config, changes.get(config.method_name, {}))
 
-    def small(config):
-        config = merge(merge(config, SMALL[config.method_name]), common)
-        return merge(config, changes.get(config.method_name, {}))
 
-    runs = {name: small(config) for name, config in whole.runs.items()}
-    arms = {n: small(whole.study.arms[n]) for n in ("default", "no-stop-gradient")}
-    return dataclasses.replace(whole, runs=runs, study=Study(whole.study.config, arms))
+def tiny(folder: Path, seed: int = 0, scale: str = "demo", **changes: dict) -> Plan:
+    """A scale's plan with networks and durations of next to nothing, and what else is changed of a method."""
+    whole = plan(scale, seed=seed)
+
+    def shrunk(panel: RunPanel | StudyPanel) -> RunPanel | StudyPanel:
+        if isinstance(panel, RunPanel):
+            return panel._replace(config=small(panel.config, folder, **changes))
+        arms = dict(list(panel.study.arms.items())[:2])
+        arms = {name: small(arm, folder, **changes) for name, arm in arms.items()}
+        return panel._replace(study=Study(panel.study.config, arms))
+
+    return dataclasses.replace(whole, panels={n: shrunk(p) for n, p in whole.panels.items()})
 
 
 @pytest.fixture(scope="session")
@@ -101,10 +109,10 @@ def planted(arms, jobs, data_dir) -> dict[str, Pace]:
 @pytest.fixture(autouse=True)
 def _short_warm_up(whole: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "SECONDS", 0.1)
-    monkeypatch.setattr(predict, "warm_side_by_side", planted)
+    monkeypatch.setattr(estimate, "time_arms", planted)
 
 
 if __name__ == "__main__":
     # A process of its own, to be killed: conftest.py PLACE FOLDER
-    pace.SECONDS, predict.warm_side_by_side = 0.1, planted
+    pace.SECONDS, estimate.time_arms = 0.1, planted
     sys.exit(130 if reproduce(tiny(Path(sys.argv[1])), Path(sys.argv[2])).stopped else 0)

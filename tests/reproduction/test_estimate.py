@@ -8,13 +8,12 @@ import pytest
 
 from triptych.config import Duration
 from triptych.experiment import default_config
-from triptych.reproduction import board, predict
+from triptych.reproduction import board, estimate
 from triptych.reproduction.board import Board, Panel, remaining
 from triptych.reproduction.estimate import Left, makespan, measure_seconds, train_seconds
-from triptych.reproduction.pace import Looks, Pace, warm_up
-from triptych.reproduction.plan import STUDY, plan
+from triptych.reproduction.pace import Looks, Pace, time_steps
+from triptych.reproduction.plan import Plan, Recorded, plan
 from triptych.reproduction.record import Record
-from triptych.reproduction.recorded import ARM, RECORDED, REPORT, Recorded
 from triptych.runs import Run
 from triptych.studies.plan import Cell
 
@@ -32,11 +31,11 @@ RECORD = Recorded(step=1.0, start=4.0, measure=50.0, draw=3.0)
 
 def test_a_training_is_its_start_its_steps_and_its_looks():
     # Twice as slow as recorded; looks at 10, 20 and the end; landmarks at 1, 2 and 5 beside these.
-    whole = train_seconds(CONFIG, Left(True, 0, True, True), PACE, RECORD)
+    whole = train_seconds(CONFIG.train, Left(True, 0, True, True), PACE, RECORD)
     assert whole == 2 * 4 + 25 * 2 + 100 + 3 * 30 + 3 * 7
-    rest = train_seconds(CONFIG, Left(True, 15, True, True), PACE, RECORD)
+    rest = train_seconds(CONFIG.train, Left(True, 15, True, True), PACE, RECORD)
     assert rest == 2 * 4 + 10 * 2 + 2 * 30
-    assert train_seconds(CONFIG, Left(False, 0, True, True), PACE, RECORD) == 0
+    assert train_seconds(CONFIG.train, Left(False, 0, True, True), PACE, RECORD) == 0
 
 
 def test_measuring_takes_longer_as_the_steps_do():
@@ -51,27 +50,39 @@ def test_runs_are_begun_in_their_order_by_whoever_is_free():
     assert makespan([], 2) == 0
 
 
+STUDY = "simsiam-ablation"
+ARM = "simsiam"
+"""What a run of the study trains."""
+
+
+def recorded_of(given: Plan) -> dict[str, Recorded]:
+    """By method."""
+    found = {panel.config.method_name: panel.recorded for panel in given.runs.values()}
+    return found | {ARM: given.studies[STUDY].recorded}
+
+
 def planted(monkeypatch: pytest.MonkeyPatch, step: dict[str, float]) -> None:
     """Paces without looks, of an epoch of one step."""
 
     def pace(name: str) -> Pace:
         return Pace(step[name], Looks(0.0, 0.0, 0.0), 1.0)
 
-    monkeypatch.setattr(predict, "warm_up", lambda config: pace(config.method_name))
+    monkeypatch.setattr(estimate, "time_steps", lambda config: pace(config.method_name))
     monkeypatch.setattr(
-        predict, "warm_side_by_side", lambda arms, jobs, data_dir: {n: pace(ARM) for n in arms}
+        estimate, "time_arms", lambda arms, jobs, data_dir: {n: pace(ARM) for n in arms}
     )
-    monkeypatch.setattr(predict, "default_jobs", lambda study: 2)
+    monkeypatch.setattr(estimate, "default_jobs", lambda study, room: 2)
 
 
 def test_every_part_that_is_left_has_its_seconds(tmp_path, monkeypatch):
-    demo, recorded = plan("demo"), RECORDED["demo"]
+    demo = plan("demo")
+    recorded = recorded_of(demo)
     # This machine is twice as slow in everything.
     planted(monkeypatch, {name: 2 * r.step for name, r in recorded.items()})
-    length = {n: c.train.duration.steps(1) for n, c in demo.runs.items()}
-    found = predict.predict(demo, tmp_path).parts
+    length = {n: p.config.train.duration.steps(1) for n, p in demo.runs.items()}
+    found = estimate.estimate(demo, tmp_path).parts
     arm = recorded[ARM]
-    steps = demo.study.arms["default"].train.duration.steps(1)
+    steps = demo.studies[STUDY].study.arms["default"].train.duration.steps(1)
     expected = {STUDY: 2 * 2 * (arm.start + steps * arm.step + arm.measure)}
     for name in ("vae", "wgan"):
         was = recorded[name]
@@ -80,12 +91,13 @@ def test_every_part_that_is_left_has_its_seconds(tmp_path, monkeypatch):
             f"{name}/measure": 2 * was.measure,
             f"{name}/draw": 2 * was.draw,
         }
-    expected["report"] = 2 * REPORT["demo"]
+    expected["report"] = 2 * demo.report
     assert found == pytest.approx(expected)
 
 
 def test_what_is_done_is_not_counted(tmp_path, monkeypatch):
-    demo, recorded = plan("demo"), RECORDED["demo"]
+    demo = plan("demo")
+    recorded = recorded_of(demo)
     planted(monkeypatch, {name: r.step for name, r in recorded.items()})
     for name, marks in {"vae": ("DONE", "MEASURED", "playable.json"), "wgan": ("DONE",)}.items():
         run = Run.create(tmp_path / name, {})
@@ -93,8 +105,8 @@ def test_what_is_done_is_not_counted(tmp_path, monkeypatch):
             run.write(mark, "")
     done = Run.create(Cell("default", 0).path(tmp_path / STUDY), {})
     done.finish("FAILED", "the loss was not finite")
-    whole = predict.predict(demo, tmp_path / "nothing").parts
-    found = predict.predict(demo, tmp_path).parts
+    whole = estimate.estimate(demo, tmp_path / "nothing").parts
+    found = estimate.estimate(demo, tmp_path).parts
     assert set(found) == {"wgan/measure", "wgan/draw", STUDY, "report"}
     assert found["wgan/measure"] == pytest.approx(whole["wgan/measure"])
     # Three runs by two at once take as long as four.
@@ -102,54 +114,55 @@ def test_what_is_done_is_not_counted(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_timed_is_slower_as_all_that_was_timed_is(tmp_path, monkeypatch):
-    demo, recorded = plan("demo"), RECORDED["demo"]
+    demo = plan("demo")
+    recorded = recorded_of(demo)
     planted(monkeypatch, {name: 2 * r.step for name, r in recorded.items()})
     for name in demo.runs:
         run = Run.create(tmp_path / name, {})
         for mark in ("DONE", "MEASURED"):
             run.write(mark, "")
-    found = predict.predict(demo, tmp_path).parts
+    found = estimate.estimate(demo, tmp_path).parts
     assert found["vae/draw"] == pytest.approx(2 * recorded["vae"].draw)
     assert found["wgan/draw"] == pytest.approx(2 * recorded["wgan"].draw)
-    assert found["report"] == pytest.approx(2 * REPORT["demo"])
+    assert found["report"] == pytest.approx(2 * demo.report)
 
 
 @pytest.mark.parametrize(("room", "begun"), [(12, 3), (2, 2)])
 def test_as_many_runs_are_timed_at_once_as_will_train(tmp_path, monkeypatch, room, begun):
     demo = plan("demo")
-    planted(monkeypatch, {name: r.step for name, r in RECORDED["demo"].items()})
+    planted(monkeypatch, {name: r.step for name, r in recorded_of(demo).items()})
     seen = []
 
     def timed(arms, jobs, data_dir):
         seen.append(jobs)
         return dict.fromkeys(arms, Pace(1.0, Looks(0.0, 0.0, 0.0), 1.0))
 
-    monkeypatch.setattr(predict, "warm_side_by_side", timed)
-    monkeypatch.setattr(predict, "default_jobs", lambda study: room)
+    monkeypatch.setattr(estimate, "time_arms", timed)
+    monkeypatch.setattr(estimate, "default_jobs", lambda study, cores: room)
     Run.create(Cell("default", 0).path(tmp_path / STUDY), {}).finish("FAILED", "not finite")
-    predict.predict(demo, tmp_path)
+    estimate.estimate(demo, tmp_path)
     assert seen == [begun]
 
 
 def test_a_warm_up_trains_as_the_run_will(place, plan_of):
     given = plan_of(place)
-    trained = warm_up(given.runs["wgan"], seconds=0.05)
+    trained = time_steps(given.runs["wgan"].config, seconds=0.05)
     assert trained.step > 0
     assert trained.looks.first > 0
     assert trained.looks.landmark > 0, "a picture is kept at every landmark"
-    vae = warm_up(given.runs["vae"], seconds=0.05)
+    vae = time_steps(given.runs["vae"].config, seconds=0.05)
     assert vae.looks.landmark < vae.looks.due, "an ELBO is not measured at a landmark"
     assert vae.per_epoch == trained.per_epoch
     known = Looks(1.0, 2.0, 3.0)
-    assert warm_up(given.runs["vae"], known, seconds=0.05).looks == known
+    assert time_steps(given.runs["vae"].config, known, seconds=0.05).looks == known
 
 
 def test_a_training_that_breaks_at_once_takes_no_time(place, plan_of):
     broken = {"method": {"optimizer": {"name": "sgd", "lr": 1e20}}}
-    config = plan_of(place, vae=broken).runs["vae"]
-    pace = warm_up(config, seconds=0.05)
+    config = plan_of(place, vae=broken).runs["vae"].config
+    pace = time_steps(config, seconds=0.05)
     left = Left(True, 0, True, True)
-    assert train_seconds(config, left, pace._replace(looks=Looks(0, 0, 0)), RECORD) == 0
+    assert train_seconds(config.train, left, pace._replace(looks=Looks(0, 0, 0)), RECORD) == 0
     assert measure_seconds(left, pace, RECORD) == 0
 
 
@@ -174,7 +187,7 @@ def test_the_board_adds_what_is_not_begun(tmp_path, monkeypatch):
         watched.trained("vae", 0.75, {"valid/elbo": -120.04, "train/kl": 9.0})
     assert seen == [
         (Panel("vae", share=0.5), 40.0 + 15.0),
-        (Panel("vae", share=0.75, latest="ELBO −120.0"), 6.0 + 15.0),
+        (Panel("vae", share=0.75, latest="ELBO −120.04"), 6.0 + 15.0),
     ]
     # 6 seconds instead of 40: the rest is expected to be as much faster.
     assert watched.left() == pytest.approx(15.0 * 6 / 40)

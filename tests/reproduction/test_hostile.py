@@ -24,12 +24,14 @@ from triptych.cli.main import main
 from triptych.config import read_toml
 from triptych.errors import TriptychError
 from triptych.reporting.study.folder import read_study
-from triptych.reproduction.carry_out import Outcome
-from triptych.reproduction.plan import STUDY, read_record
+from triptych.reproduction.record import read_record
+from triptych.reproduction.reproduce import Outcome
 from triptych.runs import Run
 
 FEWER = (("pullback", "LATENTS", 8), ("pullback", "TANGENTS", 8), ("scorecard", "PAIRS", 16))
 """As few as the reproduction was measured with."""
+
+STUDY = "simsiam-ablation"
 
 TIMES = int(os.environ.get("TRIPTYCH_CHANGES", "1"))
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from triptych import presets
 from triptych.cli.main import main
 from triptych.config import merge
 from triptych.errors import TriptychError
 from triptych.experiment import default_config
-from triptych.reproduction.carry_out import reproduce
-from triptych.reproduction.plan import RECORD, plan, refuse_another
-from triptych.reproduction.record import Record
-from triptych.reproduction.scales import SCALES
+from triptych.reproduction.plan import plan
+from triptych.reproduction.record import RECORD, Record, refuse_another
+from triptych.reproduction.reproduce import reproduce
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,14 @@ from triptych.reproduction.scales import SCALES
 )
 def test_a_scale_is_a_preset_of_each_panel(scale, vae, wgan, simsiam, seeds):
     found = plan(scale, seed=3)
-    assert found.runs == {
+    assert list(found.panels) == ["vae", "wgan", "simsiam-ablation"]
+    assert {name: panel.config for name, panel in found.runs.items()} == {
         "vae": dataclasses.replace(default_config("vae", vae), seed=3),
         "wgan": dataclasses.replace(default_config("wgan", wgan), seed=3),
     }
-    assert found.study.config.seeds == seeds
-    assert found.study.config.checkpoint == "last", "the best weights are from before a collapse"
+    study = found.studies["simsiam-ablation"].study
+    assert study.config.seeds == seeds
+    assert study.config.checkpoint == "last", "the best weights are from before a collapse"
     expected = default_config("simsiam", simsiam)
     if scale == "demo":
         shorter = {
@@ -41,8 +43,8 @@ def test_a_scale_is_a_preset_of_each_panel(scale, vae, wgan, simsiam, seeds):
             "method": {"views": {"crop_scale": [0.6, 1.0]}},
         }
         expected = merge(expected, shorter)
-    assert found.study.arms["default"] == expected
-    arms = found.study.arms.items()
+    assert study.arms["default"] == expected
+    arms = study.arms.items()
     switches = {n: (c.method.stop_gradient, c.method.predictor) for n, c in arms}
     assert switches == {
         "default": (True, "mlp"),
@@ -54,17 +56,22 @@ def test_a_scale_is_a_preset_of_each_panel(scale, vae, wgan, simsiam, seeds):
 
 def test_the_demo_needs_no_data_that_is_not_embedded():
     demo = plan("demo")
-    configs = [*demo.runs.values(), *demo.study.arms.values()]
+    configs = [panel.config for panel in demo.runs.values()]
+    configs += [arm for panel in demo.studies.values() for arm in panel.study.arms.values()]
     assert {config.data.name for config in configs} == {"mnist-5k"}
 
 
 def test_own_images_for_the_wgan_are_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
-    given = plan("small", wgan_data="mine")
-    assert given.runs["wgan"].data.name == str(tmp_path.resolve() / "mine")
-    assert plan("small", wgan_data="mnist").runs["wgan"].data.name == "mnist"
+    given = plan("small", data={"wgan": "mine"})
+    assert given.runs["wgan"].config.data.name == str(tmp_path.resolve() / "mine")
+    assert plan("small", data={"wgan": "mnist"}).runs["wgan"].config.data.name == "mnist"
     assert given.runs["vae"] == plan("small").runs["vae"]
+    with pytest.raises(
+        TriptychError, match="no panel of small that takes images 'simsiam-ablation'"
+    ):
+        plan("small", data={"simsiam-ablation": "mine"})
 
 
 def begun(folder: Path) -> Path:
@@ -127,6 +134,10 @@ def test_data_that_are_not_there_are_told_before_anything_is_begun(tmp_path, pla
         (["reproduce"], "name a scale"),
         (["reproduce", "--scale", "tiny"], "tiny"),
         (["reproduce", "--scael", "demo"], "did you mean '--scale'"),
+        (["reproduce", "--scale", "nowhere.toml"], "no file 'nowhere.toml'"),
+        (["reproduce", "--scale", "demo", "--vea-data", "x"], "did you mean '--vae-data'"),
+        (["reproduce", "--scale", "demo", "--threads", "9999"], "--threads 9999 is too large"),
+        (["demo", "--threads", "-1"], "--threads -1 is too small"),
         (["demo", "--epochs", "3"], "no option '--epochs'"),
     ],
 )
@@ -141,4 +152,77 @@ def test_the_record_holds_the_plan_as_it_was_read(tmp_path):
     """Lists and tuples are the same in JSON: or every folder would be another one's."""
     read = json.loads((begun(tmp_path / "there") / RECORD).read_text())
     assert read["plan"] == plan("demo").tables()
-    assert set(SCALES) == {"demo", "small", "reference"}
+    assert set(presets.scales()) == {"demo", "small", "reference"}
+
+
+ENTRIES = {
+    "": "has no panel",
+    "panels = 3": "has no panel",
+    "abuot = 3": "no option 'abuot'",
+    "report = -1.0\n[panels.a]\nmethod = 'vae'": "report -1.0 is too small",
+    "[panels.a]": "panel 'a': a panel has either method",
+    "[panels.a]\nmethod = 'vae'\nstudy = 'simsiam-ablation'": "panel 'a': a panel has either method",
+    "[panels.a]\nmethod = 'vea'": "panel 'a': there is no method 'vea'",
+    "[panels.a]\nmethod = 'vae'\npreset = 'dmeo'": "panel 'a': there is no preset of vae 'dmeo'",
+    "[panels.a]\nstudy = 'nothing'": "panel 'a': there is no study file 'nothing'",
+    "[panels.a]\nmethod = 'vae'\nrecorded.step = -1.0": "panel 'a': recorded.step -1.0 is too small",
+    "[panels.a]\nmethod = 'vae'\nevaluate.samples = 0": "panel 'a': --samples 0 is too small",
+    "[panels]\na = 3": "[panels.a] must be a table",
+    "[panels.report]\nmethod = 'vae'": "a panel cannot be called 'report'",
+    "[panels.'../a']\nmethod = 'vae'": "a panel cannot be called '../a'",
+}
+
+
+@pytest.mark.parametrize(("text", "said"), ENTRIES.items(), ids=range(len(ENTRIES)))
+def test_a_scale_of_ones_own_is_read_strictly(tmp_path, monkeypatch, capsys, text, said):
+    monkeypatch.chdir(tmp_path)
+    Path("own.toml").write_text(text)
+    assert main(["reproduce", "--scale", "own.toml", "--out", "out"]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_files_that_a_scale_names_lie_beside_it(tmp_path, monkeypatch):
+    place = tmp_path / "there"
+    place.mkdir()
+    (place / "narrow.toml").write_text("[method]\nlatent = 3\n")
+    (place / "latents.toml").write_text(
+        '[study]\nmethod = "vae"\nmetrics = ["valid/elbo"]\n[arms.default]\n'
+    )
+    (place / "own.toml").write_text(
+        '[panels.a]\nmethod = "vae"\npreset = "narrow.toml"\nevaluate.samples = 7\n'
+        '[panels.b]\nstudy = "latents.toml"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    given = plan("there/own.toml", seed=2)
+    assert given.scale == "own"
+    assert given.runs["a"].config.method.latent == 3
+    assert given.runs["a"].evaluate.samples == 7
+    assert given.studies["b"].study.config.seeds == (2, 3, 4)
+    assert given.sections(Path("out")) == [
+        *(Path("out/a"), Path("out/b"), Path("out/b/default/seed-2")),
+    ]
+
+
+def test_the_options_for_images_are_the_panels_of_the_scale(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("own.toml").write_text('[panels.my-own]\nmethod = "vae"\n')
+    with pytest.raises(SystemExit):
+        main(["reproduce", "--scale", "own.toml", "--help"])
+    said = capsys.readouterr().out
+    assert "--my-own-data NAME|PATH" in said
+    assert "--wgan-data" not in said
+    with pytest.raises(SystemExit):
+        main(["reproduce", "--help"])
+    said = capsys.readouterr().out
+    assert "--vae-data NAME|PATH" in said
+    assert "--wgan-data NAME|PATH" in said
+
+
+def test_threads_are_those_of_this_call_and_no_other_config(tmp_path):
+    given = plan("demo", threads=3)
+    assert given.here(given.runs["vae"].config).train.threads == 3
+    refuse_another(given, begun(tmp_path / "there"))
+    assert plan("demo", threads=0).threads is None

@@ -59,7 +59,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def start() -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "triptych.cli", "study", "mine.toml", "--jobs", "1"]
+    command = [sys.executable, "-m", "triptych", "study", "mine.toml", "--jobs", "1"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

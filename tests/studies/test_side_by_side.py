@@ -109,7 +109,7 @@ def test_two_calls_of_one_study_end_in_one_outcome(tmp_path: Path):
         'train.duration = "2 steps"\ntrain.batch_size = 8\n[arms.only]'
     )
     (tmp_path / "mine.toml").write_text(FILE.replace("[arms.only]", short))
-    command = [sys.executable, "-m", "triptych.cli", "study", "mine.toml", "--jobs", "1"]
+    command = [sys.executable, "-m", "triptych", "study", "mine.toml", "--jobs", "1"]
     pipe = subprocess.PIPE
     calls = [
         subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path)

@@ -18,7 +18,7 @@ OWN = ["--method.hidden", "16", "--method.latent", "4", "--compile"]
 
 
 def train(folder: Path, compile: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triptych.cli", *WORDS, *OWN, compile]
+    command = [sys.executable, "-m", "triptych", *WORDS, *OWN, compile]
     return subprocess.run(
         [*command, "--out", str(folder)],
         env={**os.environ, **environment},

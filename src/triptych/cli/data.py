@@ -23,12 +23,13 @@ from triptych.data import (
     load,
     whereabouts,
 )
+from triptych.data.moments import level_counts, mean_and_deviation
 from triptych.data.names import as_text, few
 from triptych.errors import TriptychError, unknown
 from triptych.progress import bars
 
 USAGE = """usage: triptych data list [--data-dir DIR]
-       triptych data info NAME|PATH [--data-dir DIR] [--image-size N] [--colour grey|rgb]
+       triptych data info NAME|PATH [--data-dir DIR] [--image-size N|HxW] [--colour grey|rgb]
                           [--holdout N] [--skip-broken true] [--broken]
        triptych data get NAME [--dir DIR]
 
@@ -41,7 +42,6 @@ Fact: TypeAlias = tuple[str, str]
 
 WIDTH = 80
 INDENT = 13
-CHUNK = 4096
 CLASSES = 30
 CLASSES_OF_MANY = 10
 """Of more classes than the first number only the second are shown."""
@@ -115,19 +115,18 @@ def _info(words: list[str]) -> None:
 
 def _config(words: list[str]) -> DataConfig:
     folder = take(words, "--data-dir")
-    numbers: dict[str, int | None] = {}
-    for option, name in (("--image-size", "image_size"), ("--holdout", "holdout")):
-        value = take(words, option)
-        if value is not None and not (value.isascii() and value.isdigit() and len(value) < 10):
-            raise TriptychError(f"{option} takes a number, not '{as_text(value)}'")
-        numbers[name] = int(value) if value else None
+    size = take(words, "--image-size")
+    holdout = take(words, "--holdout")
+    if holdout is not None and not (holdout.isascii() and holdout.isdigit() and len(holdout) < 10):
+        raise TriptychError(f"--holdout takes a number, not '{as_text(holdout)}'")
     colour = take(words, "--colour") or "auto"
     if colour not in ("auto", "grey", "rgb"):
         raise unknown("colour", colour, ("auto", "grey", "rgb"))
     skip = take(words, "--skip-broken") or "false"
     if skip not in ("true", "false"):
         raise TriptychError(f"--skip-broken takes true or false, not '{as_text(skip)}'")
-    given = numbers | {"colour": colour, "skip_broken": skip == "true"}
+    given = {"image_size": size, "holdout": None if holdout is None else int(holdout)}
+    given |= {"colour": colour, "skip_broken": skip == "true"}
     return merge(DataConfig(_one(words, "info"), folder), given)
 
 
@@ -143,7 +142,7 @@ def _say(name: str, fact: str) -> None:
 def _facts(dataset: Dataset, source: Source) -> list[Fact]:
     sizes = ", ".join(f"{len(images):,} {split}" for split, images in dataset.splits.items())
     drawn = [split for split in dataset.splits if split not in source.files]
-    counts = _levels(dataset.splits["train"].pixels)
+    counts = level_counts(dataset.splits["train"].pixels)
     return [
         ("title", dataset.title),
         ("images", sizes + (f" ({' and '.join(drawn)} taken out of train)" if drawn else "")),
@@ -163,15 +162,6 @@ def _files(source: Source) -> list[str]:
     return said
 
 
-def _levels(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """How often each channel has each level, C×256; everything else about levels follows, exactly."""
-    counts = np.zeros((pixels.shape[1], 256), dtype=np.int64)
-    for start in range(0, len(pixels), CHUNK):
-        for channel, counted in enumerate(counts):
-            counted += np.bincount(pixels[start : start + CHUNK, channel].ravel(), minlength=256)
-    return counts
-
-
 def _range(counts: npt.NDArray[np.int64]) -> str:
     """The lowest and the highest level, and which share of all pixels have it."""
     every = counts.sum(0)
@@ -182,11 +172,8 @@ def _range(counts: npt.NDArray[np.int64]) -> str:
 
 
 def _moments(counts: npt.NDArray[np.int64]) -> str:
-    levels = np.arange(256)
-    total = counts.sum(1)
-    mean = counts @ levels / total
-    deviation = np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(1) / total)
-    return ", ".join(f"{m:.1f} ± {s:.1f}" for m, s in zip(mean, deviation, strict=True))
+    found = zip(*mean_and_deviation(counts), strict=True)
+    return ", ".join(f"{255 * mean:.1f} ± {255 * deviation:.1f}" for mean, deviation in found)
 
 
 def _classes(dataset: Dataset) -> list[Fact]:

@@ -1,4 +1,4 @@
-"""``triptych demo``: the smallest reproduction, all three panels on the embedded digits."""
+"""``triptych demo``: the smallest reproduction, all panels on the embedded digits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import tyro
 
 from triptych.cli.options import parse
 
-ABOUT = """A VAE, a WGAN and an ablation of SimSiam on the embedded digits, to one report: triptych reproduce
---scale demo. Given again it goes on where it was stopped."""
+ABOUT = """All panels on the embedded digits, to one report: triptych reproduce --scale demo.
+Given again it goes on where it was stopped."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,15 @@ class Options:
     """Where everything goes."""
     seed: int = 0
     """Everything random follows from this number."""
+    threads: Annotated[int | None, tyro.conf.arg(metavar="CORES")] = None
+    """Cores to take; the default is all of them."""
 
 
 def run(words: list[str]) -> int:
     """The verb."""
     options = parse(Options(), words, "triptych demo", ABOUT)
-    from triptych.cli.reproduce import carry_out
+    from triptych.cli.reproduce import reproduce_and_say
     from triptych.reproduction.plan import plan
 
-    return carry_out(plan("demo", seed=options.seed), options.out, ["demo", *words])
+    planned = plan("demo", seed=options.seed, threads=options.threads)
+    return reproduce_and_say(planned, options.out, ["demo", *words])

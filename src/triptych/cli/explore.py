@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,9 +16,9 @@ from triptych.errors import TriptychError
 
 USAGE = "triptych explore RUN"
 
-ABOUT = """Write a run's report with the trained model in it, and open it in your browser: sliders for all latent
-coordinates and the principal directions, interpolation, and, of a VAE, paper to draw on; of SimSiam an atlas of images placed by
-their features. The file runs by itself: it can be sent to anybody."""
+ABOUT = """Write a run's report with the trained model in it, and open it in your browser. A model that makes images has sliders
+for all latent coordinates and the principal directions, and interpolates; where it encodes, there is paper to draw on. Of one that
+compares views there is an atlas of images placed by their features. The file runs by itself: it can be sent to anybody."""
 
 
 @dataclass(frozen=True)
@@ -42,28 +41,17 @@ def run(words: list[str]) -> int:
     if not helps and (not words or words[0].startswith("-")):
         raise TriptychError(f"name a run folder: {USAGE}")
     options = parse(Options(), words if helps else words[1:], USAGE, ABOUT)
-    from triptych.playable.export import write_playable
-    from triptych.reporting.page.page import write_page
-    from triptych.reporting.safe import check
+    from triptych.verbs import explore
 
-    path = Path(words[0])
-    # Before anything of it is read, or written into it.
-    check(path)
-    _refuse_study(path)
-    write_playable(path, options.data_dir, options.data)
-    out = options.out or path / "explore.html"
-    page = write_page([path], out, f"Explore {path.resolve().name}", explore=True)
+    page = explore(
+        words[0],
+        options.out,
+        data=options.data,
+        data_dir=options.data_dir,
+        open=options.open and _screen(),
+    )
     say(f"page      {page} ({page.stat().st_size / 1e6:.1f} MB)")
-    if options.open and _screen():
-        webbrowser.open(page.resolve().as_uri())
     return 0
-
-
-def _refuse_study(path: Path) -> None:
-    if any((path / name).is_file() for name in ("study.json", "study.toml")):
-        inside = sorted(found.parent for found in path.glob("*/seed-*/config.toml"))
-        such = f", such as '{inside[0]}'" if inside else ""
-        raise TriptychError(f"'{path}' is a study; name one of its runs{such}")
 
 
 def _screen() -> bool:

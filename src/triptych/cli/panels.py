@@ -71,8 +71,8 @@ def line(panel: Panel, left: float) -> str:
 
     Example:
         >>> from triptych.reproduction.board import Panel
-        >>> line(Panel("vae", "measuring", 1.0, "ELBO −99.8"), 200.0)
-        'vae: measuring; ELBO −99.8, 0:03:20 left'
+        >>> line(Panel("first", "measuring", 1.0, "loss −0.9000"), 200.0)
+        'first: measuring; loss −0.9000, 0:03:20 left'
     """
     reason = panel.reason if panel.state in ("failed", "stuck") else ""
     parts = [part for part in (reason, panel.latest, time_left(left)) if part]

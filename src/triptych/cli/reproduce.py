@@ -1,68 +1,110 @@
-"""``triptych reproduce``: all three panels at one scale, with a time estimate, to one report."""
+"""``triptych reproduce``: all panels of a scale, with a time estimate, to one report."""
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from triptych.cli.options import parse
+from triptych import presets
+from triptych.cli.options import parse, take
 from triptych.cli.say import say
+from triptych.config import read_toml
 from triptych.errors import TriptychError
 
 if TYPE_CHECKING:
-    from triptych.reproduction.carry_out import Outcome
     from triptych.reproduction.plan import Plan
+    from triptych.reproduction.reproduce import Outcome
 
-USAGE = "triptych reproduce --scale demo|small|reference"
-
-ABOUT = """Train the VAE, the WGAN and the ablation study of SimSiam, measure and draw them, and write one report.
-The scales: demo takes the embedded digits, minutes on two cores; small takes thin networks and the reference's
-data, an hour or two; reference is the reference report's protocol, for a GPU. Before it begins it says how long
+ABOUT = """Train, measure and draw the panels of a scale, one after the other, and write one report.
+{scales}
+A file of your own, with a table [panels.NAME] for each panel, is a scale too. Before it begins it says how long
 it will take on this machine. Stopped or killed, it goes on where it was when the same command is given again."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a reproduction can be told."""
+    """What a reproduction can be told, beside images for its panels."""
 
-    scale: Literal["", "demo", "small", "reference"] = ""
-    """How large it is."""
+    scale: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = ""
+    """How large it is: a name, or a file of your own."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """A local mirror of the named data sets; without it they are downloaded."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where everything goes; the default is the scale's name below reproductions/."""
     seed: int = 0
     """Everything random follows from this number."""
-    wgan_data: Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")] = None
-    """Images for the WGAN, where they are not to be the preset's."""
+    threads: Annotated[int | None, tyro.conf.arg(metavar="CORES")] = None
+    """Cores to take; the default is all of them."""
 
 
 def run(words: list[str]) -> int:
     """The verb."""
-    options = parse(Options(), words, USAGE, ABOUT)
+    scales = {name: read_toml(presets.scale_file(name)) for name in presets.scales()}
+    usage = f"triptych reproduce --scale {'|'.join(scales)}"
+    given = take(list(words), "--scale") or ""
+    known = [read_toml(presets.scale_file(given))] if given else list(scales.values())
+    names = dict.fromkeys(name for scale in known for name in _runs(scale))
+    told = "; ".join(f"{name}: {scale.get('about', '')}" for name, scale in scales.items())
+    default = _options(names)
+    options = parse(default, words, usage, ABOUT.format(scales=f"The scales are {told}."))
     if not options.scale:
-        raise TriptychError(f"name a scale: {USAGE}")
+        raise TriptychError(f"name a scale: {usage}")
     from triptych.reproduction.plan import plan
 
+    images = {name: getattr(options, _field(name)) for name in names}
     planned = plan(
         options.scale,
         seed=options.seed,
+        data={name: path for name, path in images.items() if path is not None},
         data_dir=options.data_dir,
-        wgan_data=options.wgan_data,
+        threads=options.threads,
     )
-    folder = options.out or Path("reproductions") / options.scale
-    return carry_out(planned, folder, ["reproduce", *words])
+    folder = options.out or Path("reproductions") / planned.scale
+    return reproduce_and_say(planned, folder, ["reproduce", *words])
 
 
-def carry_out(plan: Plan, folder: Path, command: Sequence[str]) -> int:
-    """Do it, show how far it is, and say how it ended; ``command`` is what goes on with it."""
+def _runs(scale: Mapping[str, Any]) -> list[str]:
+    """The panels of a scale's file that are a run: they can be given other images. What is wrong with others is told later."""
+    panels = scale.get("panels", {})
+    panels = panels if isinstance(panels, Mapping) else {}
+    runs = [
+        name for name, entry in panels.items() if isinstance(entry, Mapping) and "method" in entry
+    ]
+    return [name for name in runs if _field(name).isidentifier()]
+
+
+def _field(panel: str) -> str:
+    return f"{panel.replace('-', '_')}_data"
+
+
+def _options(panels: Sequence[str] | Mapping[str, None]) -> Any:
+    """`Options`, with one for the images of every panel."""
+    fields = [
+        (
+            _field(name),
+            Annotated[
+                str | None,
+                tyro.conf.arg(
+                    metavar="NAME|PATH", help=f"Other images for {name} than its preset's."
+                ),
+            ],
+            None,
+        )
+        for name in panels
+    ]
+    return dataclasses.make_dataclass("Options", fields, bases=(Options,), frozen=True)()
+
+
+def reproduce_and_say(plan: Plan, folder: Path, command: Sequence[str]) -> int:
+    """Reproduce, show how far it is, and say how it ended; ``command`` is what goes on with it."""
     from triptych.cli.panels import panels_display
-    from triptych.reproduction.carry_out import reproduce
+    from triptych.reproduction.reproduce import reproduce
 
     with panels_display() as show:
         outcome = reproduce(plan, folder, show=show, timing=_timing, say=_estimate)
@@ -98,10 +140,10 @@ def times(parts: Mapping[str, Mapping[str, float | None]]) -> str:
     """Predicted and actual seconds of each part and of all.
 
     Example:
-        >>> say(times({"vae/train": {"predicted": 40.0, "actual": 50.0}}))
-        part       predicted   took
-        vae/train       0:40   0:50   +25 %
-        in all          0:40   0:50   +25 %
+        >>> say(times({"a/train": {"predicted": 40.0, "actual": 50.0}}))
+        part      predicted   took
+        a/train        0:40   0:50   +25 %
+        in all         0:40   0:50   +25 %
     """
     rows = {n: (p["predicted"] or 0.0, p["actual"] or 0.0) for n, p in parts.items()}
     rows["in all"] = (sum(p for p, _ in rows.values()), sum(a for _, a in rows.values()))

@@ -9,6 +9,9 @@ from triptych.cli.say import cell, say, show
 from triptych.errors import TriptychError
 from triptych.runs import Run, list_runs
 
+ABOUT = """List the runs below a folder, those of studies and reproductions in it too: how they ended and what they
+reached."""
+
 
 def run(words: list[str]) -> int:
     """The verb."""
@@ -19,9 +22,11 @@ def run(words: list[str]) -> int:
     @dataclass(frozen=True)
     class Options:
         root: Path = Path("runs")
-        """The folder that holds the run folders."""
+        """The folder that holds the run folders; --root may be left out."""
 
-    root = parse(Options(), words, "triptych runs", "List runs and how they ended.").root
+    # As everywhere else, what comes first and is no option is the folder.
+    words = ["--root", *words] if words and not words[0].startswith("-") else words
+    root = parse(Options(), words, "triptych runs [FOLDER]", ABOUT).root
     table = Table(
         *("run", "method", "data", "ended"),
         *(Column(name, no_wrap=True) for name in ("step", "weights")),
@@ -29,12 +34,14 @@ def run(words: list[str]) -> int:
         box=None,
         header_style="bold",
     )
-    found = list_runs([root])
+    found = list_runs(root)
     for each in found:
+        # By its way from the folder, by which it can be named; the folder itself by its own name.
+        name = str(each.path.relative_to(root)) if each.path != root else root.resolve().name
         try:
-            row = _row(each)
+            row = [name, *_row(each)]
         except (TriptychError, OSError) as error:
-            row = [each.path.name, "", "", "damaged", "", "", str(error)]
+            row = [name, "", "", "damaged", "", "", str(error)]
         table.add_row(*map(cell, row))
     if found:
         show(table)
@@ -44,11 +51,10 @@ def run(words: list[str]) -> int:
 
 
 def _row(run: Run) -> list[str]:
-    """What the table says of a run."""
+    """What the table says of a run beside its name."""
     metrics, config, last = run.metrics(), run.config, run.weights("last")
     reached = max(metrics[-1]["step"] if metrics else 0, last.step if last else 0)
     return [
-        run.path.name,
         str(config.get("method", {}).get("name", "")),
         Path(str(config.get("data", {}).get("name", ""))).name,
         ", ".join([run.status(), *(f"alarm at step {step}" for step, _ in run.alarms())]),

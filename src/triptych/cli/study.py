@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from triptych import presets
 from triptych.cli.options import parse
 from triptych.cli.say import cell, say
 from triptych.errors import TriptychError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 USAGE = "triptych study FILE"
 
 ABOUT = """Train the arms of a study over its seeds, paired and side by side, measure and compare them.
-FILE is a path or the name of a study that comes with Triptych, simsiam-ablation say. Called again it goes
+FILE is a path or the name of a study that comes with Triptych: {names}. Called again it goes
 on with what is not done; a run that failed is an outcome, and is tried again once its folder is deleted."""
 
 
@@ -50,8 +51,11 @@ def run(words: list[str]) -> int:
     """The verb."""
     helps = any(w in ("-h", "--help") for w in words)
     if not helps and (not words or words[0].startswith("-")):
-        raise TriptychError(f"name a study file: {USAGE}; there is simsiam-ablation for instance")
-    options = parse(Options(), words if helps else words[1:], USAGE, ABOUT)
+        raise TriptychError(
+            f"name a study file: {USAGE}; there are {', '.join(sorted(presets.studies()))}"
+        )
+    about = ABOUT.format(names=", ".join(sorted(presets.studies())))
+    options = parse(Options(), words if helps else words[1:], USAGE, about)
     if options.jobs is not None and options.jobs < 1:
         raise TriptychError(f"--jobs {options.jobs} is too small; give 1 or more")
     from triptych.studies.execute import check, execute, unfinished

@@ -60,8 +60,9 @@ def run(words: list[str]) -> int:
     from triptych.cli.display import training_display
 
     name, rest = words[0], _with_units(words[1:])
+    found = methods.locate(name)
     config = experiment.default_config(name, take(rest, "--preset"))
-    about = " ".join([_first_line(config.kind.__doc__), *_presets(config.method_name)])
+    about = " ".join([_first_line(found.kind.__doc__), *_presets(found)])
     options = parse(_options(config), rest, f"triptych train {name}", about, SHORTHANDS)
     config = dataclasses.replace(
         config, method=options.method, data=options.data, train=options.train, seed=options.seed
@@ -70,7 +71,7 @@ def run(words: list[str]) -> int:
         dataset = load(config.data, progress=progress)
     for note in dataset.remarks:
         say(f"{dataset.name}: {note}", aside=True)
-    with training_display(config.kind.gauge) as display:
+    with training_display(found.kind.gauge) as display:
         trained = experiment.train(
             config, options.out, root=options.root, dataset=dataset, display=display
         )
@@ -113,9 +114,9 @@ def _first_line(docstring: str | None) -> str:
     return (docstring or "").strip().partition("\n")[0]
 
 
-def _presets(method: str) -> list[str]:
+def _presets(method: methods.Found) -> list[str]:
     """A sentence on a method's presets, if it has any."""
-    known = presets.names(method)
+    known = presets.names(method.name, method.presets or presets.HERE)
     return [f"Presets: {', '.join(known)}."] * bool(known)
 
 

@@ -22,7 +22,7 @@ def broken_images(
         (5000, ())
     """
     progress = progress or silent
-    decoder = Decoder(Fit(config.image_size, config.colour, skip_broken=True))
+    decoder = Decoder(Fit(config.sides, config.colour, skip_broken=True))
     try:
         source = find(config, progress)
         for split, files in source.files.items():

@@ -132,8 +132,7 @@ class Decoder:
         height, width, channels = images.shape[1:]
         mode: Mode = "grey" if channels == 1 else "colour"
         wanted = {1: ("auto", "grey"), 3: ("auto", "rgb")}.get(channels, ())
-        as_is = self.fit.colour in wanted and self.fit.size in (None, height)
-        as_is = as_is and (self.fit.size is None or height == width)
+        as_is = self.fit.colour in wanted and self.fit.size in (None, (height, width))
         for start in range(0, len(images), BLOCK):
             chunk = np.asarray(images[start : start + BLOCK])
             self._note(mode, (height, width), len(chunk))
@@ -156,7 +155,7 @@ class Decoder:
                 f"{where} mixes {self._modes['grey']:,} grey and {self._modes['colour']:,} colour "
                 "images; make them one mode with --colour grey or --colour rgb"
             )
-        if self.fit.size is None and (len(self._sizes) > 1 or self._not_square()):
+        if self.fit.size is None and len(self._sizes) > 1:
             raise TriptychError(f"{where} holds {self._describe_sizes()}")
         for depth, (low, high) in self._levels.items():
             _refuse_levels(where, depth, low, high, self.white[depth])
@@ -210,20 +209,15 @@ class Decoder:
         self._modes[mode] += count
         self._sizes[size] += count
 
-    def _not_square(self) -> bool:
-        return any(height != width for height, width in self._sizes)
-
     def _describe_sizes(self) -> str:
         common = self._sizes.most_common(NAMED_IN_ERRORS)
         named = ", ".join(f"{h}x{w}: {n:,}" for (h, w), n in common)
         more = ", ..." if len(self._sizes) > NAMED_IN_ERRORS else ""
         side = min(64, *common[0][0])
-        what = (
-            f"images of {len(self._sizes)} sizes (height x width: {named}{more})"
-            if len(self._sizes) > 1
-            else f"images that are not square (height x width: {named})"
+        return (
+            f"images of {len(self._sizes)} sizes (height x width: {named}{more}); "
+            f"crop and resize them all, for example with --image-size {side}"
         )
-        return f"{what}; crop and resize them all, for example with --image-size {side}"
 
 
 def _decoded(data: bytes | str, fit: Fit, white: White) -> Decoded | str:

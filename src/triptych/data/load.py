@@ -39,7 +39,7 @@ def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
     try:
         entry = entry_for(config.name)
         source = find(config, progress)
-        fit = Fit(config.image_size, config.colour, config.skip_broken)
+        fit = Fit(config.sides, config.colour, config.skip_broken)
         # The splits of a named set were drawn at random by its makers, or (SVHN) have
         # neighbours that must stay together; a folder is in the order of its names.
         shuffle = () if entry or not _carves(source, config) else ("train",)
@@ -54,8 +54,7 @@ def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
     stored = dataclasses.replace(stored, notes=(*stored.notes, *_without_effect(config, entry)))
     if entry is not None:
         _check_published(entry, source.root, stored)
-        return _named(entry, config, stored)
-    return _own(config, stored)
+    return _split(config, entry, stored)
 
 
 def kept(config: DataConfig, key: str) -> Dataset | None:
@@ -66,8 +65,12 @@ def kept(config: DataConfig, key: str) -> Dataset | None:
     stored = cache.kept(key)
     if stored is None:
         return None
-    entry = CATALOG.get(config.name)
-    return _own(config, stored) if entry is None else _named(entry, config, stored)
+    return _split(config, CATALOG.get(config.name), stored)
+
+
+def _split(config: DataConfig, entry: Entry | None, stored: Stored) -> Dataset:
+    dataset = _own(config, stored) if entry is None else _named(entry, config, stored)
+    return dataclasses.replace(dataset, config=config)
 
 
 def _without_effect(config: DataConfig, entry: Entry | None) -> tuple[str, ...]:

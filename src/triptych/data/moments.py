@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MEASURED", "Moments", "moments"]
+__all__ = ["MEASURED", "Moments", "level_counts", "mean_and_deviation", "moments"]
 
 MEASURED = 5000
 """Images, at least where there are as many, behind the moments: evenly spaced in the training split."""
 
 CHUNK = 2**22
-"""Bytes of pixels that are summed at once."""
+"""Bytes of pixels that are counted at once."""
 
 FAINT = 20
 """How many times the largest deviation of a channel exceeds that of one that is not divided by its own."""
@@ -32,11 +32,42 @@ class Moments:
     notes: tuple[str, ...] = ()
 
 
+def level_counts(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """How often each channel of N×C×H×W images has each level, C×256: whatever else is said of levels follows exactly.
+
+    Example:
+        >>> level_counts(np.array([[[[0, 0, 255]]]], np.uint8))[0, [0, 255]].tolist()
+        [2, 1]
+    """
+    counts = np.zeros((pixels.shape[1], 256), dtype=np.int64)
+    rows = max(1, CHUNK // max(1, pixels[:1].nbytes))
+    for start in range(0, len(pixels), rows):
+        for channel, counted in enumerate(counts):
+            counted += np.bincount(pixels[start : start + rows, channel].ravel(), minlength=256)
+    return counts
+
+
+def mean_and_deviation(counts: npt.NDArray[np.int64]) -> tuple[list[float], list[float]]:
+    """Of the levels of each channel, in the units of pixels in [0, 1].
+
+    In whole numbers up to the root: nothing is lost where mean² and mean of squares are nearly equal, and a
+    channel that never changes has a deviation of exactly 0.
+    """
+    levels = range(256)
+    mean, deviation = [], []
+    for of in counts.tolist():
+        count = sum(of)
+        total = sum(n * level for n, level in zip(of, levels, strict=True))
+        squares = sum(n * level * level for n, level in zip(of, levels, strict=True))
+        mean.append(total / count / 255)
+        deviation.append(math.sqrt(count * squares - total * total) / count / 255)
+    return mean, deviation
+
+
 def moments(pixels: npt.NDArray[np.uint8]) -> Moments:
     """Mean and standard deviation of each channel of N×C×H×W levels, over images evenly spread.
 
-    Sums of levels and of their squares are whole numbers, so a channel that never changes has a deviation
-    of exactly 0. By such a one nothing can be divided; nor by one that is 20 times smaller than that
+    By a deviation of 0 nothing can be divided; nor by one that is 20 times smaller than that
     of another channel: noise of a level or two would count as much as what the images show, and a
     change of brightness, which views of an image have, many times more.
 
@@ -50,25 +81,8 @@ def moments(pixels: npt.NDArray[np.uint8]) -> Moments:
         ('channel 2 of 2 is 128 everywhere in the training images: it is centred, and not divided by a deviation of 0',)
     """
     step = max(1, len(pixels) // MEASURED)
-    chosen = pixels[::step]
-    channels = chosen.shape[1]
-    total, squares = [0] * channels, [0] * channels
-    rows = max(1, CHUNK // max(1, chosen[:1].nbytes))
-    for start in range(0, len(chosen), rows):
-        part = chosen[start : start + rows]
-        # The square of a level fits into 16 bits.
-        part_squares = np.square(part, dtype=np.uint16).sum((0, 2, 3), dtype=np.int64)
-        for channel, (a, b) in enumerate(
-            zip(part.sum((0, 2, 3), dtype=np.int64).tolist(), part_squares.tolist(), strict=True)
-        ):
-            total[channel] += a
-            squares[channel] += b
-    count = chosen.size // channels
-    # In whole numbers up to the root: nothing is lost where mean² and mean of squares are nearly equal.
-    deviation = [
-        math.sqrt(count * q - s * s) / count / 255 for s, q in zip(total, squares, strict=True)
-    ]
-    mean = [s / count / 255 for s in total]
+    mean, deviation = mean_and_deviation(level_counts(pixels[::step]))
+    channels = len(mean)
     faint = [d == 0 or d * FAINT < max(deviation) for d in deviation]
     notes = [
         _note(channel, channels, mean[channel], deviation[channel])

@@ -44,12 +44,12 @@ FORMATS = (
 
 @dataclass(frozen=True)
 class Fit:
-    """How every image is brought to one shape: side in pixels and mode; see `DataConfig`.
+    """How every image is brought to one shape: height and width in pixels, and mode; see `DataConfig`.
 
     With ``skip_broken`` those that do not decode are left out.
     """
 
-    size: int | None = None
+    size: tuple[int, int] | None = None
     colour: Literal["auto", "grey", "rgb"] = "auto"
     skip_broken: bool = False
 
@@ -115,8 +115,9 @@ def _decode(image: Image, fit: Fit, white: White) -> Decoded:
     depth = _depth(image)
     if fit.size is not None and image.format == "JPEG":
         # JPEG decodes to a half, a quarter or an eighth for much less work; twice
-        # the target leaves the filter below enough to average over.
-        image.draft(None, (2 * fit.size, 2 * fit.size))
+        # the target leaves the filter below enough to average over. It may lie on its side yet.
+        least = 2 * max(fit.size)
+        image.draft(None, (least, least))
     image.load()
     wide = image.width > image.height
     ImageOps.exif_transpose(image, in_place=True)
@@ -222,15 +223,17 @@ def fit_array(pixels: Pixels, fit: Fit) -> Pixels:
 
 
 def _fit_image(image: Image, fit: Fit) -> Pixels:
-    """C×H×W in the mode asked for, its central square resized without aliasing."""
+    """C×H×W in the mode and size asked for: the largest piece of that shape in its middle, resized without aliasing."""
     from PIL.Image import Resampling
 
     if fit.colour != "auto":
         image = image.convert("L" if fit.colour == "grey" else "RGB")
-    if fit.size is not None and image.size != (fit.size, fit.size):
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-        image = image.resize((fit.size, fit.size), Resampling.BICUBIC, box=box)
+    if fit.size is not None and image.size != fit.size[::-1]:
+        tall, wide = fit.size
+        width = min(image.width, max(1, round(image.height * wide / tall)))
+        height = min(image.height, max(1, round(image.width * tall / wide)))
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        box = (left, top, left + width, top + height)
+        image = image.resize((wide, tall), Resampling.BICUBIC, box=box)
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

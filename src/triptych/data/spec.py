@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,7 @@ import tyro
 
 from triptych.config import LONGEST, limited
 from triptych.data.moments import Moments, moments
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, printable, shown
 
 __all__ = ["DataConfig", "Dataset", "Images", "Values"]
 
@@ -33,8 +34,8 @@ class DataConfig:
     """A named data set (`triptych data list`), a folder of images, or a .npy, .npz or parquet file or folder."""
     dir: Annotated[str | None, tyro.conf.arg(name="data-dir", metavar="DIR")] = None
     """A local mirror of the named data sets; without it they are downloaded."""
-    image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
-    """Resize to this many pixels on a side (centre crop to a square first)."""
+    image_size: Annotated[int | str | None, tyro.conf.arg(metavar="PIXELS|HxW")] = None
+    """Resize to this many pixels on a side, or to height x width as 32x48 (the centre is cut to that shape first)."""
     colour: Literal["auto", "grey", "rgb"] = "auto"
     """Convert every image to one mode; `auto` keeps what the files have."""
     holdout: Annotated[int | None, tyro.conf.arg(metavar="IMAGES")] = None
@@ -51,15 +52,42 @@ class DataConfig:
         if self.dir is not None and not self.dir:
             raise TriptychError("--data-dir '' is no folder; leave it out")
         if self.image_size is not None:
-            if self.image_size < 1:
+            height, width = sides = _sides(self.image_size)
+            if min(sides) < 1:
                 raise TriptychError(f"--image-size {self.image_size} is not a size; give 1 or more")
-            limited("--image-size", self.image_size, 1, LARGEST)
+            limited("--image-size", max(sides), 1, LARGEST)
+            # One size is written in one way.
+            one = height if height == width else f"{height}x{width}"
+            object.__setattr__(self, "image_size", one)
         if self.holdout is not None:
             if self.holdout < 0:
                 raise TriptychError(
                     f"--holdout {self.holdout} is not a number of images; give 0 or more"
                 )
             limited("--holdout", self.holdout, 0, LONGEST)
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """Height and width that every image is brought to; none where they stay as they are."""
+        return None if self.image_size is None else _sides(self.image_size)
+
+
+def _sides(size: int | str) -> tuple[int, int]:
+    """Height and width of ``32`` or ``32x48``.
+
+    Example:
+        >>> _sides(32), _sides("32"), _sides("32x48")
+        ((32, 32), (32, 32), (32, 48))
+    """
+    if isinstance(size, int):
+        return size, size
+    found = re.fullmatch(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", size)
+    if found is None:
+        raise TriptychError(
+            f"--image-size {shown(size)} is not a size; give pixels on a side, 32 say, or height x width, 32x48"
+        )
+    height, width = found[1], found[2] or found[1]
+    return int(height), int(width)
 
 
 @dataclass(frozen=True)
@@ -77,7 +105,7 @@ class Images:
         return len(self.pixels)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Every split of one data set, with what a result must say of it.
 
@@ -100,6 +128,22 @@ class Dataset:
     decoded: str = ""
     """Its name in the cache, by which `triptych.data.kept` finds it where its files are gone."""
     duplicates: Mapping[str, int] = field(default_factory=dict)
+    config: DataConfig | None = None
+    """What it was loaded by, and can be again; none where it was made by hand."""
+
+    def __repr__(self) -> str:
+        """Shape, splits and classes on one line."""
+        splits = [f"{len(images):,} {split}" for split, images in self.splits.items()]
+        classes = [f"{len(self.classes):,} classes"] if self.classes else []
+        shape = f"{'×'.join(map(str, self.shape))} {self.values}"
+        return printable(f"<Dataset '{self.name}': {', '.join([shape, *splits, *classes])}>")
+
+    def _repr_html_(self) -> str:
+        """A card for a notebook."""
+        # The package's own door: images know nothing of how a page shows them.
+        import triptych
+
+        return triptych.card(self)
 
     @property
     def remarks(self) -> tuple[str, ...]:

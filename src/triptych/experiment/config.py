@@ -41,7 +41,7 @@ class ExperimentConfig:
     """Where a method was found that does not come with Triptych."""
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no file can hold, and a method's name beside another's config."""
+        """Refuse a seed that no file can hold, and the config of another method than the one that is named."""
         limited("--seed", self.seed, -SEEDS, SEEDS)
         if not isinstance(self.method, self.kind.Config):
             raise TriptychError(
@@ -124,4 +124,4 @@ def default_config(method: str | Path, preset: str | None = None) -> ExperimentC
     config = ExperimentConfig(found.name, found.kind.Config(), source=found.source)
     if preset is None:
         return config
-    return merge(config, presets.tables(found.name, preset))
+    return merge(config, presets.tables(found.name, preset, found.presets or presets.HERE))

@@ -14,6 +14,7 @@ from triptych.environment import cores, device_for, memory
 from triptych.errors import TriptychError
 from triptych.experiment.config import ExperimentConfig
 from triptych.nets.initialise import Undrawn, initialise
+from triptych.training import events
 from triptych.training.loop import images_per_step
 from triptych.types import DataSpec, Method
 
@@ -28,12 +29,14 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
 
     Also sets the number of threads that the config asks for.
     """
+    if config.train.log == "tensorboard":
+        events.need()
     device = device_for(config.train.device)
     spec = _spec(dataset, config.data)
     config = _resolved(config, spec, device)
     torch.set_num_threads(config.train.threads)
     # Without it cuDNN chooses sums whose order changes from run to run for the gradients of
-    # convolutions: a WGAN ended in other bits each time, at the same speed.
+    # convolutions: a GAN ended in other bits each time, at the same speed.
     torch.backends.cudnn.deterministic = True
     method = build(config, spec, device)
     stream = Stream(

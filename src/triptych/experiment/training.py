@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from triptych.experiment.config import ExperimentConfig
 from triptych.experiment.preparation import prepare
 from triptych.experiment.trained import images_of, opened
 from triptych.runs import Run
+from triptych.training import events
 from triptych.training.loop import Display, fit
 from triptych.types import Method, capabilities
 
@@ -154,7 +156,10 @@ def _fit(
     subject = Subject(
         method, dataset, config.data.binarize, stream.device, method_name=config.method_name
     )
-    with run.lock():
+    with ExitStack() as stack:
+        stack.enter_context(run.lock())
+        if config.train.log == "tensorboard":
+            run = stack.enter_context(events.Followed(run.path))
         run.reopen()
         if not resume:
             run.rewind(-1)

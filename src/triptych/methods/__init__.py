@@ -33,6 +33,11 @@ class Found(NamedTuple):
     text: str = ""
     """Of a file of one's own."""
 
+    @property
+    def presets(self) -> Path | None:
+        """Where its presets are, a folder ``presets`` beside its file; none for one that comes with Triptych."""
+        return None if self.source is None else Path(self.source.file).with_name("presets")
+
 
 def names() -> list[str]:
     """The names of all methods that come with Triptych or with an installed package; none of them is imported."""
@@ -65,7 +70,14 @@ def locate(name: str | Path) -> Found:
     """`find`, with where it was found."""
     if isinstance(name, Path) or (isinstance(name, str) and name.endswith(".py")):
         return _of_file(Path(name))
-    # From a config it may be anything.
+    return _named(name)
+
+
+def _named(name: object) -> Found:
+    """A method that comes with Triptych or with a package: whatever the name, no file is executed.
+
+    From a config it may be anything.
+    """
     if not isinstance(name, str):
         raise unknown("method", shown(name), names())
     if name in _own():
@@ -73,10 +85,10 @@ def locate(name: str | Path) -> Found:
         return Found(name, plugins.the_method(module, str(module.__file__)))
     if name in plugins.packaged():
         return Found(*plugins.of_package(name))
-    beside = (
+    hint = (
         f"; a file of your own is named with its ending: {name}.py" * Path(f"{name}.py").is_file()
     )
-    raise unknown("method", name, names(), beside)
+    raise unknown("method", name, names(), hint)
 
 
 def _of_file(path: Path, *, only_trusted: bool = False) -> Found:
@@ -90,7 +102,7 @@ def _of_file(path: Path, *, only_trusted: bool = False) -> Found:
 def kind_of(name: str, source: Source | None) -> type[Method]:
     """The class of a method that was found before in this process, by its name and source."""
     if source is None or source.package:
-        return find(name)
+        return _named(name).kind
     return plugins.loaded(name, source).kind
 
 
@@ -101,7 +113,7 @@ def recorded(table: Mapping[str, object], folder: Path | None = None) -> Found:
     """
     name, source = table.get("name"), as_source(table.get("source"))
     if source is None:
-        return locate(name)  # type: ignore[arg-type]
+        return _named(name)
     copy = copy_in(folder, name) if folder else Path(source.file)
     assert isinstance(name, str)
     if source.package:
@@ -118,7 +130,7 @@ def _still_installed(name: str, source: Source) -> Found:
         raise TriptychError(
             f"the method {name} is not there: it came with {source.package}, which is not installed"
         )
-    found = locate(name)
+    found = _named(name)
     if found.source is not None and found.source.digest != source.digest:
         warnings.warn(
             f"the method {name} of {found.source.package} is not as it was in the training, with {source.package}",

@@ -154,7 +154,7 @@ class SimSiam(Method):
         return out
 
     def encode(self, x: Tensor) -> Tensor:
-        """The backbone's features h, N×features: what is judged and exported."""
+        """The backbone's features h, N×features: what is measured and exported."""
         return self._backbone(x).float()
 
     def project(self, h: Tensor) -> Tensor:

@@ -37,6 +37,9 @@ LIKELIHOODS = {
 }
 
 
+SMALL = 32 * 32
+"""Pixels up to which the network is an MLP where nothing else is said."""
+
 OFFSET = 80.0
 """Logits beyond it are probabilities of 0 or 1 in fp32, whatever the network says."""
 
@@ -48,7 +51,7 @@ class VAEConfig:
     latent: int = 100
     """Number of latent coordinates."""
     net: Literal["auto", "mlp", "conv"] = "auto"
-    """Encoder and decoder; `auto` is an MLP for one channel up to 32 pixels, else convolutions."""
+    """Encoder and decoder; `auto` is an MLP for one channel and as many pixels as 32×32, else convolutions."""
     hidden: tuple[int, ...] = (300, 300)
     """Widths of the MLP's hidden layers (the decoder has them in reverse)."""
     width: int = 32
@@ -121,7 +124,7 @@ class VAE(Method):
     @classmethod
     def resolve(cls, config: VAEConfig, spec: DataSpec) -> VAEConfig:
         """Choose network and likelihood from the data where the config leaves it open."""
-        small = spec.shape[0] == 1 and max(spec.shape[1:]) <= 32
+        small = spec.dimensions <= SMALL and spec.shape[0] == 1
         net = ("mlp" if small else "conv") if config.net == "auto" else config.net
         likelihood = config.likelihood
         if likelihood == "auto":

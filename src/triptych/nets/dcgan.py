@@ -6,6 +6,7 @@ halves or doubles the side; one last convolution covers the whole of what is lef
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -17,46 +18,50 @@ from triptych.errors import TriptychError
 __all__ = ["Critic", "ImageToVector", "VectorToImage", "halvings"]
 
 
-def halvings(size: int) -> tuple[int, int]:
-    """How often a side of ``size`` pixels is halved, and the base side of 4 to 7 that is left.
+def halvings(height: int, width: int) -> tuple[int, tuple[int, int]]:
+    """How often both sides are halved, and the base sides of 4 to 7 pixels that are left.
 
-    Raises `TriptychError` for a size that does not halve down to such a base.
+    Raises `TriptychError` for sides that no number of halvings brings to such a base, with the nearest ones that do.
 
     Example:
-        >>> halvings(32), halvings(28)
-        ((3, 4), (2, 7))
+        >>> halvings(32, 32), halvings(28, 28), halvings(32, 48)
+        ((3, (4, 4)), (2, (7, 7)), (3, (4, 6)))
     """
-    base, count = size, 0
-    while base > 7 and base % 2 == 0:
-        base, count = base // 2, count + 1
-    if not 4 <= base <= 7 or count == 0:
-        raise TriptychError(
-            f"a convolutional network needs images of at least 8 pixels whose side is 4, 5, 6 or 7 times "
-            f"a power of two; {size} is not: resize with --image-size, to "
-            f"{max(8, 1 << size.bit_length() - 1)} for instance"
-        )
-    return count, base
+    for count in range(1, 1 + max(height, width).bit_length()):
+        times = 1 << count
+        if all(side % times == 0 and side // times in BASES for side in (height, width)):
+            return count, (height // times, width // times)
+    raise TriptychError(
+        "a convolutional network halves both sides equally often, down to 4, 5, 6 or 7 pixels, "
+        f"and {height}×{width} cannot be halved so: resize with --image-size, to {_nearest(height, width)} "
+        "for instance, or choose another network where the method has one (--method.net mlp)"
+    )
 
 
-def _square(shape: tuple[int, int, int]) -> int:
-    _, height, width = shape
-    if height != width:
-        raise TriptychError(
-            f"a convolutional network needs square images, these are {height}×{width}: "
-            "say --image-size"
-        )
-    return height
+BASES = range(4, 8)
+
+
+def _nearest(height: int, width: int) -> str:
+    """The size with the least change of both sides that can be halved so, as --image-size takes it."""
+
+    def change(sides: tuple[int, int]) -> float:
+        return math.log(sides[0] / height) ** 2 + math.log(sides[1] / width) ** 2
+
+    counts = range(1, 1 + max(height, width, 8).bit_length())
+    sizes = ((b << n, c << n) for n in counts for b in BASES for c in BASES)
+    tall, wide = min(sizes, key=change)
+    return str(tall) if tall == wide else f"{tall}x{wide}"
 
 
 class ImageToVector(nn.Module):
-    """Strided convolutions with leaky ReLU and no normalisation: C×S×S → outputs.
+    """Strided convolutions with leaky ReLU and no normalisation: C×H×W → outputs.
 
     Widths are ``width``, 2·``width``, 4·``width``, …, one for each halving.
     """
 
     def __init__(self, shape: tuple[int, int, int], outputs: int, width: int) -> None:
         super().__init__()
-        count, base = halvings(_square(shape))
+        count, base = halvings(*shape[1:])
         widths = [shape[0], *(width * 2**i for i in range(count))]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
@@ -64,13 +69,13 @@ class ImageToVector(nn.Module):
         self.net = nn.Sequential(*layers, nn.Conv2d(widths[-1], outputs, base))
 
     def forward(self, x: Tensor) -> Tensor:
-        """N×C×S×S → N×outputs."""
+        """N×C×H×W → N×outputs."""
         out: Tensor = self.net(x)
         return out.flatten(1)
 
 
 class Critic(ImageToVector):
-    """`ImageToVector` with one output: C×S×S → a score, and the gradient of that score."""
+    """`ImageToVector` with one output: C×H×W → a score, and the gradient of that score."""
 
     def __init__(self, shape: tuple[int, int, int], width: int) -> None:
         super().__init__(shape, 1, width)
@@ -78,11 +83,11 @@ class Critic(ImageToVector):
         self.net[-1].register_parameter("bias", None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N×C×S×S → N scores."""
+        """N×C×H×W → N scores."""
         return super().forward(x).flatten()
 
     def gradient(self, x: Tensor) -> Tensor:
-        """∇f(x) of each example, N×C×S×S, written out as a network of its own.
+        """∇f(x) of each example, N×C×H×W, written out as a network of its own.
 
         f is piecewise linear: its gradient is the transposed convolutions in reverse
         order, each input scaled by the slope of the activation at x. The slopes do not
@@ -105,13 +110,13 @@ class Critic(ImageToVector):
 
 
 class VectorToImage(nn.Module):
-    """Transposed convolutions with ReLU, batch norm if asked: inputs → channels×S×S, no final squashing."""
+    """Transposed convolutions with ReLU, batch norm if asked: inputs → channels×H×W, no final squashing."""
 
     def __init__(
         self, inputs: int, shape: tuple[int, int, int], width: int, batch_norm: bool
     ) -> None:
         super().__init__()
-        count, base = halvings(_square(shape))
+        count, base = halvings(*shape[1:])
         widths = [width * 2**i for i in reversed(range(count))]
         layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, widths[0], base)]
         for before, after in zip(widths, [*widths[1:], shape[0]], strict=True):
@@ -120,6 +125,6 @@ class VectorToImage(nn.Module):
         self.net = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        """N×inputs → N×channels×S×S."""
+        """N×inputs → N×channels×H×W."""
         out: Tensor = self.net(z[:, :, None, None])
         return out

@@ -23,8 +23,8 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 def symmetric_loss(p1: Tensor, p2: Tensor, z1: Tensor, z2: Tensor) -> Tensor:
     """−½ [cos(p₁, z₂) + cos(p₂, z₁)] (Chen and He 2021, equations 1 to 4).
 
-    Whether a gradient flows into the targets is the caller's choice: SimSiam's
-    stop-gradient detaches z₁ and z₂.
+    Whether a gradient flows into the targets is the caller's choice: a stop-gradient
+    detaches z₁ and z₂.
 
     Args:
         p1: predictions from the first view, N×d.

@@ -74,9 +74,8 @@ def gradient_norm(gradient: Tensor) -> Tensor:
 def lipschitz_penalty(norm: Tensor, kind: Literal["one-sided", "two-sided"]) -> Tensor:
     """How far a gradient norm violates the constraint, squared: zero or more, one value an example.
 
-    ``one-sided`` is max(0, ‖∇f‖ − 1)² (WGAN-LP, Petzka et al. 2018, arXiv 1709.08894, eq. 8), which
-    leaves slopes below 1 alone as 1-Lipschitz asks; ``two-sided`` is (‖∇f‖ − 1)² (WGAN-GP,
-    Gulrajani et al. 2017, arXiv 1704.00028, eq. 3).
+    ``one-sided`` is max(0, ‖∇f‖ − 1)² (Petzka et al. 2018, arXiv 1709.08894, eq. 8), which
+    leaves slopes below 1 alone as 1-Lipschitz asks; ``two-sided`` is (‖∇f‖ − 1)² (Gulrajani et al. 2017, arXiv 1704.00028, eq. 3).
 
     Example:
         >>> norm = torch.tensor([0.5, 1.0, 3.0])

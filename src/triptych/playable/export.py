@@ -53,31 +53,22 @@ def write_playable(
     trained = experiment.open_trained(run_path, data_dir=data_dir, data=data, device="cpu")
     if not isinstance(trained.subject.method, (Decodes, Samples)):
         return None
-    found = _bundle(trained.run, trained.subject)
+    found = bundle(trained.run, trained.subject)
     trained.run.write("playable.json", json.dumps(found, separators=(",", ":")) + "\n")
     return run_path / "playable.json"
 
 
-def bundle(run_path: Path, data_dir: str | None = None, data: str | None = None) -> dict[str, Any]:
-    """Everything that `model.js` and `playground.js` want to know of a run, as JSON has it.
+def bundle(run: Run, subject: Subject) -> dict[str, Any]:
+    """Everything that `model.js` and `playground.js` want to know of a trained run that makes images, as JSON has it.
 
-    ``kind`` (``vae`` with an encoder, else ``generator``), ``shape`` C×H×W, ``latent``, whether the
-    images are ``binary``;
-    ``decode`` and ``encode``, lists of layers (batch normalisation folded in) with weights
-    of as few bits as keep every pixel within 1/255, also with one slider at its end; ``movement``, how far a step along each coordinate
-    moves the picture, and the same of the first principal ``directions``; ``starts``, latents of
-    a dozen samples, for a VAE posterior means of held-out images that come with them; ``made_with``,
-    which weights of the run all this is of.
+    ``shape`` C×H×W, ``latent``, whether the images are ``binary``; ``decode`` and, of a method that encodes, ``encode``:
+    lists of layers (batch normalisation folded in) with weights of as few bits as keep every pixel within 1/255,
+    also with one slider at its end; ``movement``, how far a step along each coordinate moves the picture, and the
+    same of the first principal ``directions``; ``starts``, latents of a dozen samples, or, of a method that encodes,
+    of held-out images that come with them as ``pixels``; ``made_with``, which weights of the run all this is of.
 
-    Raises `TriptychError` as `write_playable`, and for a method that makes no images.
+    Raises `TriptychError` for a network that the browser's runner does not know.
     """
-    trained = experiment.open_trained(run_path, data_dir=data_dir, data=data, device="cpu")
-    if not isinstance(trained.subject.method, (Decodes, Samples)):
-        raise TriptychError(f"'{run_path}' is a run of a method that makes no images to play with")
-    return _bundle(trained.run, trained.subject)
-
-
-def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
     method = subject.method
     assert isinstance(method, (Decodes, Samples))
     decoder = "decode" if isinstance(method, Decodes) else "sample"
@@ -89,7 +80,6 @@ def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
         found: dict[str, Any] = {
             "format": FORMAT,
             "made_with": subject.made_with.protocol(),
-            "kind": "generator",
             "shape": list(subject.dataset.shape),
             "latent": method.latent,
             "binary": method.spec.values == "binary",
@@ -100,8 +90,7 @@ def _bundle(run: Run, subject: Subject) -> dict[str, Any]:
             encoding = subject.examples(split, CALIBRATION)
             latents = torch.cat([latents, method.encode(encoding)])
             z = method.encode(x)
-            found |= {"kind": "vae", "pixels": text(as_levels(x))}
-            found |= {"encode": _encoder(method, encoding)}
+            found |= {"pixels": text(as_levels(x)), "encode": _encoder(method, encoding)}
         found |= {"decode": _decoder(method, decoder, latents)}
     found["starts"] = text(z.numpy())
     return found | _directions(subject, values, rows)

@@ -259,7 +259,7 @@ def _half(found: list[Layer], node: Any, rest: list[Any]) -> None:
 
 
 def _linear(name: str, node: Any, rest: list[Any]) -> Linear:
-    """A layer with weights, square and undilated in both directions."""
+    """A layer with weights; a convolution that stays one is square and undilated."""
     weight = rest[0].detach().float().contiguous()
     shape, output = (tuple(n.meta["val"].shape[1:]) for n in (node.args[0], node))
     outputs = weight.shape[1] if name == "conv_transpose2d" else weight.shape[0]
@@ -268,19 +268,19 @@ def _linear(name: str, node: Any, rest: list[Any]) -> Linear:
     if name == "linear":
         return Linear("linear", weight, bias)
     stride, padding = (list(rest[i]) if len(rest) > i else [i == 2] for i in (2, 3))
-    if len({*stride}) > 1 or len({*padding}) > 1 or weight.shape[2] != weight.shape[3]:
-        raise TriptychError("the browser's runner knows square convolutions only")
     if any(extra not in (1, [1, 1], [0, 0], 0) for extra in rest[4:]):
         raise TriptychError("the browser's runner knows neither groups nor dilation")
     if (
         name == "conv2d"
         and output[1:] == (1, 1)
-        and padding[0] == 0
+        and not any(padding)
         and shape[1:] == weight.shape[2:]
     ):
         return Linear("linear", weight.flatten(1), bias)
-    if name == "conv_transpose2d" and shape[1:] == (1, 1) and padding[0] == 0:
+    if name == "conv_transpose2d" and shape[1:] == (1, 1) and not any(padding):
         wide = bias.repeat_interleave(weight[0, 0].numel())
         return Linear("linear", weight.flatten(1).T.contiguous(), wide)
+    if len({*stride}) > 1 or len({*padding}) > 1 or weight.shape[2] != weight.shape[3]:
+        raise TriptychError("the browser's runner knows square convolutions only")
     kind: Literal["conv", "deconv"] = "conv" if name == "conv2d" else "deconv"
     return Linear(kind, weight, bias, shape, output, int(stride[0]), int(padding[0]))

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
+from triptych.arrays import ARRAYS
 from triptych.errors import DamagedError, TriptychError
 from triptych.files import TEXT
-from triptych.runs import ARRAYS
 
 __all__ = ["Attempts", "check"]
 

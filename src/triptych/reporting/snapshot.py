@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import numpy.typing as npt
 
-from triptych.runs import Moments, Run
+from triptych.arrays import Moments
+from triptych.runs import Run
 
 __all__ = ["Snapshot"]
 

@@ -55,7 +55,7 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def number(value: float) -> str:
-    """A number whose error nobody knows: four figures, two decimals at least, so that two of a course differ.
+    """A number without an error, in four figures and at least two decimals, so that two looks at one training differ.
 
     Powers of ten only where there would be more than twelve digits before the point, or five noughts after it.
 
@@ -147,7 +147,7 @@ def look(run: Run) -> tuple[str, str]:
 
 
 def offset(value: float, digits: int = 1) -> str:
-    """A place on both sides of 0, with its sign.
+    """A signed distance from 0.
 
     Example:
         >>> offset(2.0), offset(-1.5), offset(-1e-9), offset(3.0, 0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from triptych.reporting.words import number, signed
-from triptych.reproduction.plan import STUDY
+from triptych.metrics import DECLARED, Metric, metric
+from triptych.reporting.words import number
 from triptych.reproduction.record import Record
 from triptych.studies.watch import Row
 
@@ -46,6 +46,8 @@ class Board:
 
     record: Record
     show: Show
+    studies: Collection[str] = ()
+    """The panels that are a study."""
     panels: dict[str, Panel] = field(default_factory=dict)
     current: str = ""
     began: float = 0.0
@@ -72,19 +74,19 @@ class Board:
         """A training has come this far."""
         self.share = self._of_part(share)
         changes: dict[str, str | float] = {"share": share}
-        if latest := gauges(metrics):
+        if latest := in_words(headline(metrics)):
             changes["latest"] = latest
         self.say(name, **changes)
 
-    def studied(self, rows: Iterable[Row]) -> None:
-        """The runs of the study have come this far."""
+    def studied(self, name: str, rows: Iterable[Row]) -> None:
+        """The runs of a study have come this far."""
         runs = tuple(
-            Panel(str(row.cell), row.state, _of_all(row), gauges(row.latest), row.reason)
+            Panel(str(row.cell), row.state, _of_all(row), in_words(row.latest), row.reason)
             for row in rows
         )
         share = sum(run.share for run in runs) / len(runs)
         self.share = self._of_part(share)
-        self.panels[STUDY] = Panel(STUDY, "training", share, runs=runs)
+        self.panels[name] = Panel(name, "training", share, runs=runs)
         self.show(self)
 
     def _of_part(self, share: float) -> float:
@@ -96,29 +98,29 @@ class Board:
     def left(self) -> float:
         """Seconds to the end of everything: the estimate, put right by the parts that have been done."""
         parts = self.record.parts
-        off = correction(parts)
+        off = correction({n: p for n, p in parts.items() if n not in self.studies})
         later = sum(
-            (p["predicted"] or 0.0) * (1.0 if name == STUDY else off)
+            (p["predicted"] or 0.0) * self._factor(name, off)
             for name, p in parts.items()
             if p["actual"] is None and name != self.current
         )
         now = parts.get(self.current, {"predicted": 0.0})["predicted"] or 0.0
         gone = time.monotonic() - self.began
-        return later + remaining(now if self.current == STUDY else now * off, gone, self.share)
+        return later + remaining(now * self._factor(self.current, off), gone, self.share)
+
+    def _factor(self, part: str, off: float) -> float:
+        """A study is no measure of the other parts, nor they of it: its runs have one thread each."""
+        return 1.0 if part in self.studies else off
 
 
 def correction(parts: Mapping[str, Mapping[str, float | None]]) -> float:
     """How many times longer than predicted the parts took that are done.
 
-    The study is no measure of the others, nor they of it: its runs have one thread each.
-
     Example:
-        >>> correction({"vae/train": {"predicted": 40.0, "actual": 50.0}, "report": {"predicted": 9.0, "actual": None}})
+        >>> correction({"a/train": {"predicted": 40.0, "actual": 50.0}, "report": {"predicted": 9.0, "actual": None}})
         1.25
     """
-    done = [
-        (p["actual"], p["predicted"]) for name, p in parts.items() if p["actual"] and name != STUDY
-    ]
+    done = [(p["actual"], p["predicted"]) for p in parts.values() if p["actual"]]
     predicted = sum(p or 0.0 for _, p in done)
     return sum(a or 0.0 for a, _ in done) / predicted if predicted > 0 else 1.0
 
@@ -140,20 +142,37 @@ def remaining(predicted: float, gone: float, share: float | None) -> float:
     return gone * (1 - share) / share if share >= FEW else predicted * (1 - share)
 
 
-def gauges(metrics: Mapping[str, float | str]) -> str:
-    """The numbers that say how a training goes, in words; nothing where none is among these.
+def headline(metrics: Mapping[str, float | str]) -> dict[str, float]:
+    """The numbers that say how a training goes: of what was validated that which the table of metrics has first, and the loss.
 
     Example:
-        >>> gauges({"valid/elbo": -99.84, "train/kl": 20.0}), gauges({"test/knn_top1": 0.842, "train/loss": -0.9})
-        ('ELBO −99.8', 'kNN 84.2 % · loss −0.900')
+        >>> headline({"valid/kl": 20.0, "valid/elbo": -99.84, "train/elbo": -98.0})
+        {'valid/elbo': -99.84}
+        >>> headline({"valid/two_views": 0.5, "train/loss": -0.9, "alarm": "no more images differ"})
+        {'valid/two_views': 0.5, 'train/loss': -0.9}
     """
-    found = []
-    if "valid/elbo" in metrics:
-        found.append(f"ELBO {signed(float(metrics['valid/elbo']), 1)}")
-    if "valid/critic_gap" in metrics:
-        found.append(f"critic gap {number(float(metrics['valid/critic_gap']))}")
-    if "test/knn_top1" in metrics:
-        found.append(f"kNN {100 * float(metrics['test/knn_top1']):.1f} %")
-        if "train/loss" in metrics:
-            found.append(f"loss {signed(float(metrics['train/loss']), 3)}")
-    return " · ".join(found)
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+    looked_at = (name for name in numbers if name.startswith(("valid/", "test/")))
+    first = sorted(looked_at, key=_place)[:1]
+    return {name: numbers[name] for name in (*first, "train/loss") if name in numbers}
+
+
+def _place(name: str) -> int:
+    declared = [known.title for known in DECLARED.values()]
+    title = metric(name).title
+    return declared.index(title) if title in declared else len(declared)
+
+
+def in_words(metrics: Mapping[str, float]) -> str:
+    """Numbers with what they are called.
+
+    Example:
+        >>> in_words({"test/knn_top1": 0.842, "train/loss": -0.9}), in_words({})
+        ('kNN top-1 84.20 % · loss −0.9000', '')
+    """
+    return " · ".join(_said(metric(name), value) for name, value in metrics.items())
+
+
+def _said(known: Metric, value: float) -> str:
+    unit = " %" if known.unit == "%" else ""
+    return f"{known.title} {number(known.scale * value)}{unit}"

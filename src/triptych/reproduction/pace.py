@@ -1,11 +1,21 @@
-"""How fast this machine trains: a few real steps of a config, and one look of its monitor."""
+"""How fast this machine trains: some real steps of a config and the looks of its monitor, alone or side by side.
+
+``python -m triptych.reproduction.pace`` times the arms of a study in a process of its own: it reads seconds and
+configs, as a line of JSON, and writes the paces that it found.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -13,15 +23,16 @@ from triptych import data as data_plane
 from triptych import experiment
 from triptych.config import Duration
 from triptych.data.spec import Dataset
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, printable
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
 from triptych.experiment import ExperimentConfig
 from triptych.runs import Run
+from triptych.studies.worker import threads
 from triptych.training.loop import fit, images_per_step
 from triptych.types import Moment
 
-__all__ = ["Looks", "Pace", "warm_up"]
+__all__ = ["Looks", "Pace", "time_arms", "time_steps"]
 
 SECONDS = 4.0
 """How long the steps of a warm-up take, about; timed from the first line of its log, half-way at the latest."""
@@ -38,7 +49,7 @@ class Looks(NamedTuple):
 class Pace(NamedTuple):
     """What training costs here: seconds a step, seconds of the looks; and how many steps an epoch has.
 
-    A step takes no time where the training broke at once, and so does all that would follow.
+    A step takes 0 seconds where the training broke at once: nothing that would follow takes any.
     """
 
     step: float
@@ -46,10 +57,13 @@ class Pace(NamedTuple):
     per_epoch: float
 
 
-def warm_up(config: ExperimentConfig, looks: Looks | None = None, seconds: float = SECONDS) -> Pace:
+def time_steps(
+    config: ExperimentConfig, looks: Looks | None = None, seconds: float | None = None
+) -> Pace:
     """Train for some seconds, in a folder that is thrown away, as the real training will.
 
-    ``looks`` are those of the same networks on the same data, where they have been timed already.
+    ``looks`` are those of the same networks on the same data, where they have been timed already; the steps take
+    ``seconds``, `SECONDS` where none are given.
 
     Raises `TriptychError` where data and method do not fit, and KeyboardInterrupt when it is asked to stop.
     """
@@ -122,3 +136,106 @@ class Timer:
     def looks(self) -> Looks:
         """Seconds of each kind; nothing for one that was not seen."""
         return Looks(*(self.seconds.get(kind, 0.0) for kind in Looks._fields))
+
+
+def time_arms(
+    arms: Mapping[str, ExperimentConfig], jobs: int, data_dir: str | None = None
+) -> dict[str, Pace]:
+    """The pace of every arm while ``jobs`` runs train at once; where these are more, arms are repeated.
+
+    Raises `TriptychError` with the last words of a process that gave none.
+    """
+    found: dict[str, list[Pace]] = {name: [] for name in arms}
+    with ExitStack() as stack:
+        # All are started before any is waited for.
+        begun = [
+            (names, _start([arms[n] for n in names], data_dir, stack))
+            for names in shares(list(arms), jobs)
+        ]
+        for names, process in begun:
+            said, complaint = process.communicate()
+            if process.returncode == 130:
+                raise KeyboardInterrupt
+            if process.returncode:
+                last = (complaint.strip().splitlines() or [f"code {process.returncode}"])[-1]
+                raise TriptychError(
+                    f"the warm-up of {', '.join(names)} ended without times: {last}"
+                )
+            for name, values in zip(names, json.loads(said), strict=True):
+                found[name].append(_pace(values))
+    return {name: mean(paces) for name, paces in found.items()}
+
+
+def shares(names: Sequence[str], jobs: int) -> list[list[str]]:
+    """What each of ``jobs`` processes times: every arm by one at least.
+
+    Example:
+        >>> shares(["a", "b", "c"], 2), shares(["a", "b"], 5)
+        ([['a', 'c'], ['b']], [['a'], ['b'], ['a'], ['b'], ['a']])
+    """
+    return [list(names[number % len(names) :: jobs]) for number in range(jobs)]
+
+
+def mean(paces: Sequence[Pace]) -> Pace:
+    """Of one arm that several processes timed.
+
+    Example:
+        >>> mean([Pace(1.0, Looks(0.0, 2.0, 4.0), 9.0), Pace(3.0, Looks(0.0, 4.0, 4.0), 9.0)])
+        Pace(step=2.0, looks=Looks(first=0.0, due=3.0, landmark=4.0), per_epoch=9.0)
+    """
+    looks = Looks(*(fmean(column) for column in zip(*(p.looks for p in paces), strict=True)))
+    return Pace(fmean(p.step for p in paces), looks, paces[0].per_epoch)
+
+
+def _start(
+    configs: list[ExperimentConfig], data_dir: str | None, stack: ExitStack
+) -> subprocess.Popen[str]:
+    counts = [threads(config.train) for config in configs]
+    tables = [_here(c, n, data_dir).tables() for c, n in zip(configs, counts, strict=True)]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "triptych.reproduction.pace"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | ({"OMP_NUM_THREADS": str(max(counts))} if all(counts) else {}),
+        text=True,
+    )
+    stack.callback(process.kill)
+    assert process.stdin is not None
+    # A line: all of them must begin before any is waited for, which ends their input.
+    process.stdin.write(json.dumps([SECONDS, tables]) + "\n")
+    process.stdin.flush()
+    return process
+
+
+def _here(config: ExperimentConfig, count: int, data_dir: str | None) -> ExperimentConfig:
+    """As its worker will train it."""
+    train = dataclasses.replace(config.train, threads=count)
+    return dataclasses.replace(config.at(data_dir), train=train)
+
+
+def _pace(values: list[Any]) -> Pace:
+    step, looks, per_epoch = values
+    return Pace(step, Looks(*looks), per_epoch)
+
+
+def main() -> int:
+    """The exit code: 0, 2 for wrong input, 130 where it was asked to stop."""
+    paces: list[Pace] = []
+    try:
+        seconds, configs = json.loads(sys.stdin.readline())
+        for tables in configs:
+            # Arms differ in their objective; what is looked at is the same.
+            looks = paces[0].looks if paces else None
+            paces.append(time_steps(ExperimentConfig.from_tables(tables), looks, seconds))
+    except KeyboardInterrupt:
+        return 130
+    except TriptychError as error:
+        print(printable(str(error)), file=sys.stderr)
+        return 2
+    print(json.dumps(paces))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,92 +1,231 @@
-"""What a reproduction does: complete configs of its runs, its study, and the folder that holds them."""
+"""What a reproduction does: its panels, read from a scale's file, each a run or a study with a complete config."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from triptych import data as data_plane
-from triptych import records
+from triptych import presets
+from triptych.config import THREADS, limited, merge, read_toml
 from triptych.errors import TriptychError, unknown
+from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig, default_config
-from triptych.records import NUMBER, Shape
-from triptych.reproduction.scales import SCALES
 from triptych.studies import plan as studies
 from triptych.studies.plan import Cell, Study
 
-__all__ = ["RECORD", "STUDY", "Plan", "plan", "read_record", "refuse_another"]
+__all__ = ["REPORT", "Entry", "Plan", "Recorded", "RunPanel", "Scale", "StudyPanel", "plan", "read"]
 
-RECORD = "reproduce.json"
-"""The file in the folder that says what is done there, and how long it took."""
+REPORT = "report"
+"""The part of a reproduction that no panel has: its page."""
 
-SHAPE: Shape = {
-    "plan": dict,
-    "done": bool,
-    "calls": [{"parts": {...: {"predicted": NUMBER, "actual": NUMBER}}}],
-}
-"""Of that file."""
+RESERVED = ("scale", "seed", REPORT, "report-figures")
+"""What no panel can be called: the record or the folder has something else of that name."""
 
-STUDY = "simsiam-ablation"
-"""The study's folder; the runs have their method's name."""
+LONGEST = 1e9
+"""Seconds that anything was recorded to take, at most: thirty years."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Seconds of one run on one machine, of what no warm-up can measure; elsewhere longer or shorter as the steps are.
+
+    Those of a panel that nobody has recorded are a guess.
+    """
+
+    step: float = 0.0
+    """A training step, as a warm-up finds it: the measure of that machine's speed; 0 where nothing was recorded."""
+    start: float = 2.0
+    """From the beginning of the training to its first look: data, networks, for a study's run its process."""
+    measure: float = 20.0
+    """The evaluation of the trained run."""
+    draw: float = 8.0
+    """Figures and what a browser plays with; a study's runs have neither."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no time."""
+        for name, seconds in dataclasses.asdict(self).items():
+            limited(f"recorded.{name}", seconds, 0, LONGEST)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A panel as a scale's file names it: a method with a preset, or a study."""
+
+    method: str = ""
+    """The method of a run: a name, or a file of one's own beside the scale's."""
+    preset: str | None = None
+    """Its preset, by name or file."""
+    study: str = ""
+    """Instead of both, a study, by name or file."""
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    """How the run is measured."""
+    recorded: Recorded = field(default_factory=Recorded)
+    """What the estimate is made from, beside a warm-up; of a study, of each of its runs."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is neither or both."""
+        if bool(self.method) == bool(self.study):
+            raise TriptychError('a panel has either method = "..." or study = "..."')
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The file of a scale: how large each panel is."""
+
+    about: str = ""
+    """What it is for, in a line."""
+    report: float = 15.0
+    """Seconds that the page took where the panels' were recorded."""
+    panels: Mapping[str, Entry] = field(default_factory=dict)
+    """By the name of their folder, in their order."""
+
+
+class RunPanel(NamedTuple):
+    """A run, how it is measured, and its recorded seconds."""
+
+    config: ExperimentConfig
+    evaluate: EvaluateConfig
+    recorded: Recorded
+
+
+class StudyPanel(NamedTuple):
+    """A study, and the recorded seconds of each of its runs."""
+
+    study: Study
+    recorded: Recorded
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Runs by the name of their folder, and a study."""
+    """Runs and studies by the name of their folder, in the order in which they are done and shown."""
 
     scale: str
     seed: int
-    runs: Mapping[str, ExperimentConfig]
-    study: Study
+    panels: Mapping[str, RunPanel | StudyPanel]
+    report: float = Scale.report
+    """Recorded seconds of the page."""
     data_dir: str | None = None
     """A local mirror of the named data sets; it may be another one when the work goes on."""
-    coordinates: tuple[int, ...] = ()
-    """Latent coordinates to show shifted, of the runs that are asked for them."""
+    threads: int | None = None
+    """Cores that the work may take, all of them without a number; they may be others when it goes on."""
+
+    @property
+    def runs(self) -> dict[str, RunPanel]:
+        """The panels that are a run."""
+        return {name: p for name, p in self.panels.items() if isinstance(p, RunPanel)}
+
+    @property
+    def studies(self) -> dict[str, StudyPanel]:
+        """The panels that are a study."""
+        return {name: p for name, p in self.panels.items() if isinstance(p, StudyPanel)}
 
     def tables(self) -> dict[str, Any]:
         """What the outcome depends on, as the record holds it."""
-        found = {
-            "scale": self.scale,
-            "seed": self.seed,
-            **{name: config.tables() for name, config in self.runs.items()},
-            STUDY: self.study.tables(),
-        }
+        runs = {name: panel.config.tables() for name, panel in self.runs.items()}
+        arms = {name: panel.study.tables() for name, panel in self.studies.items()}
+        panels = {name: (runs | arms)[name] for name in self.panels}
+        found = {"scale": self.scale, "seed": self.seed, **panels}
         as_read: dict[str, Any] = json.loads(json.dumps(found))
         return as_read
 
+    def here(self, config: ExperimentConfig) -> ExperimentConfig:
+        """A run's config with the mirror and the cores of this call."""
+        train = dataclasses.replace(config.train, threads=self.threads or config.train.threads)
+        return dataclasses.replace(config.at(self.data_dir), train=train)
+
+    def shown(self, name: str, folder: Path) -> Path:
+        """The run of a panel that has pictures: itself, or of a study its control with the first seed."""
+        panel = self.panels[name]
+        if isinstance(panel, RunPanel):
+            return folder / name
+        config = panel.study.config
+        return Cell(config.control, config.seeds[0]).path(folder / name)
+
     def sections(self, folder: Path) -> list[Path]:
-        """What the report shows: the runs, the study, and the run of its control that came first."""
-        shown = Cell(self.study.config.control, self.study.config.seeds[0])
-        return [*(folder / name for name in self.runs), folder / STUDY, shown.path(folder / STUDY)]
+        """What the report shows: every panel, after a study the run of it that has pictures."""
+        every = (path for name in self.panels for path in (folder / name, self.shown(name, folder)))
+        return list(dict.fromkeys(every))
 
 
 def plan(
-    scale: str, *, seed: int = 0, data_dir: str | None = None, wgan_data: str | None = None
+    scale: str,
+    *,
+    seed: int = 0,
+    data: Mapping[str, str] | None = None,
+    data_dir: str | None = None,
+    threads: int | None = None,
 ) -> Plan:
-    """The reproduction of that scale; the seeds of its study are moved by ``seed``.
+    """The reproduction of that scale, or of the scale in one's own file; the seeds of its studies are moved by ``seed``.
 
-    ``wgan_data`` takes the place of the preset's images: a name, or the path of one's own.
+    ``data`` gives panels that are runs other images than their preset's: a name, or the path of one's own.
 
     Example:
         >>> small = plan("small", seed=10)
-        >>> str(small.runs["vae"].train.duration), small.study.config.seeds
-        ('20 epochs', (10, 11, 12))
+        >>> len(small.runs), [panel.study.config.seeds for panel in small.studies.values()]
+        (2, [(10, 11, 12)])
     """
-    if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
-    chosen = SCALES[scale]
-    runs = {"vae": default_config("vae", chosen.vae), "wgan": default_config("wgan", chosen.wgan)}
-    if wgan_data is not None:
-        runs["wgan"] = _on(runs["wgan"], wgan_data)
-    study = studies.load(studies.find(chosen.study))
-    seeds = tuple(given + seed for given in study.config.seeds)
-    study = Study(dataclasses.replace(study.config, seeds=seeds), study.arms)
-    runs = {name: dataclasses.replace(config, seed=seed) for name, config in runs.items()}
-    return Plan(scale, seed, runs, study, data_dir, chosen.coordinates)
+    limited("--threads", threads or 0, 0, THREADS)
+    path = presets.scale_file(scale)
+    chosen = read(path)
+    panels = {name: _panel(path, name, entry, seed) for name, entry in chosen.panels.items()}
+    for name, images in (data or {}).items():
+        panel = panels.get(name)
+        if not isinstance(panel, RunPanel):
+            runs = [n for n, p in panels.items() if isinstance(p, RunPanel)]
+            raise unknown(f"panel of {path.stem} that takes images", name, runs)
+        panels[name] = panel._replace(config=_on(panel.config, images))
+    return Plan(path.stem, seed, panels, chosen.report, data_dir, threads or None)
+
+
+def read(path: Path) -> Scale:
+    """The file of a scale, strictly; `TriptychError` names what is wrong, and in which panel."""
+    tables = read_toml(path)
+    panels = tables.pop("panels", {})
+    scale = merge(Scale(), tables)
+    limited("report", scale.report, 0, LONGEST)
+    if not isinstance(panels, Mapping) or not panels:
+        raise TriptychError(f"'{path}' has no panel: it needs a table [panels.NAME] for each")
+    return dataclasses.replace(scale, panels={n: _entry(n, panels[n]) for n in panels})
+
+
+def _entry(name: str, table: Any) -> Entry:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name) or name in RESERVED:
+        raise TriptychError(
+            f"a panel cannot be called '{name}': its name is that of a folder and of an option; use letters, "
+            f"digits and hyphens, and none of {', '.join(RESERVED)}"
+        )
+    if not isinstance(table, Mapping):
+        raise TriptychError(f"[panels.{name}] must be a table, not {table!r}")
+    try:
+        # Either word makes an entry; which, and that it is one, is seen when all are there.
+        return merge(Entry(study="?"), {"study": "", **table})
+    except TriptychError as error:
+        raise TriptychError(f"panel '{name}': {error}") from None
+
+
+def _panel(path: Path, name: str, entry: Entry, seed: int) -> RunPanel | StudyPanel:
+    try:
+        if entry.study:
+            study = studies.load(studies.find(_near(path, entry.study, ".toml")))
+            seeds = tuple(given + seed for given in study.config.seeds)
+            moved = dataclasses.replace(study.config, seeds=seeds)
+            return StudyPanel(Study(moved, study.arms), entry.recorded)
+        preset = entry.preset and _near(path, entry.preset, ".toml")
+        config = default_config(_near(path, entry.method, ".py"), preset)
+        return RunPanel(dataclasses.replace(config, seed=seed), entry.evaluate, entry.recorded)
+    except TriptychError as error:
+        raise TriptychError(f"panel '{name}': {error}") from None
+
+
+def _near(path: Path, name: str, suffix: str) -> str:
+    """A name, or of a file the path as seen from the scale's."""
+    return str(path.parent / Path(name).expanduser()) if name.endswith(suffix) else name
 
 
 def _on(config: ExperimentConfig, data: str) -> ExperimentConfig:
@@ -94,29 +233,3 @@ def _on(config: ExperimentConfig, data: str) -> ExperimentConfig:
         # The same images from whatever folder the command is given again.
         data = str(Path(data).expanduser().resolve())
     return dataclasses.replace(config, data=dataclasses.replace(config.data, name=data))
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """What the record of a reproduction holds; none where there is no such file. Raises `DamagedError`."""
-    return records.parsed(folder / RECORD, SHAPE, "choose another --out")
-
-
-def _is_no_beginning(path: Path) -> bool:
-    return path.name != ".lock" and not path.name.startswith(f".{RECORD}.")
-
-
-def refuse_another(plan: Plan, folder: Path) -> None:
-    """`TriptychError` where the folder holds anything but this reproduction."""
-    found = read_record(folder)
-    if found is None:
-        # The lock of a call that ended during its warm-up is nobody's work.
-        if folder.exists() and any(map(_is_no_beginning, folder.iterdir())):
-            raise TriptychError(
-                f"'{folder}' is not empty and holds no reproduction; choose another --out"
-            )
-        return
-    differs = studies.difference(found["plan"], plan.tables())
-    if differs:
-        raise TriptychError(
-            f"'{folder}' holds a reproduction in which {differs}; choose another --out, or delete it"
-        )

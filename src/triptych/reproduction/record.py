@@ -9,10 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from triptych import records
+from triptych.errors import TriptychError
 from triptych.files import write
-from triptych.reproduction.plan import RECORD, Plan, read_record
+from triptych.records import NUMBER, Shape
+from triptych.reproduction.plan import Plan
+from triptych.studies.plan import difference
 
-__all__ = ["Record"]
+__all__ = ["RECORD", "Record", "read_record", "refuse_another"]
+
+RECORD = "reproduce.json"
+"""The file in the folder that says what is done there, and how long it took."""
+
+SHAPE: Shape = {
+    "plan": dict,
+    "done": bool,
+    "calls": [{"parts": {...: {"predicted": NUMBER, "actual": NUMBER}}}],
+}
+"""Of that file."""
 
 
 class Record:
@@ -69,3 +83,29 @@ class Record:
 
     def _write(self) -> None:
         write(self.path, json.dumps(self.found, indent=1) + "\n")
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What the record of a reproduction holds; none where there is no such file. Raises `DamagedError`."""
+    return records.parsed(folder / RECORD, SHAPE, "choose another --out")
+
+
+def refuse_another(plan: Plan, folder: Path) -> None:
+    """`TriptychError` where the folder holds anything but this reproduction."""
+    found = read_record(folder)
+    if found is None:
+        # The lock of a call that ended during its warm-up is nobody's work.
+        if folder.exists() and any(map(_is_no_beginning, folder.iterdir())):
+            raise TriptychError(
+                f"'{folder}' is not empty and holds no reproduction; choose another --out"
+            )
+        return
+    differs = difference(found["plan"], plan.tables())
+    if differs:
+        raise TriptychError(
+            f"'{folder}' holds a reproduction in which {differs}; choose another --out, or delete it"
+        )
+
+
+def _is_no_beginning(path: Path) -> bool:
+    return path.name != ".lock" and not path.name.startswith(f".{RECORD}.")

@@ -77,18 +77,20 @@ def check(
             raise TriptychError(f"arm '{arm}': {error}") from None
 
 
-def default_jobs(study: Study) -> int:
-    """As many runs at once as cores have room for; one on a GPU.
+def default_jobs(study: Study, room: int | None = None) -> int:
+    """As many runs at once as ``room`` cores hold, all that there are without a number; one on a GPU.
 
     Example:
-        >>> from triptych.studies.plan import StudyConfig
-        >>> default_jobs(Study(StudyConfig(), {"only": experiment.default_config("vae")})) >= 1
-        True
+        >>> from triptych import presets
+        >>> from triptych.studies.plan import load
+        >>> study = load(next(iter(presets.studies().values())))
+        >>> default_jobs(study, room=3)
+        3
     """
     trains = [config.train for config in study.arms.values()]
     if any(device_for(train.device).type != "cpu" for train in trains):
         return 1
-    return max(1, cores() // max(map(threads, trains)))
+    return max(1, (room or cores()) // max(map(threads, trains)))
 
 
 def execute(

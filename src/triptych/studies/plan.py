@@ -26,6 +26,7 @@ __all__ = [
     "find",
     "load",
     "open_folder",
+    "planned",
     "refuse_another",
 ]
 
@@ -142,46 +143,61 @@ def find(name: str) -> Path:
     """The study file of that path, or else the one of that name which comes with Triptych.
 
     Example:
-        >>> find("presets/simsiam-ablation.toml").name
-        'simsiam-ablation.toml'
+        >>> name = min(presets.studies())
+        >>> find(f"anywhere/{name}.toml") == find(name)
+        True
     """
     path = Path(name)
     if path.is_file():
         return path
-    packaged = {p.stem: p for p in Path(presets.__file__).parent.glob("*.toml")}
+    packaged = presets.studies()
     if path.stem not in packaged:
         raise unknown("study file", name, packaged)
     return packaged[path.stem]
 
 
-def load(path: Path, changes: Sequence[str] = (), seeds: Sequence[int] = ()) -> Study:
+def load(
+    path: Path,
+    changes: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    options: Mapping[str, Any] | None = None,
+) -> Study:
     """Read a study file; ``changes`` (``train.batch_size=32``) hold for all arms, ``seeds`` replace its own.
+
+    ``options`` are fields of its table [study], and win over it.
 
     Raises `TriptychError` for anything in it that no config knows, naming the arm.
 
     Example:
-        >>> file = tmp_path / "latents.toml"
-        >>> _ = file.write_text('''
-        ... [study]
-        ... method = "vae"
-        ... preset = "demo"
-        ... metrics = ["valid/elbo"]
-        ... [arms.default]
-        ... [arms.narrow]
-        ... method.latent = 2
+        >>> file = tmp_path / "batches.toml"
+        >>> _ = file.write_text(find(min(presets.studies())).read_text() + '''
+        ... [arms.small-batches]
+        ... train.batch_size = 16
         ... ''')
         >>> study = load(file, seeds=[7])
-        >>> [(str(cell), study.experiment(cell).method.latent) for cell in study.cells()]
-        [('default, seed 7', 20), ('narrow, seed 7', 2)]
+        >>> [(str(cell), study.experiment(cell).train.batch_size) for cell in study.cells()][-1]
+        ('small-batches, seed 7', 16)
     """
     tables = read_toml(path)
+    told = _table(tables.get("study", {}), "[study]")
+    study = {"name": path.stem, **told, **(options or {})}
+    return planned({**tables, "study": study}, changes, seeds, path.parent)
+
+
+def planned(
+    tables: Mapping[str, Any],
+    changes: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    folder: Path = Path(),
+) -> Study:
+    """As `load`, of the tables of a study file that lies, or might lie, in ``folder``."""
     _only(tables, ("study", "base", "arms"), "table of a study file")
     for name in tables:
         _table(tables[name], f"[{name}]")
-    config = merge(StudyConfig(name=path.stem), tables.get("study", {}))
+    config = merge(StudyConfig(), tables.get("study", {}))
     if seeds:
         config = dataclasses.replace(config, seeds=tuple(seeds))
-    base = _changed(_start(config, path.parent), tables.get("base", {}), "[base]")
+    base = _changed(_start(config, folder), tables.get("base", {}), "[base]")
     for change in changes:
         base = _changed(base, _one_change(change), f"--set {change}")
     arms = {

@@ -32,6 +32,8 @@ class TrainConfig:
     """How often the validation metrics are computed."""
     checkpoint_every: Duration = Duration(1, "epochs")
     """How often the complete state is saved; it also is at the end and at Ctrl-C."""
+    log: Literal["tensorboard"] | None = None
+    """Write event files for TensorBoard too, into the run's folder; needs `pip install 'triptych[tensorboard]'`."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""

@@ -17,8 +17,9 @@ import numpy as np
 
 from triptych.data.images import Decoder, Encoded
 from triptych.data.names import as_text, few
-from triptych.data.readers.layout import Picture, arrange
+from triptych.data.readers.layout import arrange
 from triptych.data.readers.part import Part
+from triptych.data.readers.pictures import Picture
 from triptych.errors import TriptychError
 
 __all__ = ["Tree", "holds_images", "look", "read"]

@@ -100,7 +100,7 @@ def _caption(value: Value, protocol: Mapping[str, Any], full: bool) -> str:
 
 
 def _shares(axes: Axes, value: Value) -> None:
-    """Left in each class what the classifier saw and its band; right the unmixed share and the training's."""
+    """For each class: left the share that the classifier saw and its band, right the unmixed share and the training's."""
     percent = {
         name: 100 * np.array(value[f"{name}_share"])
         for name in ("training", "expected", "predicted", "unmixed")

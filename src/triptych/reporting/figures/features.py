@@ -96,7 +96,7 @@ def _scatter(axes: Axes, points: Array, labels: Array, shown: list[int]) -> None
 
 
 def _name_classes(axes: Axes, points: Array, labels: Array, shown: list[int], names: Array) -> None:
-    """A name among the points of every class: the densest place that no other name is on."""
+    """Write the name of every class at the densest place of its points that no other name covers."""
     (low, high), placed = axes.get_xlim(), np.empty((0, 3))
     for name, (colour, _) in zip(shown, LOOKS, strict=False):
         own, words = _densest_first(points[labels == name]), _short(names[name])
@@ -118,7 +118,7 @@ def _name_classes(axes: Axes, points: Array, labels: Array, shown: list[int], na
 
 
 def _densest_first(points: Array) -> Array:
-    """Points by how near the nearest quarter of them is: of a class in two parts first those of one."""
+    """Points sorted by the distance within which a quarter of the others lie: of a class in two parts, one part first."""
     distance = np.linalg.norm(points[:, None] - points[None], axis=-1)
     quarter = np.partition(distance, len(points) // 4, axis=1)[:, len(points) // 4]
     found: Array = points[np.argsort(quarter, kind="stable")]

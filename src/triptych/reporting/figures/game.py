@@ -42,9 +42,9 @@ SHOWN = (
 )
 
 
-def shown(logged: Collection[str]) -> set[str]:
-    """The logged terms that `critic_curves` shows or leaves out for good, of a run that logged these."""
-    return {*SHOWN} if "critic_gap" in logged else set()
+def shown(logged: Mapping[str, Collection[str]]) -> set[str]:
+    """The terms that `critic_curves` shows or leaves out on purpose, given all that a run logged, by the name without the split."""
+    return {*SHOWN} if "train/critic_gap" in logged.get("critic_gap", ()) else set()
 
 
 def filmstrip(run: Run) -> Figure | None:

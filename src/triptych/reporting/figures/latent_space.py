@@ -72,14 +72,14 @@ def _classified_by(protocol: Table) -> str:
 
 
 def _movement(axes: Axes, table: Table, random: Values) -> None:
-    """The axes in order, in the band where as many random directions would lie in theirs."""
-    from scipy.stats import beta
+    """The coordinates sorted by movement, over the band in which as many sorted random directions would lie."""
+    from scipy.special import betaincinv
 
     order, values = table["order"], np.array(table["axes"][RANKED])
     count, special = len(order), table["comparison"][RANKED]["axes beyond chance"]
     rank = np.arange(1, count + 1)
     # The k-th largest of n draws lies at a quantile distributed as Beta(n − k + 1, k).
-    low, high = (np.quantile(random, beta.ppf(q, count - rank + 1, rank)) for q in (0.025, 0.975))
+    low, high = (np.quantile(random, betaincinv(count - rank + 1, rank, q)) for q in (0.025, 0.975))
     label = "95 % of as many random directions"
     axes.fill_between(rank, low, high, color=GREY, alpha=0.3, linewidth=0, label=label)
     axes.plot(rank, values[order], ".", color=MEASURED, markersize=3.0, label="coordinates")

@@ -44,15 +44,15 @@ _LOOKS: dict[str, dict[str, Any]] = {
 
 
 class Overlay(NamedTuple):
-    """What somebody else found, to be laid over a run's own numbers: a curve, or a level of one value and no epochs."""
+    """Numbers of another report that are drawn over a run's own: a curve, or a level (one value and no epochs)."""
 
     name: str
     curve: Curve
     caption: str
 
 
-def shown(logged: Collection[str]) -> set[str]:
-    """The logged terms that `elbo_curve` shows, of a run that logged these, by their names without the split."""
+def shown(logged: Mapping[str, Collection[str]]) -> set[str]:
+    """The terms that `elbo_curve` shows of a run, given all that it logged, by the name without the split."""
     return {f"{side}/{term}" for side in ("train", "valid") for term in TERMS if "elbo" in logged}
 
 

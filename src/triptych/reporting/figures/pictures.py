@@ -189,7 +189,7 @@ def scorecard(run: Run) -> Figure | None:
     table, protocol = result["value"], result["protocol"]
     scores = list(dict.fromkeys(row["score"] for row in table["differences"]))
     words = Words(
-        "Is the way through latent space better than the overlay of two pictures?",
+        "Are interpolates in latent space better than overlays of two pictures?",
         setting(run, protocol["split"], protocol["checkpoint"]),
         _caption(table, protocol),
     )

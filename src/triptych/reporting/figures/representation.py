@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ HEADLINE, ENDS = 69.0, 28.0
 
 
 def representation_curves(run: Run) -> Figure | None:
-    """Accuracy of neighbours with its baselines (without labels retrieval), loss, and the measures of a collapse."""
+    """Accuracy of neighbours and its baselines (retrieval where there are no labels), loss, and the measures of a collapse."""
     if not _curve(run, "features/std")[0]:
         return None
     knn, retrieval = _knn(run), _retrieval(run)
@@ -102,14 +102,14 @@ def _retrieval(run: Run) -> Panel:
     return Panel("retrieval of the other view", _there(lines), percent=True)
 
 
-def shown(logged: Collection[str]) -> set[str]:
-    """The logged terms that `representation_curves` shows, of a run that logged these, by their names without the split."""
+def shown(logged: Mapping[str, Collection[str]]) -> set[str]:
+    """The terms that `representation_curves` shows of a run, given all that it logged, by the name without the split."""
     there = "features/std" in logged
     return {"train/loss", "valid/knn_top1", "valid/knn_balanced"} if there else set()
 
 
 def _loss(run: Run) -> Panel:
-    """The loss; to the value that it has where predictions equal targets, if the method says that it is their cosine."""
+    """The loss. If the method declares it as a cosine, the axis reaches to the value at which predictions equal targets."""
     curve = _curve(run, "train/loss")
     lines, end = _there([Line("training", curve, TRAINED)]), _met(run)
     values = curve[1] + ([end, 0.0] if end is not None else [])
@@ -119,7 +119,7 @@ def _loss(run: Run) -> Panel:
 
 
 def _met(run: Run) -> float | None:
-    """The loss at which predictions and targets are one, −1 or 1, of a method that declares its loss as their cosine."""
+    """The loss at which predictions equal targets: −1 or 1 where the method declares its loss as a cosine, else none."""
     told = run.environment().get("method")
     cosine = told.get("cosine") if isinstance(told, dict) else None
     return {"-loss": -1.0, "loss": 1.0}.get(str(cosine))

@@ -30,7 +30,7 @@ _LOOKS = {"train": (TRAINED, "-"), "valid": (MEASURED, DASHED)}
 
 
 def terms(run: Run) -> dict[str, list[str]]:
-    """What was logged as numbers, by the name without the split: of each name the splits together, in the log's order.
+    """The logged numbers: name without the split → the full names, one for each split, in the order of the log.
 
     Example:
         >>> run = Run.create(tmp_path / "logged", {})
@@ -58,7 +58,7 @@ def terms(run: Run) -> dict[str, list[str]]:
 
 
 def training_curves(run: Run) -> Figure | None:
-    """Training and validation of each term that no other curves of this run show, a panel a term."""
+    """A panel for each term of the objective that this run's other figures leave out, training and validation in one."""
     panels = [_panel(plain, curves) for plain, curves in _left(run).items()]
     if not panels:
         return None
@@ -79,7 +79,7 @@ def training_curves(run: Run) -> Figure | None:
 
 
 def _left(run: Run) -> dict[str, dict[str, Curve]]:
-    """Term → split → its curve, of the terms of the objective that this run's other figures leave out."""
+    """The terms of the objective that this run's other figures leave out: term → split → curve."""
     logged, found = terms(run), {}
     shown = {name for drawn in (likelihood, game, representation) for name in drawn.shown(logged)}
     for plain, names in logged.items():

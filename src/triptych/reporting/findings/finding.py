@@ -15,7 +15,7 @@ ERRORS, APART = 2.0, 3.0
 
 
 class Claim(NamedTuple):
-    """Whether what a sentence is about is so, and the evidence.
+    """Whether the statement that a sentence is about holds, and the evidence.
 
     Where it is ``undecided`` nothing follows, and ``because`` says why. Sentence and claim are made of one
     condition, so that no badge can say other than its sentence.
@@ -38,12 +38,12 @@ class Finding(NamedTuple):
     shows: tuple[str, ...] = ()
     """Names of what on the page shows it: charts, sliders, figures."""
     claim: Claim | None = None
-    """What the sentence says, for a reference that may say the same."""
+    """What the sentence claims; a reference may claim the same."""
     reference: str = ""
     standing: Standing = ""
     why: str = ""
     figures: tuple[int, ...] = ()
-    """Numbers of the reference's figures that it is about."""
+    """Which of the reference's figures it is about."""
     agreement: Literal["agrees", "disagrees", "undecided", ""] = ""
     because: str = ""
 

@@ -61,7 +61,7 @@ def distance(run: Run, results: Results) -> Finding | None:
 
 
 def _in_their_place(found: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
-    """How many training images stood in the place of samples: of fewer the distance is larger by its bias."""
+    """How many training images were measured as if they were samples: of fewer the distance is larger by its bias."""
     made, real = (result["protocol"].get("samples") for result in (found, baseline))
     if made is None or real is None:
         return "training images"
@@ -71,7 +71,7 @@ def _in_their_place(found: Mapping[str, Any], baseline: Mapping[str, Any]) -> st
 
 
 def shifted_coordinates(run: Run, results: Results) -> Finding | None:
-    """Where a large shift of one coordinate leads; it claims that along most samples become one."""
+    """Where a large shift of one coordinate leads; the claim is that along most coordinates all samples become alike."""
     found = results.get("latent/coordinates")
     if found is None:
         return None
@@ -91,7 +91,7 @@ def coordinates(run: Run, results: Results) -> Finding | None:
 
 
 def _converges(run: Run, value: Mapping[str, Any]) -> tuple[str, Claim]:
-    """Whether along most coordinates the samples become one at the largest ε that were not so at ε = 0."""
+    """Whether samples that differ at ε = 0 become alike at the largest ε, along most coordinates."""
     shares = value.get("converged", {})
     if not shares:
         lacking = "where samples end at a large ε is not in the folder"
@@ -111,7 +111,7 @@ def _converges(run: Run, value: Mapping[str, Any]) -> tuple[str, Claim]:
 
 
 def _no_start(value: Mapping[str, Any]) -> str:
-    """Why nothing follows from where samples end, if they are no many different pictures before any shift."""
+    """Why nothing follows from where samples end: that they were alike before any shift; empty where they differed."""
     start = value.get("start")
     if start is None:
         return "what they are at ε = 0 was not measured; triptych evaluate measures it"

@@ -129,7 +129,7 @@ def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared
 
 
 def _second_minus_first(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    """The second minus the first, of one protocol, as it is read."""
+    """The difference of two numbers of one protocol, in words."""
     if "seeds" in a and "seeds" in b:
         return _by_seed(name, a["seeds"], b["seeds"]) or _unpaired(name, a, b)
     return SAME if _one_measurement(name, a, b) else _unpaired(name, a, b)

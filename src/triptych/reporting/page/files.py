@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
+
+from triptych import __version__
 from triptych.files import write
 from triptych.reporting.figures.style import save, styled
+from triptych.reporting.parts.pictures import Picture
 from triptych.reporting.parts.section import Section
 from triptych.reporting.parts.tables import as_csv, as_latex, rows
 from triptych.reporting.safe import Attempts
@@ -47,15 +52,31 @@ def _tables(path: Path) -> dict[str, str]:
 
 
 def write_figures(found: Sequence[Section], out: Path) -> list[Path]:
-    """Write every figure of the sections into a folder next to the page ``out``; returns the files."""
+    """Write every figure of the sections into a folder next to the page ``out``, those of before that are the same left as they are; returns the files."""
     folder, written = out.with_name(f"{out.stem}-figures"), []
     with styled():
         for number, section in enumerate(found, 1):
             for shown in section.figures:
                 folder.mkdir(exist_ok=True)
-                begin = f"{number}-{_plain(section.name)}-{shown.name}"
-                written += [save(shown.figure, folder / f"{begin}.{kind}") for kind in KINDS]
+                begin, mark = f"{number}-{_plain(section.name)}-{shown.name}", _mark(shown)
+                for kind in KINDS:
+                    path = folder / f"{begin}.{kind}"
+                    # To draw letters once more takes most of the time of a page that was made before.
+                    if not _has(path, mark):
+                        save(shown.figure, path, mark)
+                    written.append(path)
     return written
+
+
+def _mark(shown: Picture) -> str:
+    """A digest of a figure as the page shows it and of the versions that drew it."""
+    drawn = f"{__version__} {matplotlib.__version__} {shown.title} {shown.caption} {shown.url}"
+    return f"triptych-{hashlib.sha256(drawn.encode()).hexdigest()[:32]}"
+
+
+def _has(path: Path, mark: str) -> bool:
+    """Whether a file from an earlier report carries this mark."""
+    return path.is_file() and mark.encode() in path.read_bytes()
 
 
 def _plain(name: str) -> str:

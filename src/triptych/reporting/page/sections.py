@@ -137,9 +137,7 @@ def _written(run: Run) -> tuple[str, Mapping[str, Any]]:
 
 def _cautions(run: Run) -> list[str]:
     """What a reader must know before believing the rest."""
-    said = [f"config.toml was edited after the training: {'; '.join(run.edited())}."] * bool(
-        run.edited()
-    )
+    said = [f"This is not as it was trained: {'; '.join(run.edited())}."] * bool(run.edited())
     if run.status() in ("running", "interrupted"):
         reached = run.weights("last")
         so_far = f" so far, to step {reached.step:,}" if reached else ""
@@ -157,11 +155,10 @@ def _cautions(run: Run) -> list[str]:
 
 def _commands(run: Run, method: str) -> list[str]:
     """What repeats the run and its numbers: the config has every choice of the training in it."""
-    name, told = run.path.resolve().name, run.environment().get("method")
-    source = told.get("source") if isinstance(told, Mapping) else None
-    if isinstance(source, Mapping) and isinstance(source.get("file"), str):
-        # A method of a file goes by that: nobody else has one of its name.
-        method = source["file"]
+    name = run.path.resolve().name
+    if (run.path / f"{method}.py").is_file():
+        # The file that a method of one's own was trained with lies beside config.toml.
+        method = f"./{method}.py"
     return [
         shlex.join(["triptych", "train", method, "--preset", "config.toml", "--out", name]),
         shlex.join(["triptych", "evaluate", name, *_evaluated(run)]),

@@ -142,7 +142,7 @@ def _lines(run: Run, metrics: Sequence[str]) -> list[Line]:
 
 
 def _called(name: str, metrics: Sequence[str]) -> str:
-    """A line by its split, where a chart has several lines; by its title where it has one or no split."""
+    """The name of a line: its split where a chart has several lines, else the title of its metric."""
     split = name.partition("/")[0]
     return SPLITS[split] if split in SPLITS and len(metrics) > 1 else metric(name).title
 

@@ -80,11 +80,11 @@ class Frames:
 
 
 def picture(figure: Figure, name: str) -> Picture:
-    """A figure of matplotlib; its texts become title and caption."""
-    drawn = BytesIO()
-    figure.savefig(drawn, format="png")
-    with Image.open(drawn) as image:
-        colours = image.convert("RGB")
+    """A figure as the page shows it; its texts become title and caption."""
+    drawn, size = BytesIO(), (int(figure.bbox.width), int(figure.bbox.height))
+    # As bare bytes: to pack them as PNG and unpack them again takes a third of the time.
+    figure.savefig(drawn, format="rgba")
+    colours = Image.frombytes("RGBA", size, drawn.getvalue()).convert("RGB")
     colours.thumbnail((WIDEST, 4 * WIDEST), Image.Resampling.LANCZOS)
     texts = [text.get_text().replace("\n", " ") for text in figure.texts]
     title, protocol, caption = (*texts, "", "", "")[:3]

@@ -52,7 +52,7 @@ __all__ = ["study_against", "study_overlay"]
 
 
 class Ablation(NamedTuple):
-    """How a study stands to the reference's: arm → its arm, empty where it is no such ablation."""
+    """A study that repeats the reference's ablation: which arm is which of the reference's, and where the protocols differ."""
 
     of: Scope
     named: Mapping[str, str]
@@ -148,7 +148,7 @@ def _same_learn(
     turned: tuple[str, str],
     whole: bool,
 ) -> Claim:
-    """Whether the reference's arms learn, and in its order; it can be told of no arm whose untrained encoder is not known."""
+    """Whether the same arms learn as in the reference, in the same order; undecided where an untrained encoder was not measured."""
     expected = {arm: "yes" if name in LEARNED else "no" for arm, name in named.items()}
     odd = [arm for arm in named if risen[arm] in ("yes", "no") and risen[arm] != expected[arm]]
     if odd:

@@ -40,12 +40,12 @@ FIGURES = (
 
 
 def _of(run: Run) -> Reference | None:
-    """What it says of the run's method, by its name."""
+    """The reference for a run's method; none for other methods."""
     return next((known for known in REFERENCES if scope(known.protocol, run.config)), None)
 
 
 def _by_protocol(run: Run) -> Reference | None:
-    """The same of a run of its protocol, over whose numbers its own may be laid."""
+    """The reference for a run that follows its protocol, so that its curves may be drawn over the run's."""
     of = _of(run)
     return of if of and not differing(of.protocol, run.config) else None
 

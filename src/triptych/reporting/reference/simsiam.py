@@ -152,7 +152,7 @@ def arm(config: Mapping[str, Any]) -> str | None:
 
 
 def arms(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Arm → the one of the reference's that it is; empty where a study is no ablation as the reference's.
+    """Arm → the arm of the reference that it repeats; empty where the study is not the reference's ablation.
 
     That is one whose arms are its arms by their switches, each once, the default and others, and which
     differ in nothing else that belongs to the protocol: two learning rates of the default are none.
@@ -197,7 +197,7 @@ def measured_otherwise(protocol: Mapping[str, Any]) -> list[str]:
 
 
 def cut_short(run: Run) -> list[str]:
-    """The field of the length, where a run has not ended or not at the reference's last epoch."""
+    """The field ``train.duration`` where a run did not end at the reference's last epoch; else nothing."""
     epochs = [line["epoch"] for line in run.metrics() if "epoch" in line]
     whole = run.status() == "done" and bool(epochs) and epochs[-1] == EPOCHS
     return [] if whole else ["train.duration"]

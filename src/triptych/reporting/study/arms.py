@@ -73,7 +73,7 @@ def untrained(folder: StudyFolder, arm: str) -> dict[str, tuple[float, float]]:
 
 
 def _compared(folder: StudyFolder, arm: str, run: Run) -> Mapping[str, Any]:
-    """The results of a run, if they are those that the study was made of; none where it was evaluated again otherwise."""
+    """The results of a run; none if it was evaluated again since the study was made, with other numbers."""
     return {} if evaluated_again(folder, arm, run) else run.results()
 
 

@@ -36,7 +36,7 @@ LEFT, WIDE, HIGH, ROOM = 13.0, 66.0, 52.0, 14.5
 
 
 class StudyOverlay(NamedTuple):
-    """Somebody else's arms, to be laid over those of a study that they are."""
+    """Curves of another study with the same arms, drawn over those of this one."""
 
     name: str
     curve: Callable[[str, str, float], Curve]
@@ -80,7 +80,7 @@ def study_curves(folder: StudyFolder, laid_over: StudyOverlay | None = None) -> 
 def _overlaid(
     laid_over: StudyOverlay | None, bands: Mapping[str, Mapping[str, Band]]
 ) -> StudyOverlay | None:
-    """What is to be laid over the curves, if it has any of them."""
+    """The overlay, if it has a curve for any arm and metric of this figure; else none."""
     if laid_over is None:
         return None
     there = any(laid_over.curve(arm, name, 1.0)[0] for name, arms in bands.items() for arm in arms)
@@ -135,7 +135,7 @@ def _panel(
 
 
 def _marks(points: int, place: int, arms: int) -> list[int]:
-    """The points of a line that get a marker: others than of the next arm, if there are enough."""
+    """The points of a line that get a marker: not those of the next arm, if there are enough."""
     every = max(1, points // MARKS)
     if points >= 2 * arms:
         every = max(arms, every)

@@ -1,4 +1,4 @@
-"""``python -m triptych.cli``: the same as ``triptych``."""
+"""``python -m triptych``: the same as ``triptych``."""
 
 import sys
 

@@ -1,12 +1,15 @@
-"""Do what a plan says and is not done yet: train, measure, draw, compare, and write the report."""
+"""Do what of a plan is not done yet: train, measure, draw, compare, and write the report."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from triptych import data as data_plane
 from triptych import experiment
@@ -16,20 +19,20 @@ from triptych.playable.export import write_playable
 from triptych.reporting.draw import draw
 from triptych.reporting.page.page import compose, write_figures, write_tables
 from triptych.reporting.safe import Attempts
-from triptych.reproduction import recorded
 from triptych.reproduction.board import Board, Show
-from triptych.reproduction.plan import STUDY, Plan, refuse_another
-from triptych.reproduction.predict import REPORT_PART, left_of, predict, with_data
-from triptych.reproduction.record import Record
-from triptych.runs import Run
+from triptych.reproduction.estimate import estimate, left_of
+from triptych.reproduction.plan import REPORT, Plan, StudyPanel
+from triptych.reproduction.record import Record, refuse_another
+from triptych.runs import Run, kind
 from triptych.studies.conclude import conclude
-from triptych.studies.execute import check, execute, unfinished
+from triptych.studies.execute import check, default_jobs, execute, unfinished
 from triptych.studies.guard import alone, stoppable
+from triptych.studies.plan import Study
 from triptych.studies.worker import measure, train
 
 __all__ = ["Outcome", "reproduce"]
 
-REPORT = "report.html"
+PAGE = "report.html"
 """The page in the folder; tables and figures for papers lie beside it."""
 
 
@@ -49,7 +52,7 @@ class Outcome(NamedTuple):
     @property
     def page(self) -> Path:
         """The report."""
-        return self.folder / REPORT
+        return self.folder / PAGE
 
 
 def reproduce(
@@ -70,15 +73,17 @@ def reproduce(
     """
     refuse_another(plan, folder)
     record = Record(plan, folder)
-    if record.done and (folder / REPORT).is_file():
+    if record.done and (folder / PAGE).is_file():
         return Outcome(folder, False, True, _failures(plan, folder), {})
     if not record.done:
         _check(plan, folder)
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
     with alone(folder), stoppable():
         # Another process may have begun, or done, all of it until this one could hold the folder.
         refuse_another(plan, folder)
         record = Record(plan, folder)
-        work = Work(plan, folder, record, Board(record, show))
+        work = Work(plan, folder, record, Board(record, show, tuple(plan.studies)))
         try:
             if record.done:
                 work.write_again()
@@ -93,16 +98,18 @@ def reproduce(
 
 def _check(plan: Plan, folder: Path) -> None:
     """See that all data are there and fit, before anything takes long."""
-    for name, config in plan.runs.items():
-        if left_of(folder / name).trains:
-            config = with_data(config, plan.data_dir)
+    for name, panel in plan.panels.items():
+        if isinstance(panel, StudyPanel):
+            check(panel.study, unfinished(panel.study, folder / name), plan.data_dir)
+        elif left_of(folder / name).trains:
+            config = plan.here(panel.config)
             experiment.prepare(config, data_plane.load(config.data))
-    check(plan.study, unfinished(plan.study, folder / STUDY), plan.data_dir)
 
 
 def _failures(plan: Plan, folder: Path) -> dict[str, str]:
     runs = [folder / name for name in plan.runs]
-    runs += [cell.path(folder / STUDY) for cell in plan.study.cells()]
+    for name, panel in plan.studies.items():
+        runs += [cell.path(folder / name) for cell in panel.study.cells()]
     return {
         str(path.relative_to(folder)): Run(path).reason()
         for path in runs
@@ -121,27 +128,28 @@ class Work:
     problems: dict[str, str] = field(default_factory=dict)
 
     def estimate(self, say: Callable[[float], None]) -> None:
-        """Warm up, and say how long it will take."""
+        """Time some steps of everything, and say how long it will take."""
         began = time.monotonic()
-        parts, steps = predict(self.plan, self.folder)
+        parts, steps = estimate(self.plan, self.folder)
         self.record.begin(parts, time.monotonic() - began, steps)
         say(sum(parts.values()))
 
     def do(self) -> None:
         """All panels, one after the other, then the report."""
-        for name in self.plan.runs:
+        for name in self.plan.panels:
             self.board.say(name)
-        self.board.say(STUDY)
-        for name in self.plan.runs:
-            self._run(name)
-        self._study()
+        for name, panel in self.plan.panels.items():
+            if isinstance(panel, StudyPanel):
+                self._study(name, panel.study)
+            else:
+                self._run(name)
         self._report()
         if not self.problems:
             self.record.finish()
 
     def write_again(self) -> None:
         """Only the report, of what has all been done."""
-        self.record.begin({REPORT_PART: recorded.REPORT[self.plan.scale]})
+        self.record.begin({REPORT: self.plan.report})
         self._report()
 
     def _run(self, name: str) -> None:
@@ -171,7 +179,7 @@ class Work:
             self.board.trained(name, step / total, metrics)
 
         try:
-            train(path, self.plan.runs[name], self.plan.data_dir, display)
+            train(path, self.plan.here(self.plan.runs[name].config), self.plan.data_dir, display)
         except TriptychError:
             # A run that broke is an outcome, which the report shows; anything else is the caller's.
             if not (path / "FAILED").exists():
@@ -181,42 +189,42 @@ class Work:
             raise KeyboardInterrupt
 
     def _evaluation(self, name: str) -> EvaluateConfig:
-        return EvaluateConfig(coordinates=self.plan.coordinates if name == "wgan" else ())
+        panel = self.plan.runs[name].evaluate
+        return dataclasses.replace(panel, threads=self.plan.threads or panel.threads)
 
-    def _study(self) -> None:
-        study, folder = self.plan.study, self.folder / STUDY
+    def _study(self, name: str, study: Study) -> None:
+        folder = self.folder / name
         if unfinished(study, folder):
-            with self.board.part(STUDY):
+            with self.board.part(name):
                 ended = execute(
                     study,
                     folder,
+                    jobs=default_jobs(study, self.plan.threads),
                     data_dir=self.plan.data_dir,
-                    show=lambda rows, left: self.board.studied(rows),
+                    show=lambda rows, left: self.board.studied(name, rows),
                 )
                 if ended.stopped:
                     raise KeyboardInterrupt
-            self.problems = {str(c.path(Path(STUDY))): why for c, why in ended.problems.items()}
-        self.board.say(STUDY, state="done", share=1.0)
+            self.problems |= {str(c.path(Path(name))): why for c, why in ended.problems.items()}
+        self.board.say(name, state="done", share=1.0)
 
     def _report(self) -> None:
-        self.board.say(REPORT_PART, state="writing")
-        with self.board.part(REPORT_PART):
-            conclude(self.plan.study, self.folder / STUDY)
-            shown = [p for p in self.plan.sections(self.folder) if _shows(p)]
-            draw(Run(shown[-1]), Attempts())
+        self.board.say(REPORT, state="writing")
+        with self.board.part(REPORT):
+            for name, panel in self.plan.studies.items():
+                conclude(panel.study, self.folder / name)
+                if kind(run := self.plan.shown(name, self.folder)):
+                    draw(Run(run), Attempts())
+            shown = [p for p in self.plan.sections(self.folder) if kind(p)]
             title = f"Triptych, {self.plan.scale} scale, seed {self.plan.seed}"
-            page, out = compose(shown, title, reference=True), self.folder / REPORT
+            page, out = compose(shown, title, reference=True), self.folder / PAGE
             write_tables(shown, out)
             write_figures(page.sections, out)
             page.write(out)
-        self.board.say(REPORT_PART, state="done", share=1.0)
+        self.board.say(REPORT, state="done", share=1.0)
 
     def outcome(self, *, stopped: bool) -> Outcome:
         """What became of it."""
         failures = _failures(self.plan, self.folder) | self.problems
         parts = self.record.parts if self.record.found["calls"] else {}
         return Outcome(self.folder, stopped, False, failures, parts)
-
-
-def _shows(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("config.toml", "study.json"))

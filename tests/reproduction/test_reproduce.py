@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,16 +16,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from triptych import checkpoint
+from triptych import checkpoint, presets
 from triptych.cli.main import main
 from triptych.cli.panels import Milestones
-from triptych.reproduction.carry_out import Outcome, reproduce
-from triptych.reproduction.plan import RECORD, STUDY
-from triptych.reproduction.record import Record
+from triptych.reproduction.record import RECORD, Record
+from triptych.reproduction.reproduce import Outcome, reproduce
 from triptych.runs import Run
+from triptych.studies.execute import Ended
 from triptych.studies.worker import train
 
 RUNS = ("vae", "wgan")
+STUDY = "simsiam-ablation"
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -100,7 +102,7 @@ def test_killed_and_stopped_it_ends_in_the_same(whole: Outcome, place, plan_of, 
     assert not (folder / "wgan/DONE").exists()
 
     given = plan_of(place)
-    train(folder / "wgan", given.runs["wgan"])
+    train(folder / "wgan", given.runs["wgan"].config)
     assert same_weights(folder / "wgan", whole.folder / "wgan")
     # Measured like the other one's, which need not take its time again.
     shutil.rmtree(folder / "wgan")
@@ -186,3 +188,60 @@ def test_a_milestone_is_said_once(state, capsys, tmp_path, place, plan_of):
         board.say("vae", state=state, share=share)
     said = capsys.readouterr().err
     assert said == {"waiting": "", "training": "vae: training; 0:01:01 left\n"}[state]
+
+
+FOURTH = """
+[panels.narrow]
+method = "vae"
+preset = "fast"
+evaluate = { samples = 7 }
+"""
+
+
+def test_a_fourth_panel_is_one_entry(whole: Outcome, place, plan_of, tmp_path):
+    """Trained, measured, drawn, on the page and in the record, and nothing else is done again."""
+    scale, folder = tmp_path / "four.toml", tmp_path / "four"
+    scale.write_text(presets.scale_file("demo").read_text() + FOURTH)
+    given = plan_of(place, scale=str(scale))
+    folder.mkdir()
+    Record(given, folder).begin({}, 0.0)
+    for name in (*RUNS, STUDY):
+        shutil.copytree(whole.folder / name, folder / name)
+    ended = reproduce(given, folder)
+    assert (ended.stopped, ended.failures) == (False, {})
+    parts = [f"narrow/{part}" for part in ("train", "measure", "draw")]
+    assert list(ended.parts) == [*parts, "report"]
+    assert all(part["predicted"] > 0 for part in ended.parts.values())
+    run = Run(folder / "narrow")
+    assert run.results()["test/log_likelihood"]["protocol"]["K"] == 7
+    assert (run.path / "playable.json").exists()
+    assert (folder / "report-5-narrow.csv").exists()
+    page = ended.page.read_text()
+    assert "four scale" in page
+    assert len(page) > len(whole.page.read_text())
+    assert reproduce(given, folder).idle
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_more_cores_are_taken_than_were_given(place, plan_of, tmp_path, monkeypatch, threads):
+    given = dataclasses.replace(plan_of(place), threads=threads)
+    seen = {}
+
+    def trained(path, config, data_dir, display):
+        seen["train"] = config.train.threads
+        Run.create(path, config.tables()).finish("DONE", "")
+
+    def measured(path, config, data_dir):
+        seen["measure"] = config.threads
+
+    def executed(study, folder, *, jobs, data_dir, show):
+        seen["study"] = jobs
+        return Ended(True, {})
+
+    for name, stub in {"train": trained, "measure": measured, "execute": executed}.items():
+        monkeypatch.setattr(f"triptych.reproduction.reproduce.{name}", stub)
+    monkeypatch.setattr("triptych.reproduction.reproduce.draw", lambda *_: None)
+    monkeypatch.setattr("triptych.reproduction.reproduce.write_playable", lambda *_: None)
+    assert reproduce(given, tmp_path / "out").stopped
+    assert seen == {"train": threads, "measure": threads, "study": threads}
+    assert torch.get_num_threads() == threads
