@@ -19,6 +19,7 @@ from triptych.data.spec import Dataset, Images
 from triptych.errors import TriptychError
 from triptych.evaluation.likelihood import estimates as likelihood
 from triptych.evaluation.subject import BLOCK, Subject
+from triptych.intervals import EFFECTIVE
 from triptych.objectives import elbo as objective
 from triptych.objectives.importance import NestedBounds, WeightSums
 from triptych.types import DataSpec, DiagonalGaussian, Method
@@ -265,7 +266,7 @@ def test_results_describe_their_sampler():
     assert quantiles["median"] == pytest.approx(np.quantile(ess, 0.5))
     assert quantiles["5% quantile"] == pytest.approx(np.quantile(ess, 0.05))
     assert found["test/importance_bias"].value == pytest.approx(float(estimate.sums.bias().mean()))
-    assert quantiles["5% quantile"] >= likelihood.EFFECTIVE
+    assert quantiles["5% quantile"] >= EFFECTIVE
     curve = found["test/log_likelihood_curve"].value
     assert curve["k"] == [1, 5, 50, 200, 1000]
     assert curve["value"] == pytest.approx(estimate.curve.mean(0).tolist())
@@ -292,7 +293,7 @@ def test_a_bias_that_is_given_is_the_gap_to_the_exact_likelihood(shift, widen, s
         assert abs(gap - bias.value) <= 0.02 or 0.5 <= gap / bias.value <= 2
     else:
         low = found["test/effective_sample_size"].value["5% quantile"]
-        assert low < likelihood.EFFECTIVE
+        assert low < EFFECTIVE
         assert f"{low:.1f} effective samples or fewer of {samples}" in bias.note
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from triptych.errors import TriptychError
 from triptych.evaluation.subject import Subject, generator
+from triptych.intervals import EFFECTIVE
 from triptych.objectives.importance import NestedBounds, WeightSums, nested_blocks
 from triptych.runs import Result
 from triptych.types import DiagonalGaussian, HasLikelihood
@@ -33,13 +34,6 @@ ROWS = 3000
 
 CHECKED = 64
 """Images on which both precisions are tried, at most."""
-EFFECTIVE = 20
-"""Effective samples that 19 of 20 images must have for the delta method to say anything of the bias.
-
-Above it, it was within a factor of two or 0.02 nat of the exact gap in every linear Gaussian model tried
-(``tests/evaluation/likelihood/test_estimates.py``); below it, up to fifty times too small.
-"""
-
 BF16_TOLERANCE = 0.02
 """Nats by which bf16 may move a log-likelihood before fp32 is used instead."""
 

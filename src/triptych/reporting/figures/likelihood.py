@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from triptych.intervals import EFFECTIVE
 from triptych.metrics import metric
 from triptych.reporting.figures.style import (
     COLUMN,
@@ -151,9 +152,6 @@ def _beyond(curves: Curves, end: float) -> bool:
 
 Results = Mapping[str, Mapping[str, Any]]
 
-SMALL_ESS = 20
-"""Effective samples that 19 of 20 images must have for the delta method to say anything of the bias."""
-
 
 def k_curve(run: Run, laid_over: Overlay | None = None) -> Figure | None:
     """The importance-weighted bound over K with its standard errors, the headline figure marked.
@@ -227,7 +225,7 @@ def _k_caption(results: Results, split: str) -> list[str]:
         # A run that was evaluated by an earlier version has a number here whatever the sample size.
         told = (
             f"estimated bias {signed(bias['value'], 3)} nat"
-            if bias and low >= SMALL_ESS
+            if bias and low >= EFFECTIVE
             else "too few to estimate how far it lies below log p(x)"
         )
         said.append(
