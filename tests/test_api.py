@@ -59,9 +59,9 @@ def test_every_name_is_there_and_explained():
 
 
 def test_every_verb_shows_how_it_is_called():
-    from triptych import verbs
+    from triptych.verbs import functions
 
-    for name in verbs.__all__:
+    for name in functions.__all__:
         assert "Example:" in inspect.getdoc(getattr(triptych, name)), name
 
 

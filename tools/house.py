@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-ALONE = ("experiment", "backbone", "verbs", "cards")
+ALONE = ("experiment", "backbone")
 """Single files that are rooms of their own in the picture; all others are leaves."""
 
 BOX, GAP = (118, 48), (20, 44)
@@ -79,7 +79,7 @@ def modules(source: Path) -> dict[str, Module]:
 def arrows(found: dict[str, Module], package: str, inside: str = "") -> dict[str, set[str]]:
     """Which room of a folder imports which others of it; the rooms of the package itself without ``inside``."""
     depth = inside.count(".") + 1 if inside else 0
-    below = {n for n in found if n and (not inside or n.startswith(f"{inside}."))}
+    below = sorted(n for n in found if n and (not inside or n.startswith(f"{inside}.")))
 
     def room(name: str) -> str:
         return name.split(".")[depth]
@@ -135,7 +135,7 @@ def picture(source: Path) -> str:
     """The rooms of the package as SVG, each above what it imports; single files that are leaves are one box."""
     found = modules(source)
     folders = {n.split(".")[0] for n in found if "." in n}
-    whole = arrows(found, source.name)
+    whole = arrows({name: m for name, m in found.items() if name != "__main__"}, source.name)
     leaves = sorted(room for room in whole if room not in folders and room not in ALONE)
     graph = {r: to - set(leaves) for r, to in whole.items() if r not in leaves}
     files = Counter(n.split(".")[0] for n in found if n)

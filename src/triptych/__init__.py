@@ -15,19 +15,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from triptych.cards import card
     from triptych.config import Duration, OptimizerConfig
     from triptych.data import DataConfig, Dataset
     from triptych.errors import TriptychError
     from triptych.evaluation.suite import EvaluateConfig
     from triptych.experiment import ExperimentConfig, default_config
     from triptych.methods import trust
-    from triptych.outcomes import Results, Study
     from triptych.reporting.draw import draw
     from triptych.runs import Result, Run, list_runs
     from triptych.training.settings import TrainConfig
     from triptych.types import Batch, DataSpec, Losses, Method, Noise, Phase
-    from triptych.verbs import (
+    from triptych.verbs.cards import card
+    from triptych.verbs.functions import (
         evaluate,
         explore,
         export,
@@ -40,21 +39,22 @@ if TYPE_CHECKING:
         study,
         train,
     )
+    from triptych.verbs.outcomes import Results, Study
 
 _HOMES = {
-    "triptych.cards": ("card",),
+    "triptych.verbs.cards": ("card",),
     "triptych.config": ("Duration", "OptimizerConfig"),
     "triptych.data": ("DataConfig", "Dataset"),
     "triptych.errors": ("TriptychError",),
     "triptych.evaluation.suite": ("EvaluateConfig",),
     "triptych.experiment": ("ExperimentConfig", "default_config"),
     "triptych.methods": ("trust",),
-    "triptych.outcomes": ("Results", "Study"),
+    "triptych.verbs.outcomes": ("Results", "Study"),
     "triptych.reporting.draw": ("draw",),
     "triptych.runs": ("Result", "Run", "list_runs"),
     "triptych.training.settings": ("TrainConfig",),
     "triptych.types": ("Batch", "DataSpec", "Losses", "Method", "Noise", "Phase"),
-    "triptych.verbs": (
+    "triptych.verbs.functions": (
         "evaluate",
         "explore",
         "export",

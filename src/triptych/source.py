@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from triptych.errors import TriptychError, shown
 from triptych.files import TEXT, read_bytes
 
-__all__ = ["Source", "as_source", "copy_in", "digest_of", "edited"]
+__all__ = ["NAME", "Source", "as_source", "copy_in", "digest_of", "edited"]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 """What a method is called: the name of a file, of an entry point, and on the command line."""

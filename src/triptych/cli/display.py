@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from triptych.cli.say import cell, say
-from triptych.display import training_bar
 from triptych.reporting.words import number, plain
 from triptych.training.loop import Display
+from triptych.verbs.display import training_bar
 
 __all__ = ["training_display"]
 

@@ -41,7 +41,7 @@ def run(words: list[str]) -> int:
     if not helps and (not words or words[0].startswith("-")):
         raise TriptychError(f"name a run folder: {USAGE}")
     options = parse(Options(), words if helps else words[1:], USAGE, ABOUT)
-    from triptych.verbs import explore
+    from triptych.verbs.functions import explore
 
     page = explore(
         words[0],

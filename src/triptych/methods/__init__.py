@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from triptych import plugins
 from triptych.errors import TriptychError, shown, unknown
 from triptych.files import TEXT, read_bytes
-from triptych.source import Source, as_source, copy_in, digest_of
+from triptych.source import NAME, Source, as_source, copy_in, digest_of
 
 if TYPE_CHECKING:
     from triptych.types import Method
@@ -85,9 +85,9 @@ def _named(name: object) -> Found:
         return Found(name, plugins.the_method(module, str(module.__file__)))
     if name in plugins.packaged():
         return Found(*plugins.of_package(name))
-    hint = (
-        f"; a file of your own is named with its ending: {name}.py" * Path(f"{name}.py").is_file()
-    )
+    # Of a name that is none the system may refuse even to look for a file.
+    beside = NAME.fullmatch(name) and Path(f"{name}.py").is_file()
+    hint = f"; a file of your own is named with its ending: {name}.py" if beside else ""
     raise unknown("method", name, names(), hint)
 
 

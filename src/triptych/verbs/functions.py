@@ -18,7 +18,9 @@ from triptych import data as data_plane
 from triptych.config import DeviceName
 from triptych.data.spec import DataConfig, Dataset
 from triptych.errors import TriptychError, shown
-from triptych.options import (
+from triptych.progress import bars, watched
+from triptych.runs import Run, kind
+from triptych.verbs.options import (
     DataOptions,
     EvaluateOptions,
     StudyOptions,
@@ -29,9 +31,7 @@ from triptych.options import (
     named,
     planned,
 )
-from triptych.outcomes import Results, Study
-from triptych.progress import bars, watched
-from triptych.runs import Run, kind
+from triptych.verbs.outcomes import Results, Study
 
 if TYPE_CHECKING:
     from triptych.backbone import Exported
@@ -114,7 +114,7 @@ def train(
         triptych.errors.TriptychError: there is no option 'batchsize'; did you mean 'batch_size' or 'binarize'?
     """
     from triptych import experiment
-    from triptych.display import training_bar
+    from triptych.verbs.display import training_bar
 
     config = experiment.default_config(named(name), preset)
     config = configured(config, data, method, seed, dict(options))
@@ -162,7 +162,7 @@ def resume(
         triptych.errors.TriptychError: '...' is done already: trained for 20 steps
     """
     from triptych import experiment
-    from triptych.display import training_bar
+    from triptych.verbs.display import training_bar
 
     path = _run(run).path
     gauge = experiment.recorded(path).kind.gauge

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from triptych.cards import results_card, study_card
 from triptych.errors import printable, unknown
 from triptych.frames import frame
 from triptych.metrics import metric
@@ -15,6 +14,7 @@ from triptych.reporting.study.folder import StudyFolder
 from triptych.reporting.terminal import result_lines
 from triptych.reporting.words import with_error
 from triptych.runs import Result, Run, grouped
+from triptych.verbs.cards import results_card, study_card
 
 if TYPE_CHECKING:
     from pandas import DataFrame

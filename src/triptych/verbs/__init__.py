@@ -1,0 +1,1 @@
+"""What the command line does, as functions of Python, and what they give back."""
