@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import triptych as tt
-from triptych import experiment, options
+from triptych import experiment
 from triptych.config import Duration
 from triptych.data.spec import Images
 from triptych.errors import TriptychError
@@ -26,6 +26,7 @@ from triptych.methods.vae import VAE
 from triptych.reproduction.reproduce import Outcome
 from triptych.studies.execute import Ended
 from triptych.studies.plan import Cell, StudyConfig
+from triptych.verbs import options
 
 TINY: dict[str, Any] = {
     "method": {"hidden": [8], "latent": 2},
