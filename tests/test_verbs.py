@@ -192,6 +192,17 @@ def test_a_loaded_method_computes_without_gradients(trained: tt.Run):
     images.numpy()
 
 
+@pytest.mark.parametrize("which", ["bset", "../../other", None])
+def test_weights_that_there_are_not_are_not_taken_for_the_last(trained: tt.Run, which: Any):
+    with pytest.raises(TriptychError, match="there is no checkpoint"):
+        trained.load(which)
+
+
+def test_a_device_that_there_is_not_is_one_sentence(trained: tt.Run):
+    with pytest.raises(TriptychError, match=r"there is no device 'gpu'.*cuda"):
+        tt.load_method(trained, device="gpu")
+
+
 def test_a_report_is_of_runs_by_any_name(trained: tt.Run, tmp_path: Path):
     out = str(tmp_path / "new" / "page.html")
     page = tt.report([trained, str(trained.path)], out, title="Mine & ours", compare=True)
