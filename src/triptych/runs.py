@@ -294,7 +294,9 @@ class Run:
         """
         for name in ("DONE", "FAILED", "playable.json"):
             (self.path / name).unlink(missing_ok=True)
-        for drawn in (self.path / "figures").glob("*"):
+        folder = self.path / "figures"
+        # Behind a link of a stranger's folder lie pictures of somebody else.
+        for drawn in () if folder.is_symlink() else folder.glob("*"):
             if drawn.suffix in (".png", ".pdf"):
                 drawn.unlink()
 
