@@ -222,7 +222,9 @@ def test_an_unknown_name_lists_what_there_is():
 
 def test_numbers_of_numpy_are_numbers():
     """Who sweeps a rate walks along an array."""
-    found = merge(OptimizerConfig(), {"lr": np.logspace(-3, -1, 3)[1], "betas": np.float32([0, 0.5]).tolist()})
+    found = merge(
+        OptimizerConfig(), {"lr": np.logspace(-3, -1, 3)[1], "betas": np.float32([0, 0.5]).tolist()}
+    )
     assert type(found.lr) is float
     assert found.lr == pytest.approx(0.01)
     config = merge(experiment.default_config("vae"), {"seed": np.arange(3)[2]})

@@ -111,7 +111,7 @@ class ExperimentConfig:
         return merge(default, {**rest, "method": options})
 
 
-def default_config(method: str | Path, preset: str | None = None) -> ExperimentConfig:
+def default_config(method: str | Path, preset: str | Path | None = None) -> ExperimentConfig:
     """A method's defaults, changed as a preset says; `TriptychError` for an unknown one of either.
 
     ``method`` is a name, or the path of a file that defines one: this is executed.
@@ -124,4 +124,4 @@ def default_config(method: str | Path, preset: str | None = None) -> ExperimentC
     config = ExperimentConfig(found.name, found.kind.Config(), source=found.source)
     if preset is None:
         return config
-    return merge(config, presets.tables(found.name, preset, found.presets or presets.HERE))
+    return merge(config, presets.tables(found.name, str(preset), found.presets or presets.HERE))
