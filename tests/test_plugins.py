@@ -426,10 +426,23 @@ method.latent = 3
 
 def study_file() -> Path:
     """Not where the command is given: the method lies beside the study's file."""
-    written("plans/linear.py")
+    methods.trust(written("plans/linear.py"))
     path = Path("plans/latents.toml")
     path.write_text(STUDY.format(images=Path("mine.npy").resolve()))
     return path
+
+
+@pytest.mark.parametrize("verb", ["study", "reproduce"])
+def test_a_strangers_study_or_scale_executes_nothing(verb: str, capsys):
+    """Both are tables, which nobody reads as code; what stands beside them is."""
+    written("theirs/evil.py", CODE + "\nopen('executed', 'w').close()\n")
+    study, scale = Path("theirs/study.toml"), Path("theirs/scale.toml")
+    study.write_text('[study]\nmethod = "evil.py"\nmetrics = ["train/error"]\n[arms.a]\n')
+    scale.write_text('[panels.a]\nmethod = "evil.py"\n[panels.b]\nstudy = "study.toml"\n')
+    words = ["study", str(study)] if verb == "study" else ["reproduce", "--scale", str(scale)]
+    assert main(words) == 2
+    assert "triptych trust" in capsys.readouterr().err
+    assert not Path("executed").exists()
 
 
 def test_the_workers_of_a_study_find_the_file(tmp_path: Path):
@@ -452,7 +465,7 @@ def test_the_workers_of_a_study_find_the_file(tmp_path: Path):
 def test_a_study_does_not_go_on_with_another_file():
     path = study_file()
     execute(load(path), Path("out"), jobs=1)
-    written("plans/linear.py", CODE + "\n# changed\n")
+    methods.trust(written("plans/linear.py", CODE + "\n# changed\n"))
     with pytest.raises(TriptychError, match=r"a study in which linear\.py was another file"):
         execute(load(path), Path("out"), jobs=1)
 
