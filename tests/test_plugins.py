@@ -401,6 +401,18 @@ def test_a_file_of_a_name_that_is_none_is_refused(name: str, said: str):
         methods.find(written(name))
 
 
+def test_a_file_may_begin_with_the_mark_of_its_encoding():
+    """Editors of Windows write it, and Python reads over it."""
+    Path("marked.py").write_text("\ufeff" + CODE, encoding="utf-8")
+    assert methods.find("marked.py").gauge == "error"
+
+
+def test_a_run_of_a_file_as_preset_of_another_method_names_the_file(capsys):
+    trained()
+    assert main(["train", "vae", "--preset", "run/config.toml"]) == 2
+    assert "triptych train run/linear.py --preset run/config.toml" in capsys.readouterr().err
+
+
 def test_a_file_that_is_not_there_or_named_without_its_ending(capsys):
     assert main(["train", "./nowhere.py"]) == 2
     assert "there is no file" in capsys.readouterr().err
