@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from triptych import experiment, methods, presets
@@ -217,3 +218,18 @@ def test_a_toml_file_that_cannot_be_read_is_named(tmp_path):
 def test_an_unknown_name_lists_what_there_is():
     error = unknown("thing", "qqq", ["b", "a"], hint=" (or make one)")
     assert str(error) == "there is no thing 'qqq' (there are: a, b) (or make one)"
+
+
+def test_numbers_of_numpy_are_numbers():
+    """Who sweeps a rate walks along an array."""
+    found = merge(
+        OptimizerConfig(), {"lr": np.logspace(-3, -1, 3)[1], "betas": np.float32([0, 0.5]).tolist()}
+    )
+    assert type(found.lr) is float
+    assert found.lr == pytest.approx(0.01)
+    config = merge(experiment.default_config("vae"), {"seed": np.arange(3)[2]})
+    assert type(config.seed) is int
+    with pytest.raises(TriptychError, match="it takes int"):
+        merge(config, {"seed": np.float64(1.5)})
+    with pytest.raises(TriptychError, match="a finite number"):
+        merge(OptimizerConfig(), {"lr": np.float64("nan")})

@@ -401,6 +401,18 @@ def test_a_file_of_a_name_that_is_none_is_refused(name: str, said: str):
         methods.find(written(name))
 
 
+def test_a_file_may_begin_with_the_mark_of_its_encoding():
+    """Editors of Windows write it, and Python reads over it."""
+    Path("marked.py").write_text("\ufeff" + CODE, encoding="utf-8")
+    assert methods.find("marked.py").gauge == "error"
+
+
+def test_a_run_of_a_file_as_preset_of_another_method_names_the_file(capsys):
+    trained()
+    assert main(["train", "vae", "--preset", "run/config.toml"]) == 2
+    assert "triptych train run/linear.py --preset run/config.toml" in capsys.readouterr().err
+
+
 def test_a_file_that_is_not_there_or_named_without_its_ending(capsys):
     assert main(["train", "./nowhere.py"]) == 2
     assert "there is no file" in capsys.readouterr().err
@@ -426,10 +438,23 @@ method.latent = 3
 
 def study_file() -> Path:
     """Not where the command is given: the method lies beside the study's file."""
-    written("plans/linear.py")
+    methods.trust(written("plans/linear.py"))
     path = Path("plans/latents.toml")
     path.write_text(STUDY.format(images=Path("mine.npy").resolve()))
     return path
+
+
+@pytest.mark.parametrize("verb", ["study", "reproduce"])
+def test_a_strangers_study_or_scale_executes_nothing(verb: str, capsys):
+    """Both are tables, which nobody reads as code; what stands beside them is."""
+    written("theirs/evil.py", CODE + "\nopen('executed', 'w').close()\n")
+    study, scale = Path("theirs/study.toml"), Path("theirs/scale.toml")
+    study.write_text('[study]\nmethod = "evil.py"\nmetrics = ["train/error"]\n[arms.a]\n')
+    scale.write_text('[panels.a]\nmethod = "evil.py"\n[panels.b]\nstudy = "study.toml"\n')
+    words = ["study", str(study)] if verb == "study" else ["reproduce", "--scale", str(scale)]
+    assert main(words) == 2
+    assert "triptych trust" in capsys.readouterr().err
+    assert not Path("executed").exists()
 
 
 def test_the_workers_of_a_study_find_the_file(tmp_path: Path):
@@ -452,7 +477,7 @@ def test_the_workers_of_a_study_find_the_file(tmp_path: Path):
 def test_a_study_does_not_go_on_with_another_file():
     path = study_file()
     execute(load(path), Path("out"), jobs=1)
-    written("plans/linear.py", CODE + "\n# changed\n")
+    methods.trust(written("plans/linear.py", CODE + "\n# changed\n"))
     with pytest.raises(TriptychError, match=r"a study in which linear\.py was another file"):
         execute(load(path), Path("out"), jobs=1)
 

@@ -125,6 +125,16 @@ def test_how_a_run_ended(tmp_path: Path):
     assert (run.status(), run.reason()) == ("done", "trained for 20 epochs")
 
 
+def test_a_run_that_goes_on_deletes_nothing_behind_a_link(tmp_path: Path):
+    run = Run.create(tmp_path / "a", {})
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.png").write_bytes(b"mine")
+    (run.path / "figures").rmdir()
+    (run.path / "figures").symlink_to(tmp_path / "photos")
+    run.reopen()
+    assert (tmp_path / "photos" / "holiday.png").read_bytes() == b"mine"
+
+
 LINES = [
     {"step": 1, "epoch": 0.5, "a": -1.5},
     {"step": 2, "epoch": 1.0, "b": 1e-30},

@@ -10,6 +10,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -176,6 +177,8 @@ def limited(option: str, value: float, least: float, most: float) -> None:
         Traceback (most recent call last):
         triptych.errors.TriptychError: --threads -1 is too small; give 0 or more
     """
+    if not isinstance(value, Real):
+        raise TriptychError(f"{option} cannot be {shown(value)}; it takes a number")
     if least <= value <= most:
         return
     if value < least:
@@ -215,6 +218,9 @@ def merge(default: T, values: Mapping[str, Any], where: str = "") -> T:
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, args = get_origin(hint), get_args(hint)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        # A number of NumPy, as whoever walks along an array has it.
+        value = int(value) if isinstance(value, Integral) else float(value)
     if origin is Union or isinstance(hint, types.UnionType):
         inner = [a for a in args if a is not type(None)]
         if value is None and len(inner) < len(args):

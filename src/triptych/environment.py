@@ -9,14 +9,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from triptych import __version__
+from triptych.config import DeviceName
 from triptych.data.spec import Dataset
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, unknown
 
 __all__ = ["at_most", "cores", "device_for", "environment", "has_bf16", "memory"]
 
@@ -53,7 +54,10 @@ def device_for(wanted: str) -> torch.device:
     }
     if not there.get(wanted, lambda: True)():
         raise TriptychError(f"there is no {wanted} device on this machine; say --device cpu")
-    return torch.device(wanted)
+    try:
+        return torch.device(wanted)
+    except (RuntimeError, TypeError):
+        raise unknown("device", str(wanted), get_args(DeviceName)) from None
 
 
 def cores() -> int:

@@ -103,8 +103,9 @@ def _executed(path: Path, text: str, digest: str) -> type[Method]:
 
 def _execute(module: ModuleType, path: Path, text: str) -> None:
     try:
-        # Without the future statements of this file.
-        exec(compile(text, str(path), "exec", dont_inherit=True), module.__dict__)
+        # As bytes, as Python reads files, with the mark that some editors begin them with; and without the future
+        # statements of this file.
+        exec(compile(text.encode(), str(path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
         raise TriptychError(_where(error, path)) from None
 

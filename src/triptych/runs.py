@@ -16,7 +16,7 @@ import numpy.typing as npt
 from triptych import records, source, weights
 from triptych.arrays import Moments, made_with, pack, save_sheet, unpack
 from triptych.config import dump
-from triptych.errors import DamagedError, TriptychError, printable
+from triptych.errors import DamagedError, TriptychError, printable, shown
 from triptych.files import read_bytes, staged, write
 from triptych.frames import frame
 from triptych.weights import Weights, staleness
@@ -159,6 +159,8 @@ class Run:
     @classmethod
     def open(cls, path: str | Path) -> Run:
         """An existing run's folder; a `TriptychError` for anything else."""
+        if not isinstance(path, (str, Path)):
+            raise TriptychError(f"{shown(path)} is no run; give its folder")
         path = Path(path)
         if not (path / "config.toml").is_file():
             below = "*/seed-*/config.toml" if kind(path) == "study" else "*/config.toml"
@@ -294,7 +296,9 @@ class Run:
         """
         for name in ("DONE", "FAILED", "playable.json"):
             (self.path / name).unlink(missing_ok=True)
-        for drawn in (self.path / "figures").glob("*"):
+        folder = self.path / "figures"
+        # Behind a link of a stranger's folder lie pictures of somebody else.
+        for drawn in () if folder.is_symlink() else folder.glob("*"):
             if drawn.suffix in (".png", ".pdf"):
                 drawn.unlink()
 

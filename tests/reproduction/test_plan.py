@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from triptych import presets
+from triptych import methods, presets
 from triptych.cli.main import main
 from triptych.config import merge
 from triptych.errors import TriptychError
@@ -189,6 +189,7 @@ def test_a_scale_of_ones_own_is_read_strictly(tmp_path, monkeypatch, capsys, tex
 
 
 def test_files_that_a_scale_names_lie_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIPTYCH_CACHE", str(tmp_path / "cache"))
     place = tmp_path / "there"
     place.mkdir()
     (place / "narrow.toml").write_text("[method]\nlatent = 3\n")
@@ -203,6 +204,9 @@ def test_files_that_a_scale_names_lie_beside_it(tmp_path, monkeypatch):
         '[panels.c]\nmethod = "mine.py"\npreset = "quick.toml"\n'
     )
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(TriptychError, match=r"panel 'b': .*triptych trust"):
+        plan("there/own.toml")
+    methods.trust(place / "mine.py")
     given = plan("there/own.toml", seed=2)
     assert given.scale == "own"
     assert given.runs["a"].config.method.latent == 3

@@ -119,3 +119,14 @@ def test_without_the_package_nothing_is_begun(
     with pytest.raises(TriptychError, match=r"pip install 'triptych\[tensorboard\]'"):
         experiment.train(config(log="tensorboard"), tmp_path / "run", dataset=planted())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_deleted_behind_a_link(tmp_path: Path):
+    (tmp_path / "other").mkdir()
+    kept = tmp_path / "other" / "events.out.tfevents.1"
+    kept.write_bytes(b"mine")
+    run = Followed(Run.create(tmp_path / "run", {}).path)
+    (run.path / events.FOLDER).symlink_to(tmp_path / "other")
+    with pytest.raises(TriptychError, match="is a link; delete it first"):
+        run.rewind(-1)
+    assert kept.read_bytes() == b"mine"

@@ -229,6 +229,7 @@ def test_a_name_that_is_not_among_the_results_is_explained():
         results["test/missing"]
     assert "test/missing" not in results
     assert results.get("nothing") is None
+    assert 3 not in results
 
 
 def test_results_as_a_frame_have_their_protocols_beside_them():

@@ -192,6 +192,17 @@ def test_a_loaded_method_computes_without_gradients(trained: tt.Run):
     images.numpy()
 
 
+@pytest.mark.parametrize("which", ["bset", "../../other", None])
+def test_weights_that_there_are_not_are_not_taken_for_the_last(trained: tt.Run, which: Any):
+    with pytest.raises(TriptychError, match="there is no checkpoint"):
+        trained.load(which)
+
+
+def test_a_device_that_there_is_not_is_one_sentence(trained: tt.Run):
+    with pytest.raises(TriptychError, match=r"there is no device 'gpu'.*cuda"):
+        tt.load_method(trained, device="gpu")
+
+
 def test_a_report_is_of_runs_by_any_name(trained: tt.Run, tmp_path: Path):
     out = str(tmp_path / "new" / "page.html")
     page = tt.report([trained, str(trained.path)], out, title="Mine & ours", compare=True)
@@ -203,6 +214,34 @@ def test_a_report_is_of_runs_by_any_name(trained: tt.Run, tmp_path: Path):
         tt.report([])
     with pytest.raises(TriptychError, match="two runs or studies can be compared, and here are 1"):
         tt.report([trained], tmp_path / "c.html", compare=True)
+
+
+@pytest.mark.parametrize("what", [3, None, [3], [None]])
+def test_what_is_no_run_is_one_sentence(what: Any):
+    with pytest.raises(TriptychError, match="is no run; give its folder"):
+        tt.report(what)
+    with pytest.raises(TriptychError, match="is no run; give its folder"):
+        tt.Run.open(what)
+
+
+def test_a_page_is_not_written_in_the_place_of_a_folder(trained: tt.Run, tmp_path: Path, capsys):
+    from triptych.cli.main import main
+
+    for out in (tmp_path, "."):
+        with pytest.raises(TriptychError, match="is a folder; name the page"):
+            tt.report(trained, out)
+        assert main(["report", str(trained.path), "--out", str(out)]) == 2
+        assert "is a folder; name the page" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_are_drawn_of_a_run_by_its_folder(trained: tt.Run):
+    assert tt.draw(str(trained.path)) == tt.draw(trained)
+
+
+def test_a_preset_may_be_a_path(trained: tt.Run):
+    again = tt.default_config("vae", trained.path / "config.toml")
+    assert again.train.duration == Duration.parse(trained.config["train"]["duration"])
 
 
 def test_explore_opens_nothing_unless_it_is_asked_to(trained: tt.Run, tmp_path: Path, monkeypatch):
@@ -285,8 +324,18 @@ def test_runs_of_a_study_without_an_outcome_are_warned_of(studied: tt.Study, tmp
     [
         (lambda: tt.study("simsiam-ablatoin"), "did you mean 'simsiam-ablation"),
         (lambda: tt.study(ARMS, metrics=["x"]), "names its method"),
-        (lambda: tt.study(ARMS, method="vae", metrics=["x"], jobs=0), "jobs=0 is too small"),
+        (lambda: tt.study(ARMS, method="vae", metrics=["x"], jobs=0), "jobs 0 is too small"),
         (lambda: tt.study(ARMS, method="vae", metric=["x"]), "did you mean 'metrics'"),
+        (lambda: tt.study(ARMS, method="vae", metrics=["x"], jobs="2"), "jobs cannot be '2'"),
+        (lambda: tt.study(ARMS, method="vae", metrics=["x"], seeds=3), "seeds cannot be 3"),
+        (lambda: tt.study(ARMS, method="vae", metrics=["x"], seeds=["a"]), "a seed cannot be 'a'"),
+        (lambda: tt.study(ARMS, method=Path("no.py"), metrics=["x"]), "there is no file '.*no.py'"),
+        (
+            lambda: tt.study(ARMS, method="vae", metrics=["x"], changes="a.b=1"),
+            "--set a.b=1: .*'a'",
+        ),
+        (lambda: tt.reproduce("demo", seed="x"), "cannot be 'x'; it takes a number"),
+        (lambda: tt.reproduce("demo", threads="x"), "--threads cannot be 'x'"),
         (lambda: tt.study({"a": {"trian": {}}}, method="vae", metrics=["x"]), "arm 'a'.*'train'"),
     ],
 )

@@ -111,17 +111,20 @@ class ExperimentConfig:
         return merge(default, {**rest, "method": options})
 
 
-def default_config(method: str | Path, preset: str | None = None) -> ExperimentConfig:
+def default_config(
+    method: str | Path, preset: str | Path | None = None, *, only_trusted: bool = False
+) -> ExperimentConfig:
     """A method's defaults, changed as a preset says; `TriptychError` for an unknown one of either.
 
-    ``method`` is a name, or the path of a file that defines one: this is executed.
+    ``method`` is a name, or the path of a file that defines one: this is executed, with ``only_trusted`` only
+    where its content was trained or trusted on this machine.
 
     Example:
         >>> default_config("vae", "reference").train.batch_size
         64
     """
-    found = methods.locate(method)
+    found = methods.locate(method, only_trusted=only_trusted)
     config = ExperimentConfig(found.name, found.kind.Config(), source=found.source)
     if preset is None:
         return config
-    return merge(config, presets.tables(found.name, preset, found.presets or presets.HERE))
+    return merge(config, presets.tables(found.name, str(preset), found.presets or presets.HERE))

@@ -15,7 +15,7 @@ from triptych import data as data_plane
 from triptych.config import merge
 from triptych.data.spec import Dataset
 from triptych.environment import device_for
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, unknown
 from triptych.evaluation.subject import Subject
 from triptych.experiment.config import ExperimentConfig
 from triptych.experiment.preparation import build
@@ -144,7 +144,9 @@ def opened(
 def weighted(
     run: Run, config: ExperimentConfig, device: torch.device, which: str
 ) -> tuple[Method, Weights]:
-    """The method with the weights of a checkpoint, and which weights these are."""
+    """The method with the weights of a checkpoint, and which weights these are; a `TriptychError` for another name."""
+    if which not in ("best", "last"):
+        raise unknown("checkpoint", str(which), ("best", "last"))
     if not run.checkpoint(which).exists():
         which = "last"
     path = run.checkpoint(which)

@@ -66,10 +66,14 @@ def find(name: str | Path) -> type[Method]:
     return locate(name).kind
 
 
-def locate(name: str | Path) -> Found:
-    """`find`, with where it was found."""
+def locate(name: str | Path, *, only_trusted: bool = False) -> Found:
+    """`find`, with where it was found.
+
+    With ``only_trusted``, where not a person names the file but another file, it must have been trained or
+    trusted on this machine to be executed; else that is a `TriptychError`.
+    """
     if isinstance(name, Path) or (isinstance(name, str) and name.endswith(".py")):
-        return _of_file(Path(name))
+        return _of_file(Path(name), only_trusted=only_trusted)
     return _named(name)
 
 

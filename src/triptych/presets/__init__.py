@@ -78,10 +78,11 @@ def _own(method: str, path: Path) -> dict[str, Any]:
     found = read_toml(path)
     of = found.get("method", {})
     named = of.pop("name", method) if isinstance(of, dict) else method
-    if isinstance(of, dict):
-        # Where a run's method was found: this one has been found already.
-        of.pop("source", None)
+    # Where a run's method was found: this one has been found already.
+    source = of.pop("source", None) if isinstance(of, dict) else None
     if named != method:
         named = named if isinstance(named, str) else shown(named)
+        if isinstance(source, dict) and "package" not in source:
+            named = str(path.with_name(f"{named}.py"))
         raise TriptychError(f"'{path}' is of {named}: triptych train {named} --preset {path}")
     return found

@@ -82,8 +82,10 @@ def drawings(
             yield name, attempt(f"the figure {name}", lambda make=make: make(shown))  # type: ignore[misc]
 
 
-def draw(run: Run, attempt: Attempts | None = None, *, reference: bool = False) -> list[Path]:
-    """Draw every figure that the run folder holds the data of, and remove those of before that it does not.
+def draw(
+    run: Run | str | Path, attempt: Attempts | None = None, *, reference: bool = False
+) -> list[Path]:
+    """Draw every figure that the folder of a run holds the data of, and remove those of before that it does not.
 
     With ``attempt`` what cannot be drawn, since its data are not as an evaluation keeps them, is noted there.
     With ``reference`` the reference report's numbers are laid over the figures of its own methods.
@@ -97,9 +99,10 @@ def draw(run: Run, attempt: Attempts | None = None, *, reference: bool = False) 
         >>> [path.name for path in draw(run)]
         ['elbo-curve.png', 'elbo-curve.pdf']
     """
-    shown = Snapshot(run.path)
+    path = run.path if isinstance(run, Run) else Run.open(run).path
+    shown = Snapshot(path)
     makes = figures(shown, reference=reference)
-    return _written(run.path, drawings(shown, makes, attempt or Attempts(strict=True)))
+    return _written(path, drawings(shown, makes, attempt or Attempts(strict=True)))
 
 
 def draw_study(path: Path, *, reference: bool = False) -> list[Path]:

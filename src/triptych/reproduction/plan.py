@@ -217,7 +217,8 @@ def _panel(path: Path, name: str, entry: Entry, seed: int) -> RunPanel | StudyPa
             moved = dataclasses.replace(study.config, seeds=seeds)
             return StudyPanel(Study(moved, study.arms), entry.recorded)
         preset = entry.preset and _near(path, entry.preset, ".toml")
-        config = default_config(_near(path, entry.method, ".py"), preset)
+        method = _near(path, entry.method, ".py")
+        config = default_config(method, preset, only_trusted=True)
         return RunPanel(dataclasses.replace(config, seed=seed), entry.evaluate, entry.recorded)
     except TriptychError as error:
         raise TriptychError(f"panel '{name}': {error}") from None

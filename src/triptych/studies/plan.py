@@ -164,12 +164,15 @@ def load(
     changes: Sequence[str] = (),
     seeds: Sequence[int] = (),
     options: Mapping[str, Any] | None = None,
+    *,
+    only_trusted: bool = True,
 ) -> Study:
     """Read a study file; ``changes`` (``train.batch_size=32``) hold for all arms, ``seeds`` replace its own.
 
     ``options`` are fields of its table [study], and win over it.
 
-    Raises `TriptychError` for anything in it that no config knows, naming the arm.
+    Raises `TriptychError` for anything in it that no config knows, naming the arm, and with ``only_trusted`` for
+    a method's file that was neither trained nor trusted on this machine: whose study file it is, nobody knows.
 
     Example:
         >>> file = tmp_path / "batches.toml"
@@ -184,7 +187,10 @@ def load(
     tables = read_toml(path)
     told = _table(tables.get("study", {}), "[study]")
     study = {"name": path.stem, **told, **(options or {})}
-    return planned({**tables, "study": study}, changes, seeds, path.parent)
+    # A method among the options was named by whoever calls.
+    only_trusted = only_trusted and "method" not in (options or {})
+    tables = {**tables, "study": study}
+    return planned(tables, changes, seeds, path.parent, only_trusted=only_trusted)
 
 
 def planned(
@@ -192,6 +198,8 @@ def planned(
     changes: Sequence[str] = (),
     seeds: Sequence[int] = (),
     folder: Path = Path(),
+    *,
+    only_trusted: bool = False,
 ) -> Study:
     """As `load`, of the tables of a study file that lies, or might lie, in ``folder``."""
     _only(tables, ("study", "base", "arms"), "table of a study file")
@@ -200,7 +208,7 @@ def planned(
     config = merge(StudyConfig(), tables.get("study", {}))
     if seeds:
         config = dataclasses.replace(config, seeds=tuple(seeds))
-    base = _changed(_start(config, folder), tables.get("base", {}), "[base]")
+    base = _changed(_start(config, folder, only_trusted), tables.get("base", {}), "[base]")
     for change in changes:
         base = _changed(base, _one_change(change), f"--set {change}")
     arms = {
@@ -210,7 +218,7 @@ def planned(
     return Study(_checked(config, list(arms)), arms)
 
 
-def _start(config: StudyConfig, folder: Path) -> ExperimentConfig:
+def _start(config: StudyConfig, folder: Path, only_trusted: bool) -> ExperimentConfig:
     if not config.method:
         raise TriptychError('a study file names its method: [study] with method = "..."')
     # Files of one's own are named as seen from the study file.
@@ -218,7 +226,7 @@ def _start(config: StudyConfig, folder: Path) -> ExperimentConfig:
     preset = config.preset
     if preset is not None and preset.endswith(".toml"):
         preset = str(folder / preset)
-    return default_config(method, preset)
+    return default_config(method, preset, only_trusted=only_trusted)
 
 
 def _checked(config: StudyConfig, arms: list[str]) -> StudyConfig:

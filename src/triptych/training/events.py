@@ -54,6 +54,8 @@ class Followed(Run, AbstractContextManager["Followed"]):
 
         self._close()
         folder = self.path / FOLDER
+        if folder.is_symlink():
+            raise TriptychError(f"'{folder}' is a link; delete it first")
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._began = (self.path / "config.toml").stat().st_mtime

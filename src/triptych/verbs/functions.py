@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from triptych import data as data_plane
-from triptych.config import DeviceName
+from triptych.config import THREADS, DeviceName, limited
 from triptych.data.spec import DataConfig, Dataset
 from triptych.errors import TriptychError, shown
 from triptych.progress import bars, watched
@@ -79,7 +79,7 @@ def train(
     name: str | Path | type[Method],
     /,
     *,
-    preset: str | None = None,
+    preset: str | Path | None = None,
     data: str | Path | DataConfig | Dataset | None = None,
     method: Mapping[str, Any] | None = None,
     seed: int | None = None,
@@ -272,7 +272,7 @@ def report(
     from triptych.reporting.page.compare import compare as compared
     from triptych.reporting.page.page import compose, write_figures, write_tables
 
-    several = [runs] if isinstance(runs, (Run, Study, str, Path)) else list(runs)
+    several = runs if isinstance(runs, Iterable) and not isinstance(runs, str) else [runs]
     paths, page_path = [_path(each) for each in several], Path(out)
     if not paths:
         raise TriptychError("a report is of one run or study at least")
@@ -422,8 +422,8 @@ def study(
     from triptych.studies.execute import check, execute, unfinished
     from triptych.studies.plan import refuse_another
 
-    if jobs is not None and jobs < 1:
-        raise TriptychError(f"jobs={shown(jobs)} is too small; give 1 or more")
+    if jobs is not None:
+        limited("jobs", jobs, 1, THREADS)
     plan = planned(what, dict(options), changes, seeds)
     folder = Path(out) if out is not None else Path("studies") / plan.config.name
     refuse_another(folder, plan)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from triptych import methods
 from triptych.config import DeviceName, Duration, merge
 from triptych.data.spec import DataConfig, Dataset
-from triptych.errors import TriptychError, unknown
+from triptych.errors import TriptychError, shown, unknown
 
 if TYPE_CHECKING:
     from triptych.evaluation.suite import EvaluateConfig
@@ -80,8 +80,8 @@ class StudyOptions(TypedDict, total=False):
     """The table [study] of a study file."""
 
     name: str
-    method: str
-    preset: str
+    method: str | Path | type[Method]
+    preset: str | Path
     control: str
     metrics: Sequence[str]
     curves: Sequence[str]
@@ -192,6 +192,14 @@ def planned(
     """A study of a file or of arms, with what was said of it besides."""
     from triptych.studies import plan
 
+    if "method" in options:
+        options["method"] = named(options["method"])
+    options = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
+    changes = [changes] if isinstance(changes, str) else changes
+    try:
+        seeds = tuple(seeds)
+    except TypeError:
+        raise TriptychError(f"seeds cannot be {shown(seeds)}; give a list of numbers") from None
     if not isinstance(what, Mapping):
         return plan.load(plan.find(str(what)), changes, seeds, options)
     tables = {"study": {"name": "study", **options}, "arms": what}

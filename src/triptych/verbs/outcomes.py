@@ -61,7 +61,7 @@ class Results(Mapping[str, Result]):
             return self._found[name]
         if name in self.left_out:
             raise KeyError(f"'{name}' was left out: {self.left_out[name]}")
-        raise KeyError(str(unknown("result", name, self._found)))
+        raise KeyError(str(unknown("result", str(name), self._found)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._found)

@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib
 
 from triptych import __version__
+from triptych.errors import TriptychError
 from triptych.files import write
 from triptych.reporting.figures.style import save, styled
 from triptych.reporting.parts.pictures import Picture
@@ -30,7 +31,12 @@ LONGEST = 80
 
 
 def write_tables(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Write the numbers of every run and study next to the page ``out``; returns the files."""
+    """Write the numbers of every run and study next to the page ``out``; returns the files.
+
+    Raises `TriptychError` where the page itself could not be written, since ``out`` is a folder.
+    """
+    if out.is_dir():
+        raise TriptychError(f"'{out}' is a folder; name the page, report.html in it say")
     written = []
     for number, path in enumerate(paths, 1):
         for kind, text in _tables(path).items():
