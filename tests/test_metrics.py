@@ -11,6 +11,13 @@ def test_a_metric_is_declared_once_for_all_splits(split):
     assert metric("elbo") == metric(f"{split}/elbo")
 
 
+def test_a_term_of_the_bound_is_in_nats_where_triptych_measured_it_and_nowhere_else():
+    """An autoencoder's squared error may have the same name in its log."""
+    assert metric("valid/reconstruction").unit == metric("test/kl").unit == "nats an image"
+    assert metric("train/reconstruction") == Metric("reconstruction")
+    assert metric("train/kl") == Metric("kl")
+
+
 def test_what_nobody_declared_is_shown_as_it_is_named():
     assert metric("train/sliced_distance") == Metric("sliced distance", "", "", 1.0)
     assert metric("train/critic/left_eye").title == "critic/left eye"

@@ -58,12 +58,18 @@ def _share(title: str) -> Metric:
     return Metric(title, "%", "higher", 100.0)
 
 
+RECONSTRUCTION = Metric("reconstruction term", NATS, "higher")
+KL = Metric("KL of q(z|x) from the prior", NATS)
+
 DECLARED: Mapping[str, Metric] = {
     "loss": Metric("loss", better="lower"),
     # A likelihood.
     "elbo": Metric("ELBO", NATS, "higher"),
-    "reconstruction": Metric("reconstruction term", NATS, "higher"),
-    "kl": Metric("KL of q(z|x) from the prior", NATS),
+    # What a method logs by these names in training is its own; measured is a likelihood's.
+    "valid/reconstruction": RECONSTRUCTION,
+    "test/reconstruction": RECONSTRUCTION,
+    "valid/kl": KL,
+    "test/kl": KL,
     "log_likelihood": Metric("log-likelihood", NATS, "higher"),
     "bits_per_dimension": Metric("bits per dimension", "bits", "lower"),
     "importance_bias": Metric("bias of the log-likelihood", NATS),

@@ -34,6 +34,7 @@ _SHOWN = {
     "valid/elbo": "HasLikelihood",
     "samples/diversity": "Samples",
     "train/critic_gap": "HasCritic",
+    "train/gradient_norm": "LipschitzCritic",
     "features/std": "Projects",
 }
 """What a method can do of which these are logged."""

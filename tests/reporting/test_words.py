@@ -5,7 +5,8 @@ import pytest
 from triptych.cli.display import training_display
 from triptych.reporting.parts.charts import Line, plot
 from triptych.reporting.parts.tables import value_with_error
-from triptych.reporting.words import number, plain, with_error
+from triptych.reporting.words import number, plain, setting, with_error
+from triptych.runs import Run
 
 
 @pytest.mark.parametrize(
@@ -95,3 +96,10 @@ def test_a_chart_says_large_numbers_whole():
     assert "−16,580" in texts and len(set(texts)) == len(texts)
     assert chart.said == "ELBO over 39 epochs: validation from −16,600.00 to −16,561.00."
     assert not any("e+" in text for text in (*texts, chart.said))
+
+
+@pytest.mark.parametrize("value", [0.5, ["a"], 3, True])
+def test_a_setting_says_only_the_likelihood_that_is_a_word(tmp_path, value):
+    """A method of one's own may have a weight of that name."""
+    run = Run.create(tmp_path / "run", {"method": {"likelihood": value}, "seed": 1})
+    assert setting(run, seed=True).replace("\u00a0", " ") == "seed 1"

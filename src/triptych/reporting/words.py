@@ -112,6 +112,9 @@ def setting(run: Run, split: str = "", weights: str = "", seed: bool = False) ->
     config = run.config
     data = config.get("data", {})
     likelihood = config.get("method", {}).get("likelihood", "")
+    if not isinstance(likelihood, str):
+        # A method of one's own may have a weight of that name.
+        likelihood = ""
     parts = (
         _BINARIZED.get(data.get("binarize", "none"), ""),
         f"{split} split" if split else "",

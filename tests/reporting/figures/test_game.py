@@ -1,5 +1,7 @@
 """The figures of a planted game: what is drawn is what was kept."""
 
+import json
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -141,3 +143,39 @@ def test_there_is_no_figure_without_both_numbers_and_norms(plant, audited):
     audited.write("results.json", "{}")
     audited.save_arrays("gradient_norms", **NORMS)
     assert lipschitz(audited) is None
+
+
+@pytest.mark.parametrize(("most", "said"), [(None, "1-Lipschitz"), (10.0, "10-Lipschitz")])
+def test_a_critic_is_held_to_the_constant_that_it_promises(plant, most, said):
+    plant.protocol = {**plant.protocol, **({"lipschitz": most} if most else {})}
+    row = {"max": 1.0, "n": 9, "share above 1": 0.0, "stderr of share": 0.0}
+    plant.result("critic/gradient_norm", {"generated": row})
+    plant.run.save_arrays("gradient_norms", generated=np.ones(9, np.float32))
+    words = " ".join(text.get_text() for text in lipschitz(plant.run).texts).replace("\n", " ")
+    assert words.startswith(f"Is the critic {said}?") and f"A {said} critic" in words
+    assert ("over the constant 10" in words) == (most is not None)
+
+
+@pytest.mark.parametrize(
+    ("can", "penalised", "panels", "distance"),
+    [
+        (("HasCritic", "LipschitzCritic"), True, 4, True),
+        (("HasCritic",), True, 4, False),
+        (("HasCritic",), False, 3, False),
+    ],
+)
+def test_only_where_a_slope_is_promised_the_gap_is_said_to_be_a_distance(
+    plant, can, penalised, panels, distance
+):
+    told = {"name": "mine", "title": "mine", "about": "", "can": [*can]}
+    told |= {"cosine": None, "source": None}
+    plant.run.write("environment.json", json.dumps({"method": told}))
+    slopes = {"train/gradient_norm": 3.0, "train/penalty": 0.1} if penalised else {}
+    for step in (10, 20):
+        plant.run.log({"step": step, "epoch": 1.0, "train/critic_gap": 2.0, **slopes})
+    figure = critic_curves(plant.run)
+    assert len(figure.axes) == panels
+    assert ("Wasserstein" in " ".join(text.get_text() for text in figure.texts)) == distance
+    slope = [a for a in figure.axes if a.get_title(loc="left").startswith("slope")]
+    held = [1.0 in line.get_ydata() for a in slope for line in a.get_lines()]
+    assert any(held) == distance

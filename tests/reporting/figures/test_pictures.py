@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from triptych.reporting.figures.pictures import sample_interpolation, scorecard
+from triptych.reporting.figures.pictures import (
+    reconstructions,
+    sample_interpolation,
+    samples,
+    scorecard,
+)
 
 pytestmark = pytest.mark.usefixtures("style")
 
@@ -40,6 +45,15 @@ def test_three_rows_a_pair_in_the_order_of_their_labels(plant, shape, pairs):
     ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert ticks == ["0", *(f"0.{i}" for i in range(1, 10)), "1"]
     assert figure.get_size_inches()[1] * 25.4 < 260
+
+
+@pytest.mark.parametrize(("term", "said"), [("elbo", True), ("mmd", False)])
+def test_only_of_a_likelihood_it_is_said_that_there_is_a_posterior(plant, term, said):
+    plant.run.log({"step": 1, "epoch": 1.0, f"train/{term}": -1.0})
+    plant.pictures()
+    for draw in (reconstructions, samples):
+        words = " ".join(text.get_text() for text in draw(plant.run).texts)
+        assert ("(z|x)" in words or "(x|z)" in words) == said
 
 
 def row(score: str, way: str, mean: float, half: float, p: float) -> dict[str, object]:

@@ -230,3 +230,16 @@ def test_the_numbers_of_an_axis_are_where_they_say(plant, style):
         for place, text in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True):
             number = text.get_text().removesuffix("\xa0%").replace("−", "-")
             assert float(number) == pytest.approx(place)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("predictor", [512, 128]), ("predictor", 64), ("stop_gradient", 0.9)]
+)
+def test_a_method_may_mean_something_else_by_the_names_of_an_ablation(
+    planted_with, style, field, value
+):
+    plant = planted_with(f"method.{field}", value)
+    look(plant, 0)
+    look(plant, 1)
+    words = " ".join(text.get_text() for text in representation_curves(plant.run).texts)
+    assert "predictor" not in words and "stop-gradient" not in words

@@ -1,5 +1,6 @@
 """The curves of any training: every term that no other figure has, under its own name, and nothing twice."""
 
+import itertools
 import math
 
 import pytest
@@ -18,7 +19,7 @@ def log(plant, epochs=(1.0, 2.0, 3.0), **values: float) -> None:
 def drawn(run) -> dict[str, dict[str, list[float]]]:
     figure = training_curves(run)
     return {
-        axes.get_title(loc="left"): {
+        axes.get_title(loc="left").replace("\n", " "): {
             line.get_label(): list(line.get_ydata()) for line in axes.get_lines()
         }
         for axes in (figure.axes if figure else [])
@@ -43,7 +44,7 @@ def test_a_declared_metric_is_read_in_its_unit(plant):
     "shown",
     [
         {"train__elbo": -9.0, "train__reconstruction": -5.0, "valid__kl": 4.0},
-        {"train__critic_gap": 2.0, "train__penalty": 0.1, "train__generator_score": 1.0},
+        {"train__critic_gap": 2.0, "train__penalty": 0.1, "train__gradient_norm": 1.0},
         {"features__std": 0.9, "train__loss": 3.0, "valid__knn_top1": 0.5},
     ],
     ids=["likelihood", "game", "representation"],
@@ -58,7 +59,7 @@ def test_what_another_figure_has_is_not_drawn_twice(plant, shown):
 @pytest.mark.parametrize(
     ("logged", "title"),
     [
-        ({"train__kl": 4.0}, "KL of q(z|x) from the prior, nats an image"),
+        ({"valid__kl": 4.0}, "KL of q(z|x) from the prior, nats an image"),
         ({"valid__critic_gap": 2.0}, "critic gap"),
         ({"train__loss": 3.0}, "loss"),
     ],
@@ -66,6 +67,33 @@ def test_what_another_figure_has_is_not_drawn_twice(plant, shown):
 def test_a_term_whose_figure_is_not_drawn_is_not_lost(plant, logged, title):
     log(plant, **logged)
     assert list(drawn(plant.run)) == [title]
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "kl"])
+def test_what_a_method_logs_by_the_name_of_a_term_of_the_bound_is_not_said_to_be_in_nats(
+    plant, name
+):
+    log(plant, **{f"train__{name}": 4.0})
+    assert list(drawn(plant.run)) == [name]
+
+
+def test_a_game_without_a_gradient_norm_does_not_lose_its_penalty(plant):
+    log(plant, train__critic_gap=2.0, train__penalty=0.1)
+    assert list(drawn(plant.run)) == ["penalty"]
+
+
+def test_long_titles_are_broken_and_none_leaves_the_page_or_meets_the_next(plant):
+    log(plant, valid__critic_memory=1.0)
+    log(plant, **{f"train__{'how_far_a_code_is_from_the_prior_' * 2}{i}": 2.0 for i in range(6)})
+    figure = training_curves(plant.run)
+    figure.draw_without_rendering()
+    boxes = [axes.title if axes.get_title() else axes._left_title for axes in figure.axes]
+    boxes = [title.get_window_extent() for title in boxes]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    others = [axes.xaxis.label.get_window_extent() for axes in figure.axes]
+    others += [text.get_window_extent() for text in figure.texts]
+    assert not any(a.overlaps(b) for a in boxes for b in others)
 
 
 def test_what_is_no_number_and_what_is_no_term_is_left_out(plant):

@@ -145,3 +145,13 @@ def test_the_arms_of_two_studies_are_paired_seed_by_seed(tmp_path):
     assert compare(*paths).rows[0].difference == "0.1000 ± 0.0115, paired over 3 seeds"
     same = study_of(tmp_path / "c", {"data": "x"}, [-0.7, 0.3, 1.3])
     assert compare(paths[0], same).rows[0].difference == "0 with each of 3 seeds"
+
+
+def test_bounds_of_two_methods_are_not_subtracted_across_studies(tmp_path):
+    paths = []
+    for name in ("vae", "iwae"):
+        paths.append(study_of(tmp_path / name, {"data": "x", "method": name}))
+        text = (paths[-1] / "study.json").read_text()
+        (paths[-1] / "study.json").write_text(text.replace("train/loss", "test/elbo"))
+    with pytest.raises(TriptychError, match="method is vae in one and iwae in the other"):
+        compare(*paths)

@@ -46,6 +46,13 @@ def test_shares_are_read_in_per_cent_and_the_title_says_so(run):
     assert found["knn-balanced"].series[0].values == pytest.approx([40.0, 20.0, 10.0])
 
 
+def test_a_chart_is_in_nats_where_the_bound_was_measured(run):
+    log(run, train__reconstruction=1.0)
+    assert [chart.title for chart in charts(run)] == ["reconstruction"]
+    log(run, valid__reconstruction=1.0)
+    assert [chart.title for chart in charts(run)] == ["reconstruction term, nats an image"]
+
+
 def test_one_point_is_no_curve(run):
     run.log({"step": 0, "epoch": 0.0, "floor/pixels_knn_top1": 0.9, "train/loss": 1.0})
     assert lines(run) == {}

@@ -44,7 +44,8 @@ SHOWN = (
 
 def shown(logged: Mapping[str, Collection[str]]) -> set[str]:
     """The terms that `critic_curves` shows or leaves out on purpose, given all that a run logged, by the name without the split."""
-    return {*SHOWN} if "train/critic_gap" in logged.get("critic_gap", ()) else set()
+    slopes = set() if "gradient_norm" in logged else {"train/penalty"}
+    return {*SHOWN} - slopes if "train/critic_gap" in logged.get("critic_gap", ()) else set()
 
 
 def filmstrip(run: Run) -> Figure | None:
@@ -84,11 +85,13 @@ def critic_curves(run: Run) -> Figure | None:
     _draw(first, _steps(run, "valid/critic_gap"), MEASURED, "validation images")
     _draw(first, _steps(run, "valid/critic_memory"), GREY, "f(training) − f(validation)")
     first.set_title("critic gap, E f(images) − E f(samples)")
-    slope = page.axes(right, 51.0, 63.0, 31.0)
-    _draw(slope, _steps(run, "train/gradient_norm"), TRAINED, "mean ‖∇f(x̂)‖")
-    _draw(slope, _steps(run, "train/penalty"), GREY, "penalty, without its weight")
-    slope.axhline(1.0, color=INK, linestyle="--", linewidth=0.8)
-    slope.set_title("slope of the critic between images and samples")
+    if run.curve("train/gradient_norm")[0]:
+        slope = page.axes(right, 51.0, 63.0, 31.0)
+        _draw(slope, _steps(run, "train/gradient_norm"), TRAINED, "mean ‖∇f(x̂)‖")
+        _draw(slope, _steps(run, "train/penalty"), GREY, "penalty, without its weight")
+        if _held(run):
+            slope.axhline(1.0, color=INK, linestyle="--", linewidth=0.8)
+        slope.set_title("slope of the critic between images and samples")
     diversity = page.axes(left, 8.5, 63.0, 31.0)
     _draw(diversity, _steps(run, "samples/diversity"), MEASURED, "64 watched samples")
     diversity.axhline(1.0, color=INK, linestyle="--", linewidth=0.8)
@@ -114,6 +117,11 @@ def _is_game(run: Run) -> bool:
     return bool(run.curve("train/critic_gap")[0])
 
 
+def _held(run: Run) -> bool:
+    """Whether the critic promises how steep it is at most; of others the gap is no distance."""
+    return "LipschitzCritic" in run.method().can
+
+
 def _steps_are(run: Run) -> str:
     return "updates of the generator" if _is_game(run) else "steps"
 
@@ -136,7 +144,7 @@ def _draw(
 
 def _caption(run: Run) -> str:
     said = []
-    if run.curve("train/penalty")[0] and run.curve("train/gradient_norm")[0]:
+    if _held(run) and run.curve("train/penalty")[0] and run.curve("train/gradient_norm")[0]:
         # Of a critic whose slope is not held at 1 the gap is no distance.
         said.append(
             "How to read it: the gap estimates the Wasserstein distance (in units of images in [−1, 1]; a little "
@@ -171,18 +179,20 @@ BINS = 60
 
 
 def lipschitz(run: Run) -> Figure | None:
-    """Distributions of the norm of the critic's gradient, by kind of images, with the line at 1."""
+    """Distributions of the norm of the critic's gradient in units of its constant, by kind of images, with the line at 1."""
     result, arrays = run.results().get("critic/gradient_norm"), run.arrays("gradient_norms")
     if result is None or arrays is None:
         return None
     table, protocol = result["value"], result["protocol"]
+    most = protocol.get("lipschitz", 1)
+    unit = "" if most == 1 else f", over the constant {most:g} that it promises"
     words = Words(
-        "Is the critic 1-Lipschitz?",
+        f"Is the critic {most:g}-Lipschitz?",
         setting(run, weights=protocol["checkpoint"]),
         "Norm of the critic's gradient over all pixels of an image, per unit of the critic's scaled "
-        "images, with the standard error of the share above 1 (orange). Interpolated: one t for each "
+        f"images{unit}, with the standard error of the share above 1 (orange). Interpolated: one t for each "
         "pair of a training image and a sample; samples are those of evaluation, by the averaged generator "
-        "where there is one. A 1-Lipschitz critic has no share above 1; having none here does not prove one.",
+        f"where there is one. A {most:g}-Lipschitz critic has no share above 1; having none here does not prove one.",
     )
     page = Page(words, COLUMN, ROW * len(table) + 8.0)
     edges = _edges(np.concatenate([arrays[kind] for kind in table]))

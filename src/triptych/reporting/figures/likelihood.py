@@ -88,7 +88,7 @@ def elbo_curve(run: Run, laid_over: Overlay | None = None) -> Figure | None:
 
 def _title(term: str) -> str:
     """A small panel has no room for the whole unit."""
-    declared = metric(term)
+    declared = metric(f"valid/{term}")
     return declared.heading if term == "elbo" else f"{declared.title}, nats"
 
 

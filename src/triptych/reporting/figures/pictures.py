@@ -49,13 +49,20 @@ def reconstructions(run: Run) -> Figure | None:
         for row, image in enumerate(pair)
     ]
     rows = [Label(row, name) for row, name in enumerate(("original", "reconstruction") * bands)]
+    how = "encoded and decoded"
+    if _of_a_likelihood(run):
+        how = "encoded to the mean of q(z|x) and decoded to the mean of p(x|z)"
     words = Words(
         "Originals above their reconstructions",
         setting(run, *look(run)),
-        "Images spread evenly over the split, not chosen; each is encoded to the mean of q(z|x) and "
-        "decoded to the mean of p(x|z).",
+        f"Images spread evenly over the split, not chosen; each is {how}.",
     )
     return draw_sheet(words, grid, tiles, PAGE, rows=rows, margin=20.5)
+
+
+def _of_a_likelihood(run: Run) -> bool:
+    """Whether there is a q(z|x) and a p(x|z) to speak of."""
+    return "HasLikelihood" in run.method().can
 
 
 def samples(run: Run) -> Figure | None:
@@ -67,8 +74,7 @@ def samples(run: Run) -> Figure | None:
     columns = min(8, len(images))
     grid = Grid((-(-len(images) // columns), columns), images.shape[2:])
     tiles = [Tile(i // columns, i % columns, image) for i, image in enumerate(images)]
-    likelihood = run.config.get("method", {}).get("likelihood")
-    shown = "; shown is the mean of p(x|z)" if likelihood else ""
+    shown = "; shown is the mean of p(x|z)" if _of_a_likelihood(run) else ""
     words = Words(
         "Samples",
         setting(run, weights=look(run)[1]),

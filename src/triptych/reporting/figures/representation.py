@@ -167,8 +167,9 @@ def _changed(run: Run) -> list[str]:
     """What an ablation has taken away, so that its picture is not taken for the method's."""
     method = run.config.get("method", {})
     said = {"none": "no predictor", "fixed-random": "fixed random predictor"}
-    predictor = said.get(method.get("predictor", ""), "")
-    return ["" if method.get("stop_gradient", True) else "no stop-gradient", predictor]
+    # A method of one's own may have the widths of its predictor there.
+    predictor = said.get(str(method.get("predictor", "")), "")
+    return ["no stop-gradient" if method.get("stop_gradient") is False else "", predictor]
 
 
 def _caption(run: Run) -> str:

@@ -23,7 +23,7 @@ from triptych.files import write
 
 __all__ = [
     *("COLUMN", "DPI", "GREY", "INK", "MEASURED", "PAGE", "TRAINED"),
-    *("Page", "Words", "save", "styled"),
+    *("Page", "Words", "save", "styled", "wrapped"),
 ]
 
 # Okabe and Ito's palette, distinct to every kind of colour vision.
@@ -128,7 +128,7 @@ class Page:
     """
 
     def __init__(self, words: Words, width: float, body: float, dpi: float = DPI) -> None:
-        protocol, caption = (_wrap(text, width) for text in (words.protocol, words.caption))
+        protocol, caption = (wrapped(text, width) for text in (words.protocol, words.caption))
         self.foot = 2.7 * len(caption) + (2.5 if caption else 0.5)
         top = 6.0 + 3.2 * len(protocol)
         self.width, self.dpi = width, dpi
@@ -161,7 +161,7 @@ class Page:
         return self.figure.add_axes((x0 / across, y0 / up, (x1 - x0) / across, (y1 - y0) / up))
 
 
-def _wrap(text: str, width: float) -> list[str]:
+def wrapped(text: str, width: float) -> list[str]:
     """Lines that fit: DejaVu Sans at 7 points runs to about 1.25 mm a character."""
     font = get_font(findfont(FONT))
     # A folder may be named in a script that the font lacks: better a box than a warning a letter.

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from triptych.metrics import SPLITS, metric
 from triptych.reporting.figures import game, likelihood, representation
 from triptych.reporting.figures.curves import DASHED, Curve, Line, Panel, draw_panel
-from triptych.reporting.figures.style import MEASURED, PAGE, TRAINED, Page, Words
+from triptych.reporting.figures.style import MEASURED, PAGE, TRAINED, Page, Words, wrapped
 from triptych.reporting.words import setting
 from triptych.runs import Run
 
@@ -19,6 +19,12 @@ __all__ = ["terms", "training_curves"]
 COLUMNS = 3
 TALL, ROOM = 34.0, 13.0
 """Millimetres of a panel's height, and of what is written above and below it."""
+
+ACROSS = 44.0
+"""Millimetres that a panel's title has, to the next panel or the edge of the page."""
+
+LINE = 3.0
+"""Millimetres from one line of a title to the next."""
 
 FIRST = 0.1
 """Share of the training whose values may lie outside the axes: the first steps would flatten the rest."""
@@ -64,14 +70,18 @@ def training_curves(run: Run) -> Figure | None:
         return None
     words = Words("The training", setting(run, seed=True), _caption(run))
     rows = -(-len(panels) // COLUMNS)
-    page = Page(words, PAGE, rows * (TALL + ROOM) + 1.0)
+    titles = [wrapped(panel.title, ACROSS) for panel in panels]
+    more = LINE * max(len(title) - 1 for title in titles)
+    page = Page(words, PAGE, rows * (TALL + ROOM + more) + 1.0)
     width = PAGE / COLUMNS - 14.0
     end = max(e for panel in panels for line in panel.lines for e in line.curve[0])
     for place, panel in enumerate(panels):
         row, column = divmod(place, COLUMNS)
-        left, up = 12.0 + column * PAGE / COLUMNS, (rows - 1 - row) * (TALL + ROOM) + 8.5
+        left = 12.0 + column * PAGE / COLUMNS
+        up = (rows - 1 - row) * (TALL + ROOM + more) + 8.5
         axes = page.axes(left, up, width, TALL)
         draw_panel(axes, panel, end)
+        axes.set_title("\n".join(titles[place]), parse_math=False)
         axes.set_xlabel("epoch", labelpad=1.0)
         if len(panel.lines) > 1:
             axes.legend(loc="best", fontsize=6.5, borderaxespad=0.2)
@@ -106,9 +116,11 @@ def _finite(run: Run, name: str) -> Curve:
 
 
 def _panel(plain: str, curves: Mapping[str, Curve]) -> Panel:
+    # What is measured is declared more often than what a method logs of its objective.
+    name = f"valid/{plain}" if "valid" in curves else plain
     lines = [Line(SPLITS[split], curve, *_LOOKS[split]) for split, curve in curves.items()]
     low, high = _limits([line.curve for line in lines])
-    return Panel(metric(plain).heading, lines, low, high)
+    return Panel(metric(name).heading, lines, low, high)
 
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:

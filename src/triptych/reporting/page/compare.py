@@ -111,7 +111,7 @@ def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared
     of = name.partition(", ")[0]
     first, second = (value_with_error(of, r["value"], r["stderr"]) for r in (a, b))
     fields = {*a["protocol"], *b["protocol"]} - {*OF_WEIGHTS}
-    fields -= set() if name.rpartition("/")[2] in OWN else {"method"}
+    fields -= set() if of.rpartition("/")[2] in OWN else {"method"}
     fields -= {"checkpoint"} if name.endswith(OF_DATA) else set()
     # Images are known by their content, whatever their folder is called.
     known = a["protocol"].get("fingerprint"), b["protocol"].get("fingerprint")

@@ -129,7 +129,8 @@ def _wanted(run: Run) -> dict[str, tuple[str, ...]]:
 def _title(name: str, metrics: Sequence[str]) -> str:
     if name == "rank":
         return "effective rank"
-    return metric(metrics[0]).heading
+    # What is measured is declared more often than what a method logs of its objective.
+    return metric(metrics[-1]).heading
 
 
 def _lines(run: Run, metrics: Sequence[str]) -> list[Line]:
