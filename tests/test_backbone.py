@@ -207,3 +207,8 @@ def test_a_mistake_is_one_sentence(run, capsys, words, said):
     err = capsys.readouterr().err
     assert err.startswith("triptych: ") and err.count("\n") == 1
     assert said in err
+
+
+def test_the_command_writes_what_the_file_ends_with(run, tmp_path):
+    assert main(["export", str(run), "--out", str(tmp_path / "a.onnx")]) == 0
+    assert onnx.load(tmp_path / "a.onnx").graph.output[0].name == "features"

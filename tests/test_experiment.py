@@ -83,6 +83,17 @@ def test_a_folder_that_does_not_say_what_its_method_can_is_asked_for_its_log(
     assert copy.method() == ("vae", "vae", "", {"HasLikelihood"})
 
 
+def test_evaluating_a_run_of_before_adds_what_its_method_can(trained: Run, tmp_path: Path):
+    copy = Run(Path(shutil.copytree(trained.path, tmp_path / "older")))
+    environment = copy.environment()
+    told = environment.pop("method")
+    copy.write("environment.json", json.dumps(environment))
+    assert copy.method().title == "vae"
+    experiment.evaluate(copy.path, EvaluateConfig(samples=1))
+    assert copy.environment() == {**environment, "method": told}
+    assert copy.method().title == "variational autoencoder"
+
+
 def test_sums_on_a_gpu_are_in_one_order():
     """A WGAN ended in other bits each time there; that it is switched on shows here too."""
     torch.backends.cudnn.deterministic = False

@@ -293,9 +293,25 @@ def test_who_trusts_a_file_may_open_all_runs_with_it(capsys, monkeypatch):
         experiment.load_method(run.path)
 
 
+def test_trust_in_a_run_is_in_the_file_that_it_names_alone(monkeypatch):
+    """What else somebody put into the folder was read by nobody."""
+    run = trained()
+    another_process(monkeypatch, "elsewhere")
+    written("run/other.py", CODE + "\n# another\n")
+    assert methods.trust("run") == [run.path / "linear.py"]
+    with pytest.raises(TriptychError, match="nor a run of one"):
+        methods.trust(".")
+
+
+def test_a_name_of_pythons_own_is_refused(capsys):
+    """Python started in the run's folder would import the copy in the place of its module."""
+    assert main(["train", str(written("random.py"))]) == 2
+    assert "a module of Python has that name; rename it" in capsys.readouterr().err
+
+
 def test_nothing_to_trust_is_said(capsys):
     assert main(["trust", "."]) == 2
-    assert "there is no file of a method" in capsys.readouterr().err
+    assert "there is neither a file of a method nor a run of one" in capsys.readouterr().err
     assert main(["trust"]) == 2
     assert main(["trust", "--help"]) == 0
 

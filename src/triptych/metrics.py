@@ -62,7 +62,7 @@ RECONSTRUCTION = Metric("reconstruction term", NATS, "higher")
 KL = Metric("KL of q(z|x) from the prior", NATS)
 
 DECLARED: Mapping[str, Metric] = {
-    "loss": Metric("loss", better="lower"),
+    "loss": Metric("loss"),
     # A likelihood.
     "elbo": Metric("ELBO", NATS, "higher"),
     # What a method logs by these names in training is its own; measured is a likelihood's.

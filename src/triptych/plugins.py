@@ -63,6 +63,11 @@ def of_file(path: Path, *, only_trusted: bool = False) -> Own:
             f"'{path}' cannot be a method: its file's name is the method's, and begins with a letter that only "
             "letters, digits, _ and - follow"
         )
+    if path.stem in sys.stdlib_module_names:
+        # Its copy in a run's folder would be imported in the place of Python's, by who starts Python there.
+        raise TriptychError(
+            f"'{path}' cannot be a method: a module of Python has that name; rename it"
+        )
     try:
         text = read_text(path)
     except FileNotFoundError:

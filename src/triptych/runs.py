@@ -23,7 +23,8 @@ from triptych.weights import Weights, staleness
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-    from torch import nn
+
+    from triptych.types import Method
 
 __all__ = ["MethodFacts", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
 
@@ -329,7 +330,7 @@ class Run:
             steps.setdefault(line["step"], {}).update(line)
         return frame(list(steps.values()), "step")
 
-    def load(self, which: Literal["best", "last"] = "best", *, device: str = "auto") -> nn.Module:
+    def load(self, which: Literal["best", "last"] = "best", *, device: str = "auto") -> Method:
         """The trained method, in ``eval()`` mode and without gradients; see `triptych.load_method`."""
         # The package's own door: a folder knows nothing of how a method is built.
         import triptych

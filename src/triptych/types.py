@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -169,6 +169,11 @@ class Method(nn.Module, ABC):
     """Whether long runs on a CPU are compiled where nobody says; convolutions are slower for it there."""
     views: ViewsConfig | None = None
     """How the two views differ that a batch has of every image; none for a method that looks once, unchanged."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """To a type checker: what a method can do beyond this class is its own."""
 
     def __init__(self, config: Any, spec: DataSpec) -> None:
         super().__init__()

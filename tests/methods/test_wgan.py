@@ -69,7 +69,9 @@ def test_depth_follows_the_size(size: int):
 
 
 def test_images_that_are_too_small_are_refused_in_words():
-    with pytest.raises(TriptychError, match=r"6×6 cannot be halved so: resize with --image-size, to 8 "):
+    with pytest.raises(
+        TriptychError, match=r"6×6 cannot be halved so: resize with --image-size, to 8 "
+    ):
         WGAN(WGANConfig(), DataSpec((3, 6, 6), "colour"))
 
 

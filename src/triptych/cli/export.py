@@ -11,7 +11,6 @@ import tyro
 from triptych.cli.options import parse
 from triptych.cli.say import say
 from triptych.errors import TriptychError
-from triptych.progress import bars
 from triptych.runs import Run
 
 USAGE = "triptych export RUN"
@@ -22,8 +21,9 @@ ABOUT = "Write a run's backbone as a file for other programs, read it again and 
 class Options:
     """What the verb takes beside a run folder."""
 
-    to: Literal["safetensors", "onnx"] = "safetensors"
-    """Weights under torchvision's names, or a graph from images in [0, 1] to features."""
+    to: Literal["safetensors", "onnx"] | None = None
+    """Weights under torchvision's names, or a graph from images in [0, 1] to features; the default is what --out ends
+    with, else safetensors."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The file to write; the default is backbone.<format> in the run's folder."""
     checkpoint: Literal["best", "last"] = "best"
@@ -40,18 +40,16 @@ def run(words: list[str]) -> int:
     if not helps and (not words or words[0].startswith("-")):
         raise TriptychError(f"name a run folder: {USAGE} --to safetensors|onnx")
     chosen = parse(Options(), words if helps else words[1:], USAGE, ABOUT)
-    from triptych.backbone import export
+    from triptych.verbs.functions import export
 
-    with bars() as progress:
-        done = export(
-            Path(words[0]),
-            chosen.to,
-            chosen.out,
-            checkpoint=chosen.checkpoint,
-            data_dir=chosen.data_dir,
-            data=chosen.data,
-            progress=progress,
-        )
+    done = export(
+        words[0],
+        chosen.out,
+        to=chosen.to,
+        checkpoint=chosen.checkpoint,
+        data=chosen.data,
+        data_dir=chosen.data_dir,
+    )
     say(f"wrote     {done.path} ({done.path.stat().st_size / 1e6:.1f} MB)")
     say(f"weights   {done.weights}")
     if doubt := Run(Path(words[0])).doubt():

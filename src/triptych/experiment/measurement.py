@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ from triptych.errors import TriptychError, unknown
 from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.evaluation.suite import evaluate as measure
-from triptych.experiment.trained import by, open_trained, opened, title_of, weighted
+from triptych.experiment.preparation import ENVIRONMENT, facts
+from triptych.experiment.trained import Trained, by, open_trained, opened, title_of, weighted
 from triptych.progress import Progress, silent
 from triptych.runs import Result, Run
 from triptych.types import Encodes
@@ -40,6 +42,7 @@ def evaluate(
             progress=progress,
         )
         subject = trained.subject
+        _complete(trained)
         if config.split not in subject.dataset.splits:
             raise unknown("split", config.split, subject.dataset.splits)
         features = (
@@ -53,6 +56,14 @@ def evaluate(
             untrained=trained.untrained,
             last=trained.last if trained.run.checkpoint("last").exists() else None,
         )
+
+
+def _complete(trained: Trained) -> None:
+    """Let a run of before, whose environment.json does not say what its method is and can do, say it from now on."""
+    run, found = trained.run, trained.run.environment()
+    if found and found.get("method") is None:
+        told = {**found, "method": facts(trained.config, trained.subject.method)}
+        run.write(ENVIRONMENT, json.dumps(told, indent=1) + "\n")
 
 
 def extractor(path: Path, dataset: Dataset, device: torch.device) -> Extractor:

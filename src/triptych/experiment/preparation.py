@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -16,9 +16,12 @@ from triptych.experiment.config import ExperimentConfig
 from triptych.nets.initialise import Undrawn, initialise
 from triptych.training import events
 from triptych.training.loop import images_per_step
-from triptych.types import DataSpec, Method
+from triptych.types import DataSpec, Method, capabilities
 
-__all__ = ["build", "prepare"]
+__all__ = ["ENVIRONMENT", "build", "facts", "prepare"]
+
+ENVIRONMENT = "environment.json"
+"""Where a run says with what it was made."""
 
 MANY_STEPS = 10_000
 """Steps from which compiling, some ten seconds on a CPU, has paid for itself."""
@@ -101,3 +104,15 @@ def _refuse_too_large(planned: Method, device: torch.device) -> None:
             f"these networks have {count:,} weights, whose training takes {needed / 1e9:,.0f} GB, and there are "
             f"{there / 1e9:,.0f} GB on this {device.type}; choose smaller widths (options of --method) or --image-size"
         )
+
+
+def facts(config: ExperimentConfig, method: Method) -> dict[str, Any]:
+    """What a method is and can do, as environment.json has it: that is read without the method's code."""
+    return {
+        "name": config.method_name,
+        "title": method.title,
+        "about": (method.__doc__ or "").strip().partition("\n")[0],
+        "can": list(capabilities(method)),
+        "cosine": method.cosine,
+        "source": None if config.source is None else config.source.table(),
+    }

@@ -21,17 +21,14 @@ from triptych.errors import TriptychError
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
 from triptych.experiment.config import ExperimentConfig
-from triptych.experiment.preparation import prepare
+from triptych.experiment.preparation import ENVIRONMENT, facts, prepare
 from triptych.experiment.trained import images_of, opened
 from triptych.runs import Run
 from triptych.training import events
 from triptych.training.loop import Display, fit
-from triptych.types import Method, capabilities
+from triptych.types import Method
 
 __all__ = ["resume", "train"]
-
-ENVIRONMENT = "environment.json"
-"""Where a run says with what it was made."""
 
 
 def train(
@@ -113,16 +110,8 @@ def _copied(config: ExperimentConfig) -> dict[str, str]:
 def _environment(
     config: ExperimentConfig, method: Method, dataset: Dataset, device: torch.device
 ) -> dict[str, Any]:
-    """With what a run is made, and what its method is and can do: that is read without the method's code."""
-    about = {
-        "name": config.method_name,
-        "title": method.title,
-        "about": (method.__doc__ or "").strip().partition("\n")[0],
-        "can": list(capabilities(method)),
-        "cosine": method.cosine,
-        "source": None if config.source is None else config.source.table(),
-    }
-    return {**environment(dataset, device), "method": about}
+    """With what a run is made, and what its method is and can do."""
+    return {**environment(dataset, device), "method": facts(config, method)}
 
 
 def _note_environment(run: Run, now: dict[str, Any]) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from triptych import plugins
+from triptych.config import read_toml
 from triptych.errors import TriptychError, shown, unknown
 from triptych.files import TEXT, read_bytes
 from triptych.source import NAME, Source, as_source, copy_in, digest_of
@@ -157,15 +158,31 @@ def _compare_original(source: Source, copy: Path) -> None:
         )
 
 
-def trust(path: str | Path) -> list[Path]:
-    """Let files of methods be executed on this machine, wherever they lie: a file, or those in a run's or a study's folder.
+def _named_in(folder: Path) -> Iterator[Path]:
+    """The files of methods that the run in a folder names, or the runs of the study in it."""
+    for config in (*folder.glob("config.toml"), *folder.glob("*/seed-*/config.toml")):
+        table = read_toml(config).get("method")
+        if isinstance(table, Mapping) and table.get("source") is not None:
+            copy = copy_in(config.parent, table.get("name"))
+            if copy.is_file():
+                yield copy
+    for study in folder.glob("study.toml"):
+        table = read_toml(study).get("study")
+        named = table.get("method") if isinstance(table, Mapping) else None
+        if isinstance(named, str) and named.endswith(".py") and (folder / named).is_file():
+            yield folder / named
 
-    Read them first: such a file is code, which can do anything. Returns the files.
+
+def trust(path: str | Path) -> list[Path]:
+    """Let files of methods be executed on this machine, wherever they lie: a file, or those that the runs in a folder name.
+
+    Read them first: such a file is code, which can do anything. What else lies in the folder is not trusted.
+    Returns the files.
     """
     path = Path(path)
-    found = [path] if path.is_file() else sorted({*path.glob("*.py"), *path.glob("*/seed-*/*.py")})
+    found = [path] if path.is_file() else sorted(_named_in(path))
     if not found:
-        raise TriptychError(f"there is no file of a method at '{path}'")
+        raise TriptychError(f"there is neither a file of a method nor a run of one at '{path}'")
     for file in found:
         plugins.trust(Source(str(file.resolve()), digest_of(read_bytes(file, TEXT))))
     return found

@@ -142,7 +142,7 @@ def _principal(run: Run, subject: Subject, function: Network) -> tuple[Tensor, T
     kept, spectrum = run.arrays("principal"), run.results().get("latent/principal_spectrum")
     measured = spectrum is not None and spectrum["protocol"].get("weights") == subject.weights
     if kept is not None and spectrum is not None and measured:
-        return _kept(run, spectrum["value"], kept, subject.method.latent)  # type: ignore[arg-type]
+        return _kept(run, spectrum["value"], kept, subject.method.latent)
     metrics = pullback_metrics(function, prior_latents(subject, CALIBRATION))
     values, rows = principal_directions(metrics.mean(0))
     return values.float(), rows.float()

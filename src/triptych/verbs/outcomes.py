@@ -80,15 +80,25 @@ class Results(Mapping[str, Result]):
     def to_frame(self) -> DataFrame:
         """A pandas frame: a row a number, with its error, count, note and every field of its protocol.
 
+        ``unit`` and ``better`` (higher, lower, or empty) are what `triptych.metrics` declares of the number, which is to be
+        multiplied by ``scale`` for the unit.
+
         Raises `TriptychError` where pandas is not installed.
 
         Example:
             >>> results = Results({"test/elbo": Result(-99.5, 0.25, 1000, {"split": "test"})})
             >>> results.to_frame().loc["test/elbo", "protocol.split"]
             'test'
+            >>> results.to_frame().loc["test/elbo", ["unit", "better"]].tolist()
+            ['nats an image', 'higher']
         """
         rows = [
             {"result": name, "value": r.value, "stderr": r.stderr, "n": r.n, "note": r.note}
+            | {
+                "unit": metric(name).unit,
+                "scale": metric(name).scale,
+                "better": metric(name).better,
+            }
             | {f"protocol.{field}": said for field, said in r.protocol.items()}
             for name, r in self.items()
         ]

@@ -172,7 +172,7 @@ def representation(
     """Neighbours, linear probes, spread and verdict; what pictures are drawn from goes to the run.
 
     What the images or their labels do not allow is left out with its reason. Each network encodes each split
-    once, and its features are let go before the next network is asked.
+    once; the features of all of them are kept until the end, 4 bytes a number.
 
     Args:
         subject: with the weights that are measured.

@@ -25,6 +25,8 @@ def prior_samples(subject: Subject, count: int) -> Tensor:
     method, z = subject.method, prior_latents(subject, count)
     with torch.inference_mode():
         if isinstance(method, Samples):
-            return method.sample(z)
-        assert isinstance(method, Decodes)
-        return method.decode(z)
+            drawn: Tensor = method.sample(z)
+        else:
+            assert isinstance(method, Decodes)
+            drawn = method.decode(z)
+    return drawn
