@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from triptych.objectives.wasserstein import (
-    between,
     gradient_norm,
     input_gradient,
+    interpolates,
     lipschitz_penalty,
 )
 
@@ -30,7 +30,7 @@ def test_the_penalty_of_a_linear_critic_is_exact_whatever_the_data(scale: float)
 def test_points_lie_on_the_segment_with_one_t_for_each_example():
     x, y = torch.randn(2, 4, 3, 5, 5, dtype=torch.float64)
     t = torch.tensor([0.0, 0.3, 0.7, 1.0], dtype=torch.float64)
-    share = (between(x, y, t) - y) / (x - y)
+    share = (interpolates(x, y, t) - y) / (x - y)
     expected = t.view(4, 1, 1, 1).expand_as(share)
     torch.testing.assert_close(share, expected, rtol=1e-9, atol=1e-9)
 

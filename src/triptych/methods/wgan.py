@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
 from triptych.nets.dcgan import Critic, VectorToImage
-from triptych.objectives.wasserstein import between, gradient_norm, lipschitz_penalty
+from triptych.objectives.wasserstein import gradient_norm, interpolates, lipschitz_penalty
 from triptych.types import Batch, DataSpec, Group, Losses, Method, Noise, Phase, Selection
 
 __all__ = ["WGAN", "WGANConfig"]
@@ -131,7 +131,7 @@ class WGAN(Method):
             fake = self.generator(noise["z"]).to(real.dtype)
         # One pass over both: without batch normalisation an example's score is its own.
         score_real, score_fake = self.critic(torch.cat([real, fake])).float().chunk(2)
-        norm = gradient_norm(self.critic.gradient(between(real, fake, noise["t"])))
+        norm = gradient_norm(self.critic.gradient(interpolates(real, fake, noise["t"])))
         penalty = lipschitz_penalty(norm, self.config.penalty)
         gap = score_real - score_fake
         terms = {"critic_gap": gap, "penalty": penalty, "gradient_norm": norm}

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["between", "gradient_norm", "input_gradient", "lipschitz_penalty"]
+__all__ = ["gradient_norm", "input_gradient", "interpolates", "lipschitz_penalty"]
 
 
-def between(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+def interpolates(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
     """x̂ = t·x + (1 − t)·y, the points where the penalty is taken (Gulrajani et al. 2017, Algorithm 1).
 
     Args:
@@ -20,7 +20,7 @@ def between(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         t: N values in [0, 1], **one** for each example: the whole of x̂ lies on the segment from y to x.
 
     Example:
-        >>> between(torch.ones(2, 3), torch.zeros(2, 3), torch.tensor([0.25, 1.0])).tolist()
+        >>> interpolates(torch.ones(2, 3), torch.zeros(2, 3), torch.tensor([0.25, 1.0])).tolist()
         [[0.25, 0.25, 0.25], [1.0, 1.0, 1.0]]
     """
     return torch.lerp(y, x, t.view(-1, *[1] * (x.ndim - 1)))

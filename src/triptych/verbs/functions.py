@@ -486,14 +486,14 @@ def reproduce(
         Traceback (most recent call last):
         triptych.errors.TriptychError: there is no scale 'dmeo'; did you mean 'demo'? ...
     """
+    from triptych.reproduction import reproduce as panels
     from triptych.reproduction.plan import plan
-    from triptych.reproduction.reproduce import reproduce as carry_out
 
     of_panels = {name: str(images) for name, images in (data or {}).items()}
     chosen = plan(str(scale), seed=seed, data=of_panels, data_dir=_text(data_dir), threads=threads)
     folder = Path(out) if out is not None else Path("reproductions") / chosen.scale
     with bars(progress and watched()) as shown_in:
-        outcome = carry_out(
+        outcome = panels.reproduce(
             chosen,
             folder,
             show=lambda board: shown_in(

@@ -12,7 +12,7 @@ from torch import Tensor
 from triptych.evaluation.samples.prior import prior_latents
 from triptych.evaluation.statistics import share_error
 from triptych.evaluation.subject import BLOCK, Subject, generator
-from triptych.objectives.wasserstein import between, gradient_norm, input_gradient
+from triptych.objectives.wasserstein import gradient_norm, input_gradient, interpolates
 from triptych.runs import Result
 from triptych.types import LipschitzCritic, Samples
 
@@ -82,7 +82,7 @@ def _images(subject: Subject, split: str, count: int) -> dict[str, Tensor]:
         generated = torch.cat([method.sample(part) for part in torch.split(z, BLOCK)])
         real = {name: subject.examples(name, count) for name in dict.fromkeys((split, "train"))}
         pairs = len(real["train"])
-        mixed = between(real["train"], generated[:pairs], t[:pairs])
+        mixed = interpolates(real["train"], generated[:pairs], t[:pairs])
         kinds = {**real, "generated": generated, "interpolated": mixed}
         return {kind: method.scaled(images) for kind, images in kinds.items()}
 
