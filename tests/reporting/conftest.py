@@ -201,26 +201,10 @@ def planted() -> Callable[..., Run]:
     return make
 
 
-ARMS = {
-    "default": {"stop_gradient": True, "predictor": "mlp"},
-    "no-stop-gradient": {"stop_gradient": False, "predictor": "mlp"},
-    "no-predictor": {"stop_gradient": True, "predictor": "none"},
-    "fixed-predictor": {"stop_gradient": True, "predictor": "fixed-random"},
-}
-KNN = {"default": 0.69, "no-stop-gradient": 0.10, "no-predictor": 0.11, "fixed-predictor": 0.16}
-LOSS = {
-    "default": -0.754,
-    "no-stop-gradient": -0.99,
-    "no-predictor": -0.99,
-    "fixed-predictor": -0.31,
-}
-VERDICT = {
-    "default": "healthy",
-    "no-stop-gradient": "complete collapse",
-    "no-predictor": "dimensional collapse",
-    "fixed-predictor": "not learning",
-}
-UNTRAINED = 0.3
+# The reference's four arms as they are planted, which test_ablation.py reads too.
+PLANTED = json.loads(Path(__file__).with_name("ablation.json").read_text())
+ARMS, KNN, LOSS, VERDICT = (PLANTED[name] for name in ("arms", "knn", "loss", "verdict"))
+UNTRAINED = PLANTED["untrained"]
 VOTES = {"k": 200, "temperature": 0.1}
 SEEDS = (0, 1)
 

@@ -39,20 +39,19 @@ def run(words: list[str]) -> int:
         raise TriptychError(f"name at least one run or study: {USAGE}")
     options = parse(Options(), words if helps else words[named:], USAGE, ABOUT)
     from triptych.reporting.page.compare import compare
-    from triptych.reporting.page.page import compose, write_figures, write_tables
+    from triptych.reporting.page.page import compose, write_whole
 
     paths = [Path(w) for w in words[:named]]
     if compares and len(paths) != 2:
         raise TriptychError(f"--compare takes two runs or studies, and here are {len(paths)}")
     comparison = compare(*paths) if compares else None
     page = compose(paths, options.title, comparison, reference=reference)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    for table in write_tables(paths, options.out):
+    written = write_whole(page, paths, options.out)
+    for table in written.tables:
         say(f"table     {table}")
-    figures = write_figures(page.sections, options.out)
-    if figures:
-        say(f"figures   {figures[0].parent} ({len(figures)} files, PDF and SVG)")
-    say(f"report    {page.write(options.out)} ({page.size / 1e6:.1f} MB)")
+    if written.figures:
+        say(f"figures   {written.figures[0].parent} ({len(written.figures)} files, PDF and SVG)")
+    say(f"report    {written.page} ({page.size / 1e6:.1f} MB)")
     for section in page.sections:
         for lost in section.lost:
             say(f"note      {section.name}: not read: {lost}", aside=True)

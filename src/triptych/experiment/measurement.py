@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from triptych.errors import TriptychError, unknown
 from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.evaluation.suite import evaluate as measure
-from triptych.experiment.preparation import ENVIRONMENT, facts
+from triptych.experiment.preparation import ENVIRONMENT, environment_text, facts
 from triptych.experiment.trained import Trained, by, open_trained, opened, title_of, weighted
 from triptych.progress import Progress, silent
 from triptych.runs import Result, Run
@@ -63,7 +62,7 @@ def _complete(trained: Trained) -> None:
     run, found = trained.run, trained.run.environment()
     if found and found.get("method") is None:
         told = {**found, "method": facts(trained.config, trained.subject.method)}
-        run.write(ENVIRONMENT, json.dumps(told, indent=1) + "\n")
+        run.write(ENVIRONMENT, environment_text(told))
 
 
 def extractor(path: Path, dataset: Dataset, device: torch.device) -> Extractor:

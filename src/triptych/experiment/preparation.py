@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any, cast
 
 import torch
@@ -18,7 +19,7 @@ from triptych.training import events
 from triptych.training.loop import images_per_step
 from triptych.types import DataSpec, Method, capabilities
 
-__all__ = ["ENVIRONMENT", "build", "facts", "prepare"]
+__all__ = ["ENVIRONMENT", "build", "environment_text", "facts", "prepare"]
 
 ENVIRONMENT = "environment.json"
 """Where a run says with what it was made."""
@@ -104,6 +105,11 @@ def _refuse_too_large(planned: Method, device: torch.device) -> None:
             f"these networks have {count:,} weights, whose training takes {needed / 1e9:,.0f} GB, and there are "
             f"{there / 1e9:,.0f} GB on this {device.type}; choose smaller widths (options of --method) or --image-size"
         )
+
+
+def environment_text(told: dict[str, Any]) -> str:
+    """What environment.json is to hold, as its text."""
+    return json.dumps(told, indent=1) + "\n"
 
 
 def facts(config: ExperimentConfig, method: Method) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +20,7 @@ from triptych.errors import TriptychError
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
 from triptych.experiment.config import ExperimentConfig
-from triptych.experiment.preparation import ENVIRONMENT, facts, prepare
+from triptych.experiment.preparation import ENVIRONMENT, environment_text, facts, prepare
 from triptych.experiment.trained import images_of, opened
 from triptych.runs import Run
 from triptych.training import events
@@ -51,7 +50,7 @@ def train(
     dataset = dataset or data_plane.load(config.data)
     config, method, stream = prepare(config.anchored(), dataset)
     files = {
-        ENVIRONMENT: _json(_environment(config, method, dataset, stream.device)),
+        ENVIRONMENT: environment_text(_environment(config, method, dataset, stream.device)),
         **_copied(config),
     }
     if out is None:
@@ -118,7 +117,7 @@ def _note_environment(run: Run, now: dict[str, Any]) -> None:
     """Write environment.json where a kill came before it, and where another machine or device goes on add that."""
     found = run.environment()
     if not found:
-        run.write(ENVIRONMENT, _json(now))
+        run.write(ENVIRONMENT, environment_text(now))
         return
     kept = ("triptych", "torch", "python", "platform", "device", "threads", "commit")
     differs = {key: now[key] for key in kept if found.get(key) != now[key]}
@@ -126,11 +125,7 @@ def _note_environment(run: Run, now: dict[str, Any]) -> None:
         before = found.get("resumed", [])
         resumed = before if isinstance(before, list) else []
         found["resumed"] = [*resumed, {"step": run.about("last").get("step", 0), **differs}]
-        run.write(ENVIRONMENT, _json(found))
-
-
-def _json(told: dict[str, Any]) -> str:
-    return json.dumps(told, indent=1) + "\n"
+        run.write(ENVIRONMENT, environment_text(found))
 
 
 def _fit(

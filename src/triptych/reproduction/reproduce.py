@@ -17,7 +17,7 @@ from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.playable.export import write_playable
 from triptych.reporting.draw import draw
-from triptych.reporting.page.page import compose, write_figures, write_tables
+from triptych.reporting.page.page import compose, write_whole
 from triptych.reporting.safe import Attempts
 from triptych.reproduction.board import Board, Show
 from triptych.reproduction.estimate import estimate, left_of
@@ -217,10 +217,7 @@ class Work:
                     draw(Run(run), Attempts())
             shown = [p for p in self.plan.sections(self.folder) if kind(p)]
             title = f"Triptych, {self.plan.scale} scale, seed {self.plan.seed}"
-            page, out = compose(shown, title, reference=True), self.folder / PAGE
-            write_tables(shown, out)
-            write_figures(page.sections, out)
-            page.write(out)
+            write_whole(compose(shown, title, reference=True), shown, self.folder / PAGE)
         self.board.say(REPORT, state="done", share=1.0)
 
     def outcome(self, *, stopped: bool) -> Outcome:

@@ -270,22 +270,20 @@ def report(
         'report.html'
     """
     from triptych.reporting.page.compare import compare as compared
-    from triptych.reporting.page.page import compose, write_figures, write_tables
+    from triptych.reporting.page.page import compose, write_whole
 
     several = runs if isinstance(runs, Iterable) and not isinstance(runs, str) else [runs]
-    paths, page_path = [_path(each) for each in several], Path(out)
+    paths = [_path(each) for each in several]
     if not paths:
         raise TriptychError("a report is of one run or study at least")
     if compare and len(paths) != 2:
         raise TriptychError(f"two runs or studies can be compared, and here are {len(paths)}")
     page = compose(paths, title, compared(*paths) if compare else None, reference=reference)
-    page_path.parent.mkdir(parents=True, exist_ok=True)
-    write_tables(paths, page_path)
-    write_figures(page.sections, page_path)
+    written = write_whole(page, paths, Path(out))
     for section in page.sections:
         for lost in section.lost:
             warnings.warn(f"{section.name}: not read: {lost}", stacklevel=2)
-    return page.write(page_path)
+    return written.page
 
 
 def explore(

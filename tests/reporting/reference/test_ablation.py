@@ -1,6 +1,8 @@
 """What is said of a study, and of the reference's ablation beside it, on planted results in both directions."""
 
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -9,26 +11,9 @@ from triptych.reporting.reference.ablation import study_against
 from triptych.reporting.study.findings import study_findings
 from triptych.studies.compare import Number, compare_metric
 
-ARMS = {
-    "default": {"stop_gradient": True, "predictor": "mlp"},
-    "no-stop-gradient": {"stop_gradient": False, "predictor": "mlp"},
-    "no-predictor": {"stop_gradient": True, "predictor": "none"},
-    "fixed-predictor": {"stop_gradient": True, "predictor": "fixed-random"},
-}
-KNN = {"default": 0.69, "no-stop-gradient": 0.10, "no-predictor": 0.11, "fixed-predictor": 0.16}
-LOSS = {
-    "default": -0.754,
-    "no-stop-gradient": -0.99,
-    "no-predictor": -0.99,
-    "fixed-predictor": -0.31,
-}
-VERDICT = {
-    "default": "healthy",
-    "no-stop-gradient": "complete collapse",
-    "no-predictor": "dimensional collapse",
-    "fixed-predictor": "not learning",
-}
-UNTRAINED = 0.3
+PLANTED = json.loads((Path(__file__).parents[1] / "ablation.json").read_text())
+ARMS, KNN, LOSS, VERDICT = (PLANTED[name] for name in ("arms", "knn", "loss", "verdict"))
+UNTRAINED = PLANTED["untrained"]
 SEEDS = (0, 1)
 
 

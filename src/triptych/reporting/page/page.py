@@ -21,7 +21,7 @@ from triptych.reporting.page.sections import Section, sections
 from triptych.reporting.parts.charts import Chart
 from triptych.reporting.reference.report import ABOUT, overview
 
-__all__ = ["Page", "compose", "sections", "write_figures", "write_page", "write_tables"]
+__all__ = ["Page", "Written", "compose", "sections", "write_page", "write_tables", "write_whole"]
 
 SCRIPTS = ("page.js", "model.js", "playground.js", "atlas.js")
 STYLES = ("style.css", "playground.css", "atlas.css")
@@ -62,6 +62,21 @@ class Page(NamedTuple):
         out.parent.mkdir(parents=True, exist_ok=True)
         write(out, self.html)
         return out
+
+
+class Written(NamedTuple):
+    """The files of a report: the page, and what lies beside it for a paper."""
+
+    page: Path
+    tables: list[Path]
+    figures: list[Path]
+
+
+def write_whole(page: Page, paths: Sequence[Path], out: Path) -> Written:
+    """Write the composed page of these runs and studies to ``out``, with their tables and figures beside it; the page comes last."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    tables, figures = write_tables(paths, out), write_figures(page.sections, out)
+    return Written(page.write(out), tables, figures)
 
 
 def write_page(
