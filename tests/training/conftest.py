@@ -1,6 +1,7 @@
 """Small planted methods, and a way to train them that takes a line."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from triptych.config import Duration, OptimizerConfig
 from triptych.data.spec import Dataset
@@ -164,3 +167,64 @@ def trainer(planted: Callable[..., Dataset], tmp_path: Path) -> Trainer:
 @pytest.fixture
 def stop() -> type[BaseException]:
     return Stop
+
+
+class FakeGraph:
+    """What a CUDA graph does, on the CPU: every operation is recorded with its tensors, and replayed on the same ones.
+
+    Python runs once, while recording; values that the host would have to read from the device, or to send there, break
+    the recording off, as they do on CUDA. Unlike there, the work is done while it is recorded.
+    """
+
+    FORBIDDEN = ("_local_scalar_dense", "nonzero", "lift_fresh", "is_nonzero", "equal")
+
+    def __init__(self) -> None:
+        self.operations: list[tuple[Any, Any, Any, list[torch.Tensor]]] = []
+        self.replays = 0
+
+    def aside(self):
+        return nullcontext()
+
+    def record(self, work, generators):
+        self.states = [generator.get_state() for generator in generators]
+        graph = self
+
+        class Recorder(TorchDispatchMode):
+            def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+                name = operation.name().split("::")[1].split(".")[0]
+                if name in graph.FORBIDDEN:
+                    raise RuntimeError(f"{name} is not permitted while a graph is recorded")
+                out = operation(*args, **(kwargs or {}))
+                made = [t for t in tree_leaves(out) if isinstance(t, torch.Tensor)]
+                graph.operations.append((operation, args, kwargs or {}, made))
+                return out
+
+        with Recorder():
+            work()
+        for generator, state in zip(generators, self.states, strict=True):
+            generator.set_state(state)
+
+    @torch.no_grad()
+    def replay(self):
+        self.replays += 1
+        for operation, args, kwargs, made in self.operations:
+            again = [
+                t for t in tree_leaves(operation(*args, **kwargs)) if isinstance(t, torch.Tensor)
+            ]
+            for before, now in zip(made, again, strict=True):
+                # What was changed in place, or is a view of it, is there already.
+                if before.data_ptr() != now.data_ptr() or before.shape != now.shape:
+                    before.copy_(now)
+
+
+@pytest.fixture
+def fake_graphs(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
+    """Recorded steps on the CPU: the graphs that were begun since."""
+    begun: list[FakeGraph] = []
+
+    def begin() -> FakeGraph:
+        begun.append(FakeGraph())
+        return begun[-1]
+
+    monkeypatch.setattr("triptych.training.step.CudaGraph", begin)
+    return begun

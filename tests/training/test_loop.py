@@ -12,8 +12,8 @@ from triptych import checkpoint, experiment
 from triptych.config import Duration, OptimizerConfig, merge
 from triptych.errors import TriptychError
 from triptych.runs import Run
-from triptych.training.loop import draw_noise
 from triptych.training.optim import PhaseOptimizer, learning_rate
+from triptych.training.step import draw_noise
 from triptych.types import Group, Losses, Noise, Phase
 
 SGD = OptimizerConfig("sgd", lr=0.05, momentum=0.9, weight_decay=0.01)
@@ -58,7 +58,7 @@ def test_each_update_moves_by_the_scheduled_rate():
     for step in range(8):
         before = model.part.weight.item()
         model.part.weight.grad = torch.ones(1, 1, dtype=torch.float64)
-        optimizer.step(step / 8)
+        optimizer.step(torch.tensor(optimizer.scheduled(step / 8), dtype=torch.float64))
         moved = before - model.part.weight.item()
         assert moved == pytest.approx(learning_rate(config, step / 8), abs=1e-12)
 

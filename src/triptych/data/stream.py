@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -34,13 +35,16 @@ def place(images: Images, device: torch.device) -> Tensor:
     return pixels
 
 
-def as_floats(pixels: Tensor, binarize: Binarize, generator: torch.Generator) -> Tensor:
+def as_floats(
+    pixels: Tensor, binarize: Binarize, generator: torch.Generator | None = None
+) -> Tensor:
     """uint8 levels as floats in [0, 1], binarized if asked.
 
     ``dynamic`` draws every pixel from Bernoulli(level / 255), as in Salakhutdinov and Murray (2008).
     """
     x = pixels.float().div_(255)
     if binarize == "dynamic":
+        assert generator is not None
         draw = torch.rand(x.shape, generator=generator, device=generator.device)
         return (draw.to(x.device) < x).float()
     if binarize == "threshold":
@@ -55,6 +59,8 @@ class Stream:
     images that do not fill a batch are left out, so that every batch has one size.
     ``smallest`` is how many images a batch needs for the method. With ``views`` a batch has two of every image, from a table of draws that
     (seed, epoch) gives: what happens to an image does not depend on its batch.
+
+    A batch is made in two parts: `plan` says on the host what is in it, and `look` makes it on the device.
     """
 
     def __init__(
@@ -88,14 +94,14 @@ class Stream:
         self.batches_per_epoch = len(images) // batch_size
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
         self._table: tuple[int, Parameters] | None = None
-        self._generator = torch.Generator()
+        self._orders = torch.Generator()
 
     def order(self, epoch: int) -> Tensor:
         """The permutation of one epoch, int64, on the host."""
         if epoch != self._epoch:
-            self._generator.manual_seed(derive(self.seed, "order", epoch))
+            self._orders.manual_seed(derive(self.seed, "order", epoch))
             self._epoch = epoch
-            self._order = torch.randperm(len(self.pixels), generator=self._generator)
+            self._order = torch.randperm(len(self.pixels), generator=self._orders)
         return self._order
 
     def table(self, epoch: int) -> Parameters:
@@ -107,18 +113,57 @@ class Stream:
             self._table = epoch, drawn
         return self._table[1]
 
+    @property
+    def resident(self) -> bool:
+        """Whether the pixels lie where the batches are made; else a plan brings those of its images along."""
+        return self.pixels.device.type == self.device.type
+
+    def plan(self, first: int, count: int) -> tuple[Tensor, ...]:
+        """What ``count`` batches from number ``first`` on are made of, counted from the start of the training.
+
+        Tensors on the host, count×batch size×…: the places of the images; with views what is drawn for each of them;
+        and the pixels, where the device has no room for all.
+        """
+        parts = []
+        number, end = first, first + count
+        while number < end:
+            epoch, position = divmod(number, self.batches_per_epoch)
+            many = min(end - number, self.batches_per_epoch - position)
+            start, stop = (at * self.batch_size for at in (position, position + many))
+            parts.append(self._planned(epoch, self.order(epoch)[start:stop]))
+            number += many
+        joined = (torch.cat(same) for same in zip(*parts, strict=True))
+        return tuple(part.view(count, self.batch_size, *part.shape[1:]) for part in joined)
+
+    def _planned(self, epoch: int, index: Tensor) -> tuple[Tensor, ...]:
+        drawn = () if self.views is None else (values[index] for values in self.table(epoch))
+        pixels = () if self.resident else (self.pixels.index_select(0, index),)
+        return index, *drawn, *pixels
+
+    def look(
+        self,
+        planned: Sequence[Tensor],
+        generator: torch.Generator | None = None,
+        views: Callable[[Tensor, Parameters], Tensor] = apply,
+    ) -> Batch:
+        """The batch of one row of a plan, on the device, where nothing asks the host for anything.
+
+        ``generator``, seeded for this batch, draws its dynamic binarization; ``views`` makes one view.
+        """
+        index, *rest = planned
+        with single_threaded():
+            pixels = self.pixels.index_select(0, index) if self.resident else rest.pop()
+        if self.views is not None:
+            both = ((values[:, view] for values in rest) for view in range(VIEWS))
+            return Batch(tuple(views(pixels, Parameters(*one)) for one in both), index)
+        return Batch((as_floats(pixels, self.binarize, generator),), index)
+
+    def seed_of(self, number: int) -> int:
+        """What the generator of a batch is seeded with."""
+        return derive(self.seed, "binarize", number)
+
     def batch(self, number: int) -> Batch:
         """Batch ``number`` of the training, counted from its start."""
-        epoch, position = divmod(number, self.batches_per_epoch)
-        start = position * self.batch_size
-        index = self.order(epoch)[start : start + self.batch_size]
-        rows = index.to(self.pixels.device)
-        with single_threaded():
-            pixels = torch.index_select(self.pixels, 0, rows).to(self.device)
-        if self.views is not None:
-            table = self.table(epoch)
-            looks = (apply(pixels, table.rows(index, view)) for view in range(VIEWS))
-            return Batch(tuple(looks), index)
-        if self.binarize == "dynamic":
-            self._generator.manual_seed(derive(self.seed, "binarize", number))
-        return Batch((as_floats(pixels, self.binarize, self._generator),), index)
+        planned = [part[0].to(self.device) for part in self.plan(number, 1)]
+        generator = torch.Generator(self.device).manual_seed(self.seed_of(number))
+        return self.look(planned, generator)

@@ -337,3 +337,6 @@ def _turn(planes: Tensor, turn: Tensor) -> None:
     for plane, base, shift in zip(planes, (low, value, value), (0, 1, -1), strict=True):
         share = (angle + shift).abs_().sub_(1).clamp_(0, 1)
         torch.addcmul(base, chroma, share, value=-1 if shift else 1, out=plane)
+
+
+apply_on_device = apply

@@ -16,7 +16,7 @@ from triptych.errors import TriptychError
 from triptych.experiment.config import ExperimentConfig
 from triptych.nets.initialise import Undrawn, initialise
 from triptych.training import events
-from triptych.training.loop import images_per_step
+from triptych.training.step import images_per_step
 from triptych.types import DataSpec, Method, capabilities
 
 __all__ = ["ENVIRONMENT", "build", "environment_text", "facts", "prepare"]
@@ -25,7 +25,7 @@ ENVIRONMENT = "environment.json"
 """Where a run says with what it was made."""
 
 MANY_STEPS = 10_000
-"""Steps from which compiling, some ten seconds on a CPU, has paid for itself."""
+"""Steps from which compiling, some ten seconds on a CPU and up to half a minute on a GPU, has paid for itself."""
 
 
 def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfig, Method, Stream]:
@@ -39,9 +39,6 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
     spec = _spec(dataset, config.data)
     config = _resolved(config, spec, device)
     torch.set_num_threads(config.train.threads)
-    # Without it cuDNN chooses sums whose order changes from run to run for the gradients of
-    # convolutions: a GAN ended in other bits each time, at the same speed.
-    torch.backends.cudnn.deterministic = True
     method = build(config, spec, device)
     stream = Stream(
         dataset.splits["train"],
@@ -53,7 +50,12 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
         method.views,
         method.smallest_batch,
     )
-    return _compiled_or_not(config, method, stream), method, stream
+    config = _compiled_or_not(config, method, stream)
+    if config.train.compile == "on" and device.type == "cuda" and _transposes(method):
+        # In this layout PyTorch 2.11 compiles transposed convolutions to code that stops in an assertion; the
+        # compiler chooses layouts of its own anyway.
+        method.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return config, method, stream
 
 
 def build(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> Method:
@@ -80,7 +82,16 @@ def _resolved(config: ExperimentConfig, spec: DataSpec, device: torch.device) ->
     """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
     threads = config.train.threads or cores()
     method = config.kind.resolve(config.method, spec)
-    train = dataclasses.replace(config.train, device=cast(DeviceName, device.type), threads=threads)
+    on_cuda, capture = device.type == "cuda", config.train.capture
+    if capture == "on" and not on_cuda:
+        raise TriptychError(
+            f"--capture on records a CUDA graph, and the device is {device.type}; say --capture auto"
+        )
+    if capture == "auto":
+        capture = "on" if on_cuda else "off"
+    train = dataclasses.replace(
+        config.train, device=cast(DeviceName, device.type), threads=threads, capture=capture
+    )
     return dataclasses.replace(config, method=method, train=train)
 
 
@@ -89,10 +100,18 @@ def _compiled_or_not(config: ExperimentConfig, method: Method, stream: Stream) -
     if config.train.compile != "auto":
         return config
     per_epoch = stream.batches_per_epoch / images_per_step(method.phases())
-    pays = method.worth_compiling and stream.device.type == "cpu"
+    # Of a recorded step in single precision it saves little: the kernels of the networks are most of it.
+    pays = {
+        "cpu": method.worth_compiling,
+        "cuda": config.train.dtype == "bf16",
+    }.get(stream.device.type, False)
     pays = pays and config.train.duration.steps(per_epoch) >= MANY_STEPS
     train = dataclasses.replace(config.train, compile="on" if pays else "off")
     return dataclasses.replace(config, train=train)
+
+
+def _transposes(method: Method) -> bool:
+    return any(isinstance(module, torch.nn.ConvTranspose2d) for module in method.modules())
 
 
 def _refuse_too_large(planned: Method, device: torch.device) -> None:

@@ -84,7 +84,10 @@ def resume(
     dataset = images_of(run, config, exact=True, named=data is not None)
     before = config.train.device
     if device is not None:
-        config = dataclasses.replace(config, train=dataclasses.replace(config.train, device=device))
+        # How a step is done was decided for the device before.
+        capture = config.train.capture if device == before else "auto"
+        train = dataclasses.replace(config.train, device=device, capture=capture)
+        config = dataclasses.replace(config, train=train)
     config, method, stream = prepare(config, dataset)
     if stream.device.type != before:
         warnings.warn(

@@ -29,7 +29,8 @@ from triptych.evaluation.subject import Subject
 from triptych.experiment import ExperimentConfig, default_config
 from triptych.runs import Run
 from triptych.studies.worker import threads
-from triptych.training.loop import fit, images_per_step
+from triptych.training.loop import fit
+from triptych.training.step import images_per_step
 from triptych.types import Moment
 
 __all__ = ["Looks", "Pace", "time_arms", "time_steps"]

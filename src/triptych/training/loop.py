@@ -6,8 +6,9 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, Literal, Protocol
 
@@ -16,16 +17,16 @@ from torch import Tensor
 
 from triptych import checkpoint
 from triptych.data.stream import Stream
+from triptych.environment import deterministic, tf32
 from triptych.errors import TriptychError
 from triptych.runs import Run
-from triptych.seeds import derive
-from triptych.training.compiler import compiled
 from triptych.training.optim import PhaseOptimizer
 from triptych.training.settings import TrainConfig
-from triptych.training.watch import Watch, reduce_losses
-from triptych.types import Batch, Method, Moment, Noise, Phase
+from triptych.training.step import Step, images_per_step
+from triptych.training.watch import Watch
+from triptych.types import Method, Moment
 
-__all__ = ["Display", "draw_noise", "fit", "images_per_step", "is_landmark"]
+__all__ = ["Display", "fit", "is_landmark"]
 
 
 class Display(Protocol):
@@ -38,15 +39,6 @@ class Display(Protocol):
         ...
 
 
-NO_IMAGES = Batch((), torch.empty(0, dtype=torch.int64))
-"""What a phase without images is given."""
-
-
-def images_per_step(phases: Sequence[Phase]) -> int:
-    """How many batches of images one step takes."""
-    return sum(phase.repeats for phase in phases if phase.images)
-
-
 def is_landmark(step: int) -> bool:
     """Whether a step is 0, or 1, 2 or 5 times a power of ten.
 
@@ -55,17 +47,6 @@ def is_landmark(step: int) -> bool:
         [0, 1, 2, 5, 10, 20, 50, 100]
     """
     return step == 0 or (str(step)[0] in "125" and not str(step)[1:].strip("0"))
-
-
-def draw_noise(
-    wanted: Mapping[str, Noise], count: int, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """One tensor count×shape for each name, on the generator's device."""
-    draw = {"normal": torch.randn, "uniform": torch.rand}
-    return {
-        name: draw[noise.kind]((count, *noise.shape), generator=generator, device=generator.device)
-        for name, noise in wanted.items()
-    }
 
 
 def fit(
@@ -89,71 +70,59 @@ def fit(
 
     Raises `TriptychError` when a loss is not finite; the last checkpoint is then the last good one.
     """
-    with _interruptible() as interrupted, _flags_kept(method):
-        device = stream.device
-        state = TrainState(method, stream, config.log_every, run.config)
+    with ExitStack() as stack:
+        interrupted = stack.enter_context(_interruptible())
+        stack.enter_context(_flags_kept(method))
+        stack.enter_context(tf32(config.tf32))
+        stack.enter_context(deterministic(stream.device))
+        state = TrainState(method, stream, run.config)
         if resume:
             state.load(run)
         phases = method.phases()
-        batches_per_step = images_per_step(phases)
-        steps_per_epoch = stream.batches_per_epoch / batches_per_step
+        steps_per_epoch = stream.batches_per_epoch / images_per_step(phases)
         total = config.duration.steps(steps_per_epoch)
         validate_every = config.validate_every.steps(steps_per_epoch)
         checkpoint_every = config.checkpoint_every.steps(steps_per_epoch)
+        advance = Step(
+            method,
+            stream,
+            config,
+            state.optimizers,
+            state.watches,
+            state.skip,
+            seed=seed,
+            total=total,
+        )
+        stack.callback(advance.close)
 
-        def reduced(
-            phase: str, batch: Batch, noise: Mapping[str, Tensor], progress: Tensor
-        ) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
-            return reduce_losses(method.losses(phase, batch, noise, progress))
+        def where() -> dict[str, float]:
+            return {
+                "step": state.step,
+                "epoch": round(state.step / steps_per_epoch, 4),
+                "seconds": round(state.seconds, 3),
+            }
 
-        def look(moment: Moment, where: Mapping[str, float]) -> None:
+        def look(moment: Moment) -> None:
             if observe is None or not (moment.due or moment.landmark):
                 return
             method.eval()
             found = observe(moment)
             method.train()
             if found:
-                run.log({**where, **found})
+                run.log({**where(), **found})
                 state.select(run, found)
                 if display:
-                    display(moment.step, total, where["epoch"], found)
-
-        losses = compiled(reduced, config.compile == "on")
-        generator = torch.Generator(device=device)
-        progress = torch.zeros((), device=device)
-        several = len(phases) > 1
-        if not several:
-            _train_only(method, state.optimizers[phases[0].name])
+                    display(moment.step, total, where()["epoch"], found)
 
         if state.step == 0:
-            look(
-                Moment(0, total, due=False, landmark=True),
-                {"step": 0, "epoch": 0.0, "seconds": 0.0},
-            )
+            look(Moment(0, total, due=False, landmark=True))
         method.train()
         started = time.perf_counter() - state.seconds
+        for note in advance.begin(state.step):
+            warnings.warn(note, stacklevel=2)
+            run.log({**where(), "note": note})
         for step in range(state.step, total):
-            progress.fill_(step / total)
-            number = step * batches_per_step
-            for phase in phases:
-                optimizer, watch = state.optimizers[phase.name], state.watches[phase.name]
-                if several:
-                    _train_only(method, optimizer)
-                for repeat in range(phase.repeats):
-                    if phase.images:
-                        batch = stream.batch(number)
-                        number += 1
-                    else:
-                        batch = NO_IMAGES
-                    generator.manual_seed(derive(seed, "noise", phase.name, step, repeat))
-                    noise = draw_noise(phase.noise, stream.batch_size, generator)
-                    with torch.autocast(device.type, torch.bfloat16, config.dtype == "bf16"):
-                        objective, values, bad, names = losses(phase.name, batch, noise, progress)
-                    optimizer.zero_grad()
-                    objective.backward()  # type: ignore[no-untyped-call]
-                    watch.see(values, bad, names)
-                    optimizer.step(step / total)
-            method.after_step()
+            advance(step)
 
             state.step = step + 1
             stop = interrupted()
@@ -168,17 +137,12 @@ def fit(
             # Checking waits for the device, so that its work is in the time.
             state.check(run)
             state.seconds = time.perf_counter() - started
-            where = {
-                "step": state.step,
-                "epoch": round(state.step / steps_per_epoch, 4),
-                "seconds": round(state.seconds, 3),
-            }
             if logs:
                 metrics = state.read()
-                run.log(where | metrics)
+                run.log(where() | metrics)
                 if display:
-                    display(state.step, total, where["epoch"], metrics)
-            look(moment, where)
+                    display(state.step, total, where()["epoch"], metrics)
+            look(moment)
             if saves:
                 state.save(run)
             started = time.perf_counter() - state.seconds
@@ -190,16 +154,14 @@ def fit(
 class TrainState:
     """Everything that a checkpoint holds: weights, optimizers, counters, and what is not yet logged."""
 
-    def __init__(
-        self, method: Method, stream: Stream, log_every: int, config: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, method: Method, stream: Stream, config: Mapping[str, Any]) -> None:
         self.method = method
         self.stream = stream
         self.config = config
-        skip = torch.zeros((), device=stream.device)
+        self.skip = torch.zeros((), device=stream.device)
         phases = method.phases()
-        self.optimizers = {p.name: PhaseOptimizer(method, p, skip) for p in phases}
-        self.watches = {p.name: Watch(p.name, p.repeats, log_every, skip) for p in phases}
+        self.optimizers = {p.name: PhaseOptimizer(method, p, self.skip) for p in phases}
+        self.watches = {p.name: Watch(p.name, self.skip) for p in phases}
         self.step = 0
         self.seconds = 0.0
         self.best: float | None = None
@@ -215,18 +177,20 @@ class TrainState:
 
     def check(self, run: Run) -> None:
         """Stop the run if a loss or a weight is not finite."""
-        bad = [(*found, w.phase) for w in self.watches.values() if (found := w.bad(self.step))]
-        if bad:
-            # On a tie the phase that ran first is the one that broke.
-            step, term, phase = min(bad, key=lambda found: found[0])
+        # What has to be asked is asked at once: a device that is asked tensor by tensor is waited for as often.
+        floats = {k: v for k, v in self.method.state_dict().items() if v.is_floating_point()}
+        finite = [value.isfinite().all() for value in floats.values()]
+        skip, *good = torch.stack([self.skip > 0, *finite]).tolist()
+        if skip:
+            bad = next((*found, w.phase) for w in self.watches.values() if (found := w.bad()))
             raise TriptychError(
-                f"the term '{term}' of phase '{phase}' was not finite at step {step}; "
+                f"the term '{bad[1]}' of phase '{bad[2]}' was not finite at step {bad[0]}; "
                 f"lower the learning rate (an option of --method), and find the last good state, "
                 f"if one was saved, in '{run.checkpoint('last')}'"
             )
         # A gradient can break the weights while the loss was still finite.
-        for name, value in self.method.state_dict().items():
-            if value.is_floating_point() and not bool(value.isfinite().all()):
+        for name, ok in zip(floats, good, strict=True):
+            if not ok:
                 raise TriptychError(
                     f"the weights '{name}' were not finite at step {self.step}; "
                     "lower the learning rate (an option of --method)"
@@ -300,14 +264,6 @@ class TrainState:
 
     def _weights(self) -> dict[str, Tensor]:
         return {f"{checkpoint.WEIGHTS}{k}": v for k, v in self.method.state_dict().items()}
-
-
-def _train_only(method: Method, optimizer: PhaseOptimizer) -> None:
-    """Freeze what the phase does not train, so that no gradient is computed for it."""
-    for parameter in method.parameters():
-        parameter.requires_grad_(False)
-    for parameter in optimizer.parameters:
-        parameter.requires_grad_(True)
 
 
 @contextmanager

@@ -34,15 +34,19 @@ def learning_rate(config: OptimizerConfig, progress: float) -> float:
 class PhaseOptimizer:
     """The optimizers of one phase, stepped together and skipped together.
 
-    Fused implementations only: they take a flag *on the device* that turns a step
-    into nothing, so a loss that is not finite needs no host synchronisation.
+    Fused implementations only: they take the rate and a flag that turns a step into nothing *on the device*, so
+    a loss that is not finite needs no host synchronisation, and a recorded step follows its schedule. Their state
+    is there from the start, for a recorded step to find it always in the same place.
     """
 
     def __init__(self, method: nn.Module, phase: Phase, skip: Tensor) -> None:
         self.phase = phase
         self.named: list[list[tuple[str, nn.Parameter]]] = []
         self.optimizers: list[torch.optim.Optimizer] = []
-        for group in phase.groups:
+        # The kernels of devices read single precision; those of the CPU take the rate as it is.
+        precise = torch.float64 if skip.device.type == "cpu" else torch.float32
+        self.rates = torch.zeros(len(phase.groups), dtype=precise, device=skip.device)
+        for group, rate in zip(phase.groups, self.rates, strict=True):
             named = [
                 (f"{module}.{name}", parameter)
                 for module in group.modules
@@ -50,14 +54,19 @@ class PhaseOptimizer:
             ]
             optimizer = _build(group.optimizer, [p for _, p in named])
             optimizer.found_inf = skip  # type: ignore[attr-defined]
+            optimizer.param_groups[0]["lr"] = rate
             self.named.append(named)
             self.optimizers.append(optimizer)
         self.parameters = [p for named in self.named for _, p in named]
 
-    def step(self, progress: float) -> None:
-        """One update at the scheduled rates."""
-        for group, optimizer in zip(self.phase.groups, self.optimizers, strict=True):
-            optimizer.param_groups[0]["lr"] = learning_rate(group.optimizer, progress)
+    def scheduled(self, progress: float) -> list[float]:
+        """The rate of every group after a share ``progress`` of the training."""
+        return [learning_rate(group.optimizer, progress) for group in self.phase.groups]
+
+    def step(self, rates: Tensor) -> None:
+        """One update at these rates, one a group, on the device."""
+        self.rates.copy_(rates)
+        for optimizer in self.optimizers:
             optimizer.step()
 
     def zero_grad(self) -> None:
@@ -72,7 +81,6 @@ class PhaseOptimizer:
             for named, optimizer in zip(self.named, self.optimizers, strict=True)
             for name, parameter in named
             for key, value in optimizer.state[parameter].items()
-            if value is not None
         }
 
     def load(self, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -80,7 +88,6 @@ class PhaseOptimizer:
         for named, optimizer, group in zip(
             self.named, self.optimizers, self.phase.groups, strict=True
         ):
-            remembers = group.optimizer.name == "adam" or group.optimizer.momentum > 0
             for name, parameter in named:
                 prefix = f"optimizer.{self.phase.name}.{name}."
                 optimizer.state[parameter] = {
@@ -88,7 +95,7 @@ class PhaseOptimizer:
                     for key, value in tensors.items()
                     if key.startswith(prefix)
                 }
-                if remembers and not _fits(optimizer.state[parameter], group.optimizer, parameter):
+                if not _fits(optimizer.state[parameter], group.optimizer, parameter):
                     raise TriptychError(
                         f"the checkpoint '{path}' was made for another config: "
                         f"it has no optimizer state for '{name}', or that of another one"
@@ -97,8 +104,7 @@ class PhaseOptimizer:
 
 def _fits(state: Mapping[str, Tensor], config: OptimizerConfig, parameter: Tensor) -> bool:
     """Whether a state is one of this optimizer, for a parameter of this shape."""
-    moments = {"exp_avg", "exp_avg_sq"} if config.name == "adam" else {"momentum_buffer"}
-    others = {"step"} if config.name == "adam" else set()
+    moments, others = set(_moments(config)), {"step"} if config.name == "adam" else set()
     return (
         set(state) == moments | others
         and all(state[key].shape == parameter.shape for key in moments)
@@ -114,18 +120,37 @@ def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:
 
 
 def _build(config: OptimizerConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer, with the state in which it begins: no gradient has been seen."""
+    optimizer: torch.optim.Optimizer
     if config.name == "adam":
-        return torch.optim.Adam(
+        optimizer = torch.optim.Adam(
             parameters,
             lr=config.lr,
             betas=config.betas,
             weight_decay=config.weight_decay,
             fused=True,
+            # PyTorch refuses to record an optimizer that does not say this.
+            capturable=parameters[0].is_cuda if parameters else False,
         )
-    return torch.optim.SGD(
-        parameters,
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+    else:
+        optimizer = torch.optim.SGD(
+            parameters,
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+    for parameter in parameters:
+        if config.name == "adam":
+            # Counted in single precision, as the fused kernels do.
+            optimizer.state[parameter]["step"] = torch.zeros((), device=parameter.device)
+        for moment in _moments(config):
+            optimizer.state[parameter][moment] = torch.zeros_like(parameter)
+    return optimizer
+
+
+def _moments(config: OptimizerConfig) -> tuple[str, ...]:
+    """What an optimizer remembers that has the shape of its parameter."""
+    if config.name == "adam":
+        return "exp_avg", "exp_avg_sq"
+    return ("momentum_buffer",) if config.momentum > 0 else ()

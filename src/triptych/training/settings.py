@@ -24,6 +24,10 @@ class TrainConfig:
     """Precision of the networks' matrix products; losses and weights are always fp32."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile the losses; `auto` does so when the run is long enough to pay for it."""
+    capture: Literal["auto", "on", "off"] = "auto"
+    """Record a whole step as a CUDA graph, once, and replay it; `auto` does so on CUDA."""
+    tf32: bool = True
+    """On CUDA, let products and convolutions of single precision round what they multiply to TF32 (10 bits of 23)."""
     threads: int = 0
     """Threads on the CPU; 0 takes every core that this process may use."""
     log_every: int = 100

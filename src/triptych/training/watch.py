@@ -1,4 +1,4 @@
-"""What is kept on the device between log points: every term of every update, and whether all were finite."""
+"""What is kept on the device between log points: the sum of every term, and what the first bad update had."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from triptych.errors import TriptychError
 from triptych.types import Losses
 
 __all__ = ["Watch", "reduce_losses"]
-
-FIRST = 64
-"""Updates for which there is room at first."""
 
 
 def reduce_losses(losses: Losses) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
@@ -33,60 +30,77 @@ def reduce_losses(losses: Losses) -> tuple[Tensor, Tensor, Tensor, tuple[str, ..
 class Watch:
     """The reduced terms of one phase's updates since the last log point.
 
-    Nothing here waits for the device until `bad` or `read` is called. ``skip`` is
-    shared with the optimizers and the other phases: from the first update with a
-    bad value on it is 1, and nobody changes anything more.
+    Everything is a tensor on the device, changed in place: a recorded step goes on counting, and nothing waits
+    for the device until `bad` or `read` is called. ``skip`` is shared with the optimizers and the other phases:
+    from the first update with a bad value on it is 1, and nobody changes anything more.
     """
 
-    def __init__(self, phase: str, repeats: int, log_every: int, skip: Tensor) -> None:
-        self.phase, self.repeats, self.skip = phase, repeats, skip
-        self.rows = repeats * log_every
+    def __init__(self, phase: str, skip: Tensor) -> None:
+        self.phase, self.skip = phase, skip
         self.names: tuple[str, ...] = ()
-        self.history = torch.zeros(0, 0, device=skip.device)
-        self.count = 0
+        # Of a sum of many steps single precision loses what the last ones add; one kind of device has no other.
+        wide = torch.float32 if skip.device.type == "mps" else torch.float64
+        self.sums = torch.zeros(0, dtype=wide, device=skip.device)
+        self.count = torch.zeros((), dtype=torch.int64, device=skip.device)
+        self.broken = torch.zeros(0, device=skip.device)
+        self.broken_at = torch.full_like(self.count, -1)
 
-    def see(self, values: Tensor, bad: Tensor, names: tuple[str, ...]) -> None:
-        """Take in the reduced terms of one update."""
+    def see(self, values: Tensor, bad: Tensor, names: tuple[str, ...], step: Tensor) -> None:
+        """Take in the reduced terms of one update of a step, which is counted from 0."""
         if not self.names:
-            self.names = names
-            self.history = values.new_zeros(0, len(names))
-        if self.count == len(self.history):
-            # Twice as long: what is never reached needs no memory.
-            more = min(max(self.count, FIRST), self.rows - self.count)
-            self.history = torch.cat([self.history, values.new_zeros(more, len(names))])
-        self.history[self.count] = values
-        self.count += 1
+            self._begin(names)
+        first = (bad > 0) & (self.skip == 0)
+        self.broken.copy_(torch.where(first, values, self.broken))
+        self.broken_at.copy_(torch.where(first, step, self.broken_at))
+        self.sums.add_(values)
+        self.count.add_(1)
         torch.maximum(self.skip, bad, out=self.skip)
 
-    def bad(self, step: int) -> tuple[int, str] | None:
-        """Step and term of the first bad value since the last log point, now that ``step`` steps are done."""
-        finite = self.history[: self.count].isfinite()
-        if bool(finite.all()):
+    def bad(self) -> tuple[int, str] | None:
+        """Step, counted from 1, and term of the first bad value of all phases, if this phase had it."""
+        step = int(self.broken_at)
+        if step < 0:
             return None
-        row = int(finite.all(1).int().argmin())
-        first = step - (self.count - 1 - row) // self.repeats
+        finite = self.broken.isfinite().tolist()
         # The objective is not finite either, but it is a term that names the cause.
-        bad = [n for n, ok in zip(self.names, finite[row].tolist(), strict=True) if not ok]
-        return first, (bad[1:] or bad)[0]
+        bad = [name for name, ok in zip(self.names, finite, strict=True) if not ok]
+        return step + 1, (bad[1:] or bad)[0]
 
     def read(self) -> dict[str, float]:
         """The mean of every term since the last call, and start again."""
-        values = self.history[: self.count].mean(0).tolist()
-        self.count = 0
-        return dict(zip(self.names[1:], values[1:], strict=True))
+        means = (self.sums / self.count).tolist()
+        self.sums.zero_()
+        self.count.zero_()
+        return dict(zip(self.names[1:], means[1:], strict=True))
+
+    def tensors(self) -> list[Tensor]:
+        """Everything that `see` changes, but for the shared ``skip``."""
+        return [self.sums, self.count, self.broken, self.broken_at]
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold so that the next log line of a resumed run is the same."""
-        return {f"watch.{self.phase}": self.history[: self.count]}
+        return {f"watch.{self.phase}.sums": self.sums, f"watch.{self.phase}.count": self.count}
 
     def load(self, tensors: Mapping[str, Tensor], names: Sequence[str], path: Path) -> None:
         """Take back what `state` gave, with the names that the checkpoint at ``path`` describes."""
-        begun = tensors.get(f"watch.{self.phase}", torch.empty(0))
-        if begun.ndim != 2 or begun.shape[1] != len(names) or len(begun) > self.rows:
+        if (before := tensors.get(f"watch.{self.phase}")) is not None and before.ndim == 2:
+            # Older checkpoints have a row of every update since the log point.
+            sums, count = before.double().sum(0), torch.tensor(len(before))
+        else:
+            missing = torch.empty(0, 0)
+            sums = tensors.get(f"watch.{self.phase}.sums", missing)
+            count = tensors.get(f"watch.{self.phase}.count", missing)
+        if sums.shape != (len(names),) or count.shape != ():
             raise TriptychError(
                 f"the checkpoint '{path}' was made for another config: "
                 f"what phase '{self.phase}' has logged does not fit"
             )
-        self.names = tuple(names)
-        self.history = begun.to(self.skip.device, torch.float32, copy=True)
-        self.count = len(begun)
+        if names:
+            self._begin(tuple(names))
+            self.sums.copy_(sums)
+            self.count.copy_(count)
+
+    def _begin(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.sums = self.sums.new_zeros(len(names))
+        self.broken = self.broken.new_zeros(len(names))

@@ -56,6 +56,8 @@ class TrainOptions(DataOptions, total=False):
     device: DeviceName
     dtype: Literal["fp32", "bf16"]
     compile: Literal["auto", "on", "off"]
+    capture: Literal["auto", "on", "off"]
+    tf32: bool
     threads: int
     log_every: int
     validate_every: str | Duration

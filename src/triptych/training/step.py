@@ -1,0 +1,386 @@
+"""One step of a training, which the loop runs and need not understand: eager, compiled, or recorded once and replayed."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from triptych.data.stream import Stream
+from triptych.data.views import Parameters, apply, apply_on_device
+from triptych.seeds import derive
+from triptych.training.ahead import Ahead
+from triptych.training.optim import PhaseOptimizer
+from triptych.training.settings import TrainConfig
+from triptych.training.watch import Watch, reduce_losses
+from triptych.types import Batch, Method, Noise, Phase
+
+__all__ = ["CudaGraph", "Graph", "Step", "draw_noise", "images_per_step", "train_only"]
+
+NO_IMAGES = Batch((), torch.empty(0, dtype=torch.int64))
+"""What a phase without images is given."""
+
+WINDOW = 2**14
+"""Images, about, of whose batches the host says ahead what is in them."""
+
+CARRIED = 2**26
+"""Bytes of pixels, at most, that a window brings along where the device has no room for all."""
+
+REHEARSALS = 3
+"""Steps that are done and undone again before one is recorded: libraries decide at first calls, which no recording may hold."""
+
+APART = 0.05
+"""How far recorded steps may end from eager ones, as a share of the way that these went; kernels may sum in another order."""
+
+
+def images_per_step(phases: Sequence[Phase]) -> int:
+    """How many batches of images one step takes."""
+    return sum(phase.repeats for phase in phases if phase.images)
+
+
+def draw_noise(
+    wanted: Mapping[str, Noise], count: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """One tensor count×shape for each name, on the generator's device."""
+    draw = {"normal": torch.randn, "uniform": torch.rand}
+    return {
+        name: draw[noise.kind]((count, *noise.shape), generator=generator, device=generator.device)
+        for name, noise in wanted.items()
+    }
+
+
+def train_only(method: Method, optimizer: PhaseOptimizer) -> None:
+    """Freeze what the phase does not train, so that no gradient is computed for it."""
+    for parameter in method.parameters():
+        parameter.requires_grad_(False)
+    for parameter in optimizer.parameters:
+        parameter.requires_grad_(True)
+
+
+UNORDERED = re.compile(r"(\S+) does not have a deterministic implementation")
+
+Kept: TypeAlias = dict[str, Tensor]
+Losses: TypeAlias = Callable[..., tuple[Tensor, Tensor, Tensor, tuple[str, ...]]]
+Views: TypeAlias = Callable[[Tensor, Parameters], Tensor]
+
+
+class Graph(Protocol):
+    """Device work that is recorded once and replayed as a whole, on the same tensors."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Where work is done that is to be recorded afterwards."""
+        ...
+
+    def record(self, work: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
+        """Record ``work`` without doing it; ``generators`` draw anew from their seeds at every replay."""
+        ...
+
+    def replay(self) -> None:
+        """Do what was recorded."""
+        ...
+
+
+class CudaGraph:
+    """A CUDA graph (https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs)."""
+
+    def __init__(self) -> None:
+        self._graph = torch.cuda.CUDAGraph()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A stream of its own: what is prepared on the one in use is not to be recorded."""
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        try:
+            with torch.cuda.stream(stream):
+                yield
+        finally:
+            torch.cuda.current_stream().wait_stream(stream)
+
+    def record(self, work: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
+        """Record ``work``; the seeds are read at every replay, not here."""
+        for generator in generators:
+            self._graph.register_generator_state(generator)
+        # The thread that makes batches ahead may go on meanwhile.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            work()
+
+    def replay(self) -> None:
+        """Launch all of it at once."""
+        self._graph.replay()
+
+
+class Step:
+    """One step: every phase in order, each as often as it repeats, then `Method.after_step`.
+
+    All that changes from step to step stands on the device: `Ahead` has the batches and the rates, a counter the
+    step's number. So the same work is done eagerly, or recorded once and replayed; host and device meet nowhere between
+    two log points. Noise comes from one generator for each phase and repeat, seeded before every step.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        stream: Stream,
+        config: TrainConfig,
+        optimizers: Mapping[str, PhaseOptimizer],
+        watches: Mapping[str, Watch],
+        skip: Tensor,
+        *,
+        seed: int,
+        total: int,
+    ) -> None:
+        self.method, self.stream, self.config, self.seed = method, stream, config, seed
+        self.optimizers, self.watches, self.skip = optimizers, watches, skip
+        self.total, self.phases = total, method.phases()
+        self.batches = images_per_step(self.phases)
+        device = stream.device
+        self.at = torch.zeros((), dtype=torch.int64, device=device)
+        self.progress = torch.zeros((), device=device)
+        self.generators: dict[tuple[str, int], torch.Generator] = {}
+        self.binarizing: list[torch.Generator] = []
+        self._make_generators()
+        self.ahead = Ahead(self._rows, self._window(), total, device)
+        self.losses = _reducing(method)
+        self.views: Views = apply if config.capture == "off" else apply_on_device
+        self.graph: Graph | None = None
+        if len(self.phases) == 1:
+            train_only(method, optimizers[self.phases[0].name])
+
+    def begin(self, step: int) -> list[str]:
+        """Make ready to go on after so many steps; what there is to say of how it will be done.
+
+        What is tried for it is undone again.
+        """
+        self.at.fill_(step)
+        on_cuda = self.stream.device.type == "cuda"
+        wanted = self.config.compile == "on", self.config.capture == "on"
+        if step >= self.total or not (on_cuda or any(wanted)):
+            return []
+        self.ahead.before(step)
+        graph = CudaGraph() if wanted[1] else None
+        said = []
+        with graph.aside() if graph else nullcontext():
+            start = self._kept()
+            if on_cuda:
+                said += self._unordered(step, start)
+            if wanted[0]:
+                said += self._compile(step, start)
+            if graph is not None:
+                said += self._record(graph, step, start)
+        return said
+
+    def __call__(self, step: int) -> None:
+        """Do step number ``step``, counted from 0."""
+        self.ahead.before(step)
+        self._seed(step)
+        if self.graph is None:
+            self._advance()
+        else:
+            self.graph.replay()
+
+    def close(self) -> None:
+        """Let go of what was made ahead, of what was recorded, and of the gradients in its memory."""
+        self.ahead.close()
+        self.graph = None
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+
+    def _advance(self) -> None:
+        """All the work of a step; nothing in it asks the host, but for which work it is."""
+        progress, rates, *planned = self.ahead.pick(self.at)
+        self.progress.copy_(progress)
+        number = group = 0
+        for phase in self.phases:
+            optimizer, watch = self.optimizers[phase.name], self.watches[phase.name]
+            if len(self.phases) > 1:
+                train_only(self.method, optimizer)
+            own = rates[group : group + len(phase.groups)]
+            group += len(phase.groups)
+            for repeat in range(phase.repeats):
+                batch = NO_IMAGES
+                if phase.images:
+                    binarizing = self.binarizing[number] if self.binarizing else None
+                    rows = [part[number] for part in planned]
+                    batch = self.stream.look(rows, binarizing, self.views)
+                    number += 1
+                noise: dict[str, Tensor] = {}
+                if phase.noise:
+                    generator = self.generators[phase.name, repeat]
+                    noise = draw_noise(phase.noise, self.stream.batch_size, generator)
+                with torch.autocast(
+                    self.at.device.type, torch.bfloat16, self.config.dtype == "bf16"
+                ):
+                    found = self.losses(phase.name, batch, noise, self.progress)
+                objective, values, bad, names = found
+                optimizer.zero_grad()
+                objective.backward()  # type: ignore[no-untyped-call]
+                watch.see(values, bad, names, self.at)
+                optimizer.step(own)
+        self.method.after_step()
+        self.at.add_(1)
+
+    def _make_generators(self) -> None:
+        """One for each phase and repeat that wants noise, and one for each batch that is binarized anew."""
+        device = self.stream.device
+        self.generators = {
+            (phase.name, repeat): torch.Generator(device)
+            for phase in self.phases
+            for repeat in range(phase.repeats if phase.noise else 0)
+        }
+        drawn = self.batches if self.stream.binarize == "dynamic" else 0
+        self.binarizing = [torch.Generator(device) for _ in range(drawn)]
+
+    def _seed(self, step: int) -> None:
+        """Noise and binarization follow from (seed, step), whatever was drawn before."""
+        for (phase, repeat), generator in self.generators.items():
+            generator.manual_seed(derive(self.seed, "noise", phase, step, repeat))
+        for number, generator in enumerate(self.binarizing, step * self.batches):
+            generator.manual_seed(self.stream.seed_of(number))
+
+    def _window(self) -> int:
+        """Steps of which the host says ahead what they need."""
+        images = self.batches * self.stream.batch_size
+        at_most = WINDOW
+        if not self.stream.resident:
+            at_most = min(at_most, CARRIED // self.stream.pixels[0].numel())
+        return max(1, at_most // max(images, self.stream.batch_size))
+
+    def _rows(self, first: int, count: int) -> tuple[Tensor, ...]:
+        """Of each of some steps: the progress before it, the rate of every group, and its batches as they are planned."""
+        shares = [step / self.total for step in range(first, first + count)]
+        rates = [[r for o in self.optimizers.values() for r in o.scheduled(s)] for s in shares]
+        precise = next(iter(self.optimizers.values())).rates.dtype
+        planned: tuple[Tensor, ...] = ()
+        if self.batches:
+            planned = self.stream.plan(first * self.batches, count * self.batches)
+            planned = tuple(p.view(count, self.batches, *p.shape[1:]) for p in planned)
+        return (
+            torch.tensor(shares, dtype=torch.float32),
+            torch.tensor(rates, dtype=precise),
+            *planned,
+        )
+
+    def _compile(self, step: int, start: Kept) -> list[str]:
+        """Compile losses and views, and see in one step that it can be done, backwards too."""
+        plain = self.losses, self.views
+        # The compiler gives up on code that failed, or was another's, too often: what was trained before is not to count.
+        torch.compiler.reset()
+        each = {phase.name: torch.compile(plain[0], dynamic=False) for phase in self.phases}
+        self.losses = lambda phase, *rest: each[phase](phase, *rest)
+        if self.views is apply_on_device:
+            self.views = torch.compile(self.views, dynamic=False)
+        try:
+            self._rehearse(step)
+        # Whatever the compiler fails with: a fault of the method's own comes again without it.
+        except Exception as error:
+            self.losses, self.views = plain
+            return [f"not compiled, going on without: {_reason(error)}"]
+        finally:
+            self._put_back(start)
+        return []
+
+    def _unordered(self, step: int, start: Kept) -> list[str]:
+        """What PyTorch says has no deterministic form on this device, of all that a step does."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                self._rehearse(step)
+            finally:
+                self._put_back(start)
+        found = {name for w in caught for name in UNORDERED.findall(str(w.message))}
+        if not found:
+            return []
+        return [
+            f"PyTorch has no deterministic form of {', '.join(sorted(found))} on this device: "
+            "another run of the same config may end in other bits"
+        ]
+
+    def _record(self, graph: Graph, step: int, start: Kept) -> list[str]:
+        """Record a step, and see that replaying it does what doing it does."""
+        try:
+            for _ in range(REHEARSALS):
+                self._rehearse(step)
+            eager = self._kept()
+            graph.record(self._advance, [*self.generators.values(), *self.binarizing])
+            self._put_back(start)
+            for _ in range(REHEARSALS):
+                self._rehearse(step, graph.replay)
+            replayed = self._kept()
+        except Exception as error:
+            # Those of a recording that broke off may take themselves to be recorded still.
+            self._make_generators()
+            return [f"not recorded as a graph, going on step by step: {_reason(error)}"]
+        finally:
+            self._put_back(start)
+        if (name := _elsewhere(start, eager, replayed)) is not None:
+            return [
+                f"not recorded as a graph, going on step by step: replayed, it leads elsewhere ('{name}'), "
+                "as where a method counts outside of its tensors"
+            ]
+        self.graph = graph
+        return []
+
+    def _rehearse(self, step: int, work: Callable[[], None] | None = None) -> None:
+        """Do a step on what is there now; always the same one, the only one that is surely made already."""
+        self._seed(step)
+        self.at.fill_(step)
+        (work or self._advance)()
+
+    def _changing(self) -> Kept:
+        """Every tensor that a step changes, by name."""
+        found = dict(self.method.named_parameters()) | dict(self.method.named_buffers())
+        for optimizer in self.optimizers.values():
+            found |= optimizer.state()
+        for name, watch in self.watches.items():
+            found |= {f"watch {name} {i}": kept for i, kept in enumerate(watch.tensors())}
+        return found | {"skip": self.skip, "step": self.at}
+
+    def _kept(self) -> Kept:
+        return {name: tensor.detach().clone() for name, tensor in self._changing().items()}
+
+    @torch.no_grad()
+    def _put_back(self, kept: Kept) -> None:
+        """What a rehearsal changed; what it began is empty again."""
+        for name, tensor in self._changing().items():
+            before = kept[name]
+            if before.shape == tensor.shape:
+                tensor.copy_(before)
+            else:
+                tensor.zero_()
+
+
+def _reducing(method: Method) -> Losses:
+    """The losses of a method, reduced: a function of tensors and the phase's name alone, for a compiler to read."""
+
+    def reduced(
+        phase: str, batch: Batch, noise: Mapping[str, Tensor], progress: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
+        return reduce_losses(method.losses(phase, batch, noise, progress))
+
+    return reduced
+
+
+def _elsewhere(start: Kept, one: Kept, other: Kept) -> str | None:
+    """The name of a tensor that two ways from the same start left too far apart; none where there is none."""
+    for name, a in one.items():
+        b = other[name]
+        if torch.equal(a.nan_to_num(), b.nan_to_num()):
+            continue
+        # What only the first step began was empty before.
+        begun = start[name] if start[name].shape == a.shape else torch.zeros_like(a)
+        if not a.is_floating_point():
+            return name
+        gone, apart = (float((a - x).float().nan_to_num().norm()) for x in (begun, b))
+        if apart > APART * gone:
+            return name
+    return None
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
