@@ -178,17 +178,19 @@ def apply(pixels: Tensor, parameters: Parameters) -> Tensor:
     if pixels.device.type != "cpu":
         return apply_on_device(pixels, parameters.to(pixels.device))
     size = max(1, CHUNK // pixels.shape[1:].numel())
-    parts = [slice(start, start + size) for start in range(0, len(pixels), size)]
+    starts = range(0, len(pixels), size)
     # Other threads do not know that this one may be in inference mode, and may not write to its tensors.
     with torch.inference_mode(False):
         out = torch.empty(pixels.shape)
 
-    def part_done(part: slice) -> None:
-        _apply(pixels[part], Parameters(*(values[part] for values in parameters)), out[part])
+    def chunk_done(start: int, edges: list[int]) -> None:
+        part = slice(start, start + size)
+        _apply(pixels, plan.part(part), edges, out[part])
 
     with single_threaded() as workers:
-        spread = _pool(workers).map if workers > 1 and len(parts) > 1 else map
-        deque(spread(part_done, parts), maxlen=0)
+        plan, edges = _planned(parameters, pixels.shape, size)
+        spread = _pool(workers).map if workers > 1 and len(starts) > 1 else map
+        deque(spread(chunk_done, starts, edges), maxlen=0)
     return out
 
 
@@ -321,57 +323,82 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _apply(pixels: Tensor, p: Parameters, out: Tensor) -> None:
-    """All operations on one chunk, whose images stand in another order meanwhile."""
-    count, channels, height, width = pixels.shape
-    # Images whose hue turns at the same place lie together, then those that keep their colours.
+class _Plan(NamedTuple):
+    """What the operations on a CPU need of each image, ordered within the chunks by where their hue turns."""
+
+    image: Tensor
+    across: Tensor
+    rows: Tensor
+    shares: Tensor
+    amounts: Tensor
+    turns: Tensor
+    grey: Tensor
+
+    def part(self, part: slice) -> _Plan:
+        """Some images."""
+        return _Plan(*(values[part] for values in self))
+
+
+def _planned(p: Parameters, shape: torch.Size, size: int) -> tuple[_Plan, list[list[int]]]:
+    """The plan of a batch N×C×H×W, and where in each of its chunks the images end whose hue turns at 0, 1, 2, 3."""
+    count, channels, height, width = shape
     place = (p.order == HUE).int().argmax(1).where(p.jitter, torch.tensor(4))
-    ranks = place.argsort()
-    edges = place.bincount(minlength=5).cumsum(0).tolist()
-    p = Parameters(*(values.index_select(0, ranks) for values in p))
-    ranks_there = _moved(ranks, pixels.device)
-    planes = _cropped(pixels.index_select(0, ranks_there), p)
-    _jitter(planes, p, edges)
+    place += 5 * (torch.arange(count) // size)
+    image = place.argsort()
+    edges = place.bincount(minlength=5 * -(-count // size)).view(-1, 5).cumsum(1).tolist()
+    p = Parameters(*(values.index_select(0, image) for values in p))
+    down = _places(p.top, p.height, height, torch.zeros_like(p.flip))
+    above = down.long()
+    share = down - above
+    others = p.order.masked_select(p.order != HUE).view(count, 3)
+    factors = torch.stack([p.brightness, p.contrast, p.saturation], 1).gather(1, others)
+    if channels == 1:
+        factors.masked_fill_(others == SATURATION, 1)
+    rest = 1 - factors
+    amounts = [factors, rest * (others == SATURATION), rest * (others == CONTRAST)]
+    plan = _Plan(
+        image,
+        across=_places(p.left, p.width, width, p.flip),
+        rows=torch.stack([above, (above + 1).clamp_(max=height - 1)], -1),
+        shares=torch.stack([1 - share, share], -1),
+        amounts=torch.stack(amounts, -1),
+        turns=6 * p.hue[:, None],
+        grey=p.grey,
+    )
+    return plan, edges
+
+
+def _apply(pixels: Tensor, plan: _Plan, edges: list[int], out: Tensor) -> None:
+    """All operations on one chunk, whose images stand in the order of the plan meanwhile."""
+    count, channels = len(plan.image), out.shape[1]
+    planes = _cropped(pixels.index_select(0, plan.image), plan)
+    _jitter(planes, plan, edges)
     if channels == 3:
-        index = _moved(p.grey.nonzero().squeeze(1), pixels.device)
+        index = plan.grey.nonzero().squeeze(1)
         # One plane at a time: selecting along the second dimension is many times slower.
         grey = _grey(torch.stack([plane.index_select(0, index) for plane in planes]))
         planes.index_copy_(1, index, grey.expand(3, *grey.shape))
-    back = (ranks.argsort()[:, None] + count * torch.arange(channels)).flatten()
-    rows = planes.view(channels * count, height * width)
-    back = _moved(back, pixels.device)
-    torch.index_select(rows, 0, back, out=out.view(count * channels, height * width))
+    back = (plan.image.argsort()[:, None] + count * torch.arange(channels)).flatten()
+    torch.index_select(planes.view(len(back), -1), 0, back, out=out.view(len(back), -1))
 
 
-def _moved(values: Tensor, device: torch.device) -> Tensor:
-    """Without waiting where that is safe: CUDA has copied ordinary memory when the call returns."""
-    return values.to(device, non_blocking=device.type == "cuda")
-
-
-def _cropped(pixels: Tensor, p: Parameters) -> Tensor:
+def _cropped(pixels: Tensor, plan: _Plan) -> Tensor:
     """Crops resized to the whole, C×N×(H·W): the planes of one colour lie together.
 
     Pillow's triangle filter. It would widen where an axis shrinks, but no crop is larger than
     its image: every value is a mixture of two neighbours.
     """
-    device = pixels.device
     count, channels, height, width = pixels.shape
-    across = _moved(_places(p.left, p.width, width, p.flip), device)
-    down = _moved(_places(p.top, p.height, height, torch.zeros_like(p.flip)), device)
-    column = torch.arange(width, dtype=torch.float32, device=device)[:, None]
-    mixture = (1 - (column - across[:, None]).abs_()).clamp_(min=0)
+    column = torch.arange(width, dtype=torch.float32)[:, None]
+    mixture = (column - plan.across[:, None]).abs_().neg_().add_(1).clamp_(min=0)
     wide = pixels.float().div_(255).view(count, channels * height, width) @ mixture
     # Rows are whole, so that two are picked and mixed faster than multiplied with mostly zeros.
-    above = down.long()
-    below = (above + 1).clamp_(max=height - 1)
-    share = down - above
-    rows, shares = torch.stack([above, below], -1), torch.stack([1 - share, share], -1)
-    first = height * torch.arange(count * channels, device=device).view(count, channels).t()
+    first = height * torch.arange(count * channels).view(count, channels).t()
     planes = torch.nn.functional.embedding_bag(
-        (first[:, :, None, None] + rows).reshape(-1, 2),
+        (first[:, :, None, None] + plan.rows).reshape(-1, 2),
         wide.view(-1, width),
         mode="sum",
-        per_sample_weights=shares.expand(channels, *shares.shape).reshape(-1, 2),
+        per_sample_weights=plan.shares.expand(channels, *plan.shares.shape).reshape(-1, 2),
     )
     return planes.view(channels, count, height * width)
 
@@ -387,36 +414,30 @@ def _places(start: Tensor, length: Tensor, size: int, flip: Tensor) -> Tensor:
     return centre.clamp_(min=0).minimum(length[:, None] - 1) + start[:, None]
 
 
-def _jitter(planes: Tensor, p: Parameters, edges: list[int]) -> None:
+def _jitter(planes: Tensor, plan: _Plan, edges: list[int]) -> None:
     """Change brightness, contrast, saturation and hue in place, in each image's own order.
 
     The first three mix an image with another one, f·x + (1 − f)·y, where y is black, its mean
-    grey or its own grey picture: one pass does whichever of them an image has next. Between
-    the passes the hue of those images turns whose place it is; they end at ``edges``.
+    grey or its own grey picture: one pass does whichever of them an image has next. So all hues
+    turn at once, between the passes that come before and those that come after, for those
+    images whose place it is: the ones that end at ``edges``.
     """
-    colour, count = len(planes) == 3, edges[3]
-    others = p.order[:count][p.order[:count] != HUE].view(count, 3)
-    factors = torch.stack([p.brightness, p.contrast, p.saturation], 1)[:count].gather(1, others)
-    if not colour:
-        factors = factors.where(others != SATURATION, 1.0)
-    amounts = torch.stack(
-        [factors, (1 - factors) * (others == SATURATION), (1 - factors) * (others == CONTRAST)]
-    )
-    amounts = _moved(amounts, planes.device)
-    turns = _moved(6 * p.hue, planes.device)
-    for place in range(4):
-        if colour:
-            part = slice(edges[place - 1] if place else 0, edges[place])
-            _turned(planes[:, part].unbind(), turns[part, None], out=planes[:, part].unbind())
-        if place < 3:
-            _mix(planes[:, :count], *amounts[:, :, place, None])
+    last = edges[3]
+    for place in range(3):
+        _mix(planes[:, edges[place] : last], plan.amounts[edges[place] : last, place])
+    if len(planes) == 3:
+        changed = planes[:, :last].unbind()
+        _turned(changed, plan.turns[:last], out=changed)
+    for place in range(3):
+        _mix(planes[:, : edges[place]], plan.amounts[: edges[place], place])
 
 
-def _mix(planes: Tensor, factor: Tensor, own: Tensor, even: Tensor) -> None:
-    """factor·x + own·grey + even·mean grey, in place; amounts are N×1."""
+def _mix(planes: Tensor, amounts: Tensor) -> None:
+    """factor·x + own·grey + even·mean grey, in place; amounts are N×3."""
+    factor, own, even = amounts[:, :, None].unbind(1)
     grey = _grey(planes)
-    mean = grey.mean(1, keepdim=True)
-    planes.mul_(factor).add_(grey.mul_(own).add_(mean.mul_(even))).clamp_(0, 1)
+    other = torch.addcmul(grey.mean(1, keepdim=True).mul_(even), grey, own, out=grey)
+    torch.addcmul(other, planes, factor, out=planes).clamp_(0, 1)
 
 
 def _grey(planes: Tensor | tuple[Tensor, ...]) -> Tensor:
