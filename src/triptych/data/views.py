@@ -94,7 +94,7 @@ def draw(
     shape = count, views
 
     def uniform(low: float, high: float, *more: int) -> Tensor:
-        return low + (high - low) * torch.rand(*shape, *more, generator=random)
+        return torch.rand(*shape, *more, generator=random).mul_(high - low).add_(low)
 
     def factor(strength: float) -> Tensor:
         return uniform(1 - strength, 1 + strength)
@@ -124,14 +124,17 @@ def _crops(
     """Top, left, height and width, int64."""
     tall, wide = size
     low, high = config.crop_scale
-    area = tall * wide * (low + (high - low) * torch.rand(*shape, ATTEMPTS, generator=random))
+    # In place and as floats: fresh memory for ten attempts an image costs more than the arithmetic.
+    area = torch.rand(*shape, ATTEMPTS, generator=random).mul_(high - low).add_(low).mul_(tall * wide)
     narrow, broad = (torch.tensor(r).log() for r in config.crop_ratio)
-    ratio = (narrow + (broad - narrow) * torch.rand(*shape, ATTEMPTS, generator=random)).exp()
-    widths, heights = (area * ratio).sqrt().round().long(), (area / ratio).sqrt().round().long()
+    ratio = torch.rand(*shape, ATTEMPTS, generator=random).mul_(broad - narrow).add_(narrow).exp_()
+    widths, heights = (area * ratio).sqrt_().round_(), area.div_(ratio).sqrt_().round_()
     fits = (widths > 0) & (widths <= wide) & (heights > 0) & (heights <= tall)
-    found, first = fits.any(-1), fits.int().argmax(-1, keepdim=True)  # Of equal values, the first.
+    # Of equal values, the first.
+    first = fits.view(torch.uint8).argmax(-1, keepdim=True)
+    found = fits.gather(-1, first).squeeze(-1)
     lengths = [
-        tried.gather(-1, first).squeeze(-1).where(found, torch.tensor(whole))
+        tried.gather(-1, first).squeeze(-1).long().where(found, torch.tensor(whole))
         for tried, whole in zip((heights, widths), _central(config, size), strict=True)
     ]
     rooms = tall - lengths[0], wide - lengths[1]
