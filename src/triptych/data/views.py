@@ -21,7 +21,7 @@ from torch import Tensor
 from triptych.config import ViewsConfig
 from triptych.seeds import derive
 
-__all__ = ["Parameters", "apply", "draw", "single_threaded"]
+__all__ = ["Parameters", "apply", "apply_on_device", "draw", "single_threaded"]
 
 ATTEMPTS = 10
 """Crops that are tried before the central one is taken, as torchvision does."""
@@ -36,7 +36,7 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 
 class Parameters(NamedTuple):
-    """What is done to each image in each of its views: tensors N×views on the host.
+    """What is done to each image in each of its views: tensors N×views, drawn on the host.
 
     The crop is in whole pixels; ``order`` has a last dimension of 4, the operations of the
     jitter (brightness, contrast, saturation, hue as 0 to 3) in the order in which they come.
@@ -57,7 +57,15 @@ class Parameters(NamedTuple):
 
     def rows(self, index: Tensor, view: int) -> Parameters:
         """One view of some images: tensors of the index's length."""
-        return Parameters(*(values[index, view] for values in self))
+        return Parameters(*(values[:, view].index_select(0, index) for values in self))
+
+    def at(self, index: Tensor) -> Parameters:
+        """All views of some images, in the order of the index: an epoch's table as its positions need it."""
+        return Parameters(*(values.index_select(0, index) for values in self))
+
+    def to(self, device: torch.device) -> Parameters:
+        """The same tensors on a device; nothing waits where they are pinned or there already."""
+        return Parameters(*(values.to(device, non_blocking=device.type == "cuda") for values in self))
 
 
 def draw(
@@ -86,7 +94,7 @@ def draw(
     shape = count, views
 
     def uniform(low: float, high: float, *more: int) -> Tensor:
-        return low + (high - low) * torch.rand(*shape, *more, generator=random)
+        return torch.rand(*shape, *more, generator=random).mul_(high - low).add_(low)
 
     def factor(strength: float) -> Tensor:
         return uniform(1 - strength, 1 + strength)
@@ -116,14 +124,17 @@ def _crops(
     """Top, left, height and width, int64."""
     tall, wide = size
     low, high = config.crop_scale
-    area = tall * wide * (low + (high - low) * torch.rand(*shape, ATTEMPTS, generator=random))
+    # In place and as floats: fresh memory for ten attempts an image costs more than the arithmetic.
+    area = torch.rand(*shape, ATTEMPTS, generator=random).mul_(high - low).add_(low).mul_(tall * wide)
     narrow, broad = (torch.tensor(r).log() for r in config.crop_ratio)
-    ratio = (narrow + (broad - narrow) * torch.rand(*shape, ATTEMPTS, generator=random)).exp()
-    widths, heights = (area * ratio).sqrt().round().long(), (area / ratio).sqrt().round().long()
+    ratio = torch.rand(*shape, ATTEMPTS, generator=random).mul_(broad - narrow).add_(narrow).exp_()
+    widths, heights = (area * ratio).sqrt_().round_(), area.div_(ratio).sqrt_().round_()
     fits = (widths > 0) & (widths <= wide) & (heights > 0) & (heights <= tall)
-    found, first = fits.any(-1), fits.int().argmax(-1, keepdim=True)  # Of equal values, the first.
+    # Of equal values, the first.
+    first = fits.view(torch.uint8).argmax(-1, keepdim=True)
+    found = fits.gather(-1, first).squeeze(-1)
     lengths = [
-        tried.gather(-1, first).squeeze(-1).where(found, torch.tensor(whole))
+        tried.gather(-1, first).squeeze(-1).long().where(found, torch.tensor(whole))
         for tried, whole in zip((heights, widths), _central(config, size), strict=True)
     ]
     rooms = tall - lengths[0], wide - lengths[1]
@@ -154,7 +165,7 @@ def apply(pixels: Tensor, parameters: Parameters) -> Tensor:
 
     Args:
         pixels: uint8 N×C×H×W, C 1 or 3. What concerns colours leaves one channel as it is.
-        parameters: rows of the table for these images, on the host: nothing waits for the device.
+        parameters: rows of the table for these images, best on the device of the pixels.
 
     Returns:
         float32 N×C×H×W in [0, 1], on the device of the pixels.
@@ -167,20 +178,121 @@ def apply(pixels: Tensor, parameters: Parameters) -> Tensor:
         >>> first.shape, bool((first != second).any())
         (torch.Size([2, 3, 8, 8]), True)
     """
-    on_host = pixels.device.type == "cpu"
-    size = max(1, CHUNK // pixels.shape[1:].numel() if on_host else len(pixels))
-    parts = [slice(start, start + size) for start in range(0, len(pixels), size)]
+    if pixels.device.type != "cpu":
+        return apply_on_device(pixels, parameters.to(pixels.device))
+    size = max(1, CHUNK // pixels.shape[1:].numel())
+    starts = range(0, len(pixels), size)
     # Other threads do not know that this one may be in inference mode, and may not write to its tensors.
     with torch.inference_mode(False):
-        out = torch.empty(pixels.shape, device=pixels.device)
+        out = torch.empty(pixels.shape)
 
-    def part_done(part: slice) -> None:
-        _apply(pixels[part], Parameters(*(values[part] for values in parameters)), out[part])
+    def chunk_done(start: int, edges: list[int]) -> None:
+        part = slice(start, start + size)
+        _apply(pixels, plan.part(part), edges, out[part])
 
     with single_threaded() as workers:
-        spread = _pool(workers).map if workers > 1 and len(parts) > 1 else map
-        deque(spread(part_done, parts), maxlen=0)
+        plan, edges = _planned(parameters, pixels.shape, size)
+        spread = _pool(workers).map if workers > 1 and len(starts) > 1 else map
+        deque(spread(chunk_done, starts, edges), maxlen=0)
     return out
+
+
+def apply_on_device(pixels: Tensor, parameters: Parameters) -> Tensor:
+    """What `apply` makes, by operations that can be recorded as a CUDA graph and compiled into a few kernels.
+
+    Nothing asks the host, and no image is treated apart from the others: what is not its turn
+    multiplies with one or is not chosen. Not compiled, it is several times slower than `apply` on a CPU.
+
+    Args:
+        pixels: uint8 N×C×H×W, C 1 or 3.
+        parameters: rows of the table for these images, on the device of the pixels.
+
+    Returns:
+        float32 N×C×H×W in [0, 1].
+
+    Example:
+        >>> pixels = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8)
+        >>> rows = draw(ViewsConfig(flip=0.5), (8, 8), 2, seed=0, epoch=0).rows(torch.arange(2), 0)
+        >>> torch.allclose(apply_on_device(pixels, rows), apply(pixels, rows), atol=1e-5)
+        True
+    """
+    levels = _sampled(pixels, parameters)
+    p = Parameters(*(values[:, None, None] for values in parameters))
+    planes = _jittered(levels.unbind(1), p)
+    if len(planes) == 3:
+        planes = _chosen(p.grey, (_grey(planes),) * 3, planes)
+    return torch.stack(planes, 1)
+
+
+def _sampled(pixels: Tensor, p: Parameters) -> Tensor:
+    """Crops resized to the whole, N×C×H×W: two neighbours are mixed across, then two down."""
+    height, width = pixels.shape[2:]
+    across = _places(p.left, p.width, width, p.flip)[:, None, None, :].expand(pixels.shape)
+    down = _places(p.top, p.height, height, torch.zeros_like(p.flip))
+    down = down[:, None, :, None].expand(pixels.shape)
+
+    def mixed(levels: Tensor, dim: int, place: Tensor) -> Tensor:
+        first = place.long()
+        second = (first + 1).clamp(max=levels.shape[dim] - 1)
+        one, other = (levels.gather(dim, index).float() for index in (first, second))
+        return one.lerp(other, place - first)
+
+    return mixed(mixed(pixels, 3, across), 2, down) / 255
+
+
+def _jittered(planes: tuple[Tensor, ...], p: Parameters) -> tuple[Tensor, ...]:
+    """Change brightness, contrast, saturation and hue of planes N×H×W, in each image's own order; parameters N×1×1.
+
+    Every image goes the same way: before and after the contrast, there before and after the hue,
+    brightness and saturation in its own order. Each operation acts where the image has it.
+    """
+    colour = len(planes) == 3
+    brightness, contrast, saturation, hue = (_position(p.order, which) for which in range(4))
+    for past_contrast in (False, True):
+        if past_contrast:
+            factor = p.contrast.masked_fill(~p.jitter, 1)
+            planes = _blended(planes, factor, 1 - factor, _grey(planes).mean((1, 2), keepdim=True))
+        for past_hue in (False, True):
+            if past_hue and colour:
+                here = p.jitter & _beyond(hue, contrast, past_contrast)
+                planes = _chosen(here, _turned(planes, 6 * p.hue), planes)
+            for which in (brightness < saturation, saturation < brightness):
+                position = brightness.where(which, saturation)
+                here = p.jitter & _beyond(position, contrast, past_contrast)
+                here &= _beyond(position, hue, past_hue)
+                if not colour:
+                    here &= which
+                factor = p.brightness.where(which, p.saturation).masked_fill(~here, 1)
+                share = (1 - factor).masked_fill(which, 0)
+                planes = _blended(planes, factor, share, _grey(planes))
+    return planes
+
+
+def _position(order: Tensor, operation: int) -> Tensor:
+    """Which place an operation has in each order."""
+    return ((order == operation) * torch.arange(4, device=order.device)).sum(-1)
+
+
+def _beyond(position: Tensor, other: Tensor, past: bool) -> Tensor:
+    """Whether a position lies after another one, or before it if that is asked."""
+    return position > other if past else position < other
+
+
+def _chosen(
+    here: Tensor, changed: tuple[Tensor, ...], planes: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """The changed planes of some images and the planes of the others."""
+    return tuple(
+        new.where(here, old) for new, old in zip(changed, planes, strict=True)
+    )
+
+
+def _blended(
+    planes: tuple[Tensor, ...], factor: Tensor, share: Tensor, other: Tensor
+) -> tuple[Tensor, ...]:
+    """factor·x + share·other."""
+    other = share * other
+    return tuple((factor * plane + other).clamp(0, 1) for plane in planes)
 
 
 @contextmanager
@@ -214,57 +326,82 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _apply(pixels: Tensor, p: Parameters, out: Tensor) -> None:
-    """All operations on one chunk, whose images stand in another order meanwhile."""
-    count, channels, height, width = pixels.shape
-    # Images whose hue turns at the same place lie together, then those that keep their colours.
+class _Plan(NamedTuple):
+    """What the operations on a CPU need of each image, ordered within the chunks by where their hue turns."""
+
+    image: Tensor
+    across: Tensor
+    rows: Tensor
+    shares: Tensor
+    amounts: Tensor
+    turns: Tensor
+    grey: Tensor
+
+    def part(self, part: slice) -> _Plan:
+        """Some images."""
+        return _Plan(*(values[part] for values in self))
+
+
+def _planned(p: Parameters, shape: torch.Size, size: int) -> tuple[_Plan, list[list[int]]]:
+    """The plan of a batch N×C×H×W, and where in each of its chunks the images end whose hue turns at 0, 1, 2, 3."""
+    count, channels, height, width = shape
     place = (p.order == HUE).int().argmax(1).where(p.jitter, torch.tensor(4))
-    ranks = place.argsort()
-    edges = place.bincount(minlength=5).cumsum(0).tolist()
-    p = Parameters(*(values.index_select(0, ranks) for values in p))
-    ranks_there = _moved(ranks, pixels.device)
-    planes = _cropped(pixels.index_select(0, ranks_there), p)
-    _jitter(planes, p, edges)
+    place += 5 * (torch.arange(count) // size)
+    image = place.argsort()
+    edges = place.bincount(minlength=5 * -(-count // size)).view(-1, 5).cumsum(1).tolist()
+    p = Parameters(*(values.index_select(0, image) for values in p))
+    down = _places(p.top, p.height, height, torch.zeros_like(p.flip))
+    above = down.long()
+    share = down - above
+    others = p.order.masked_select(p.order != HUE).view(count, 3)
+    factors = torch.stack([p.brightness, p.contrast, p.saturation], 1).gather(1, others)
+    if channels == 1:
+        factors.masked_fill_(others == SATURATION, 1)
+    rest = 1 - factors
+    amounts = [factors, rest * (others == SATURATION), rest * (others == CONTRAST)]
+    plan = _Plan(
+        image,
+        across=_places(p.left, p.width, width, p.flip),
+        rows=torch.stack([above, (above + 1).clamp_(max=height - 1)], -1),
+        shares=torch.stack([1 - share, share], -1),
+        amounts=torch.stack(amounts, -1),
+        turns=6 * p.hue[:, None],
+        grey=p.grey,
+    )
+    return plan, edges
+
+
+def _apply(pixels: Tensor, plan: _Plan, edges: list[int], out: Tensor) -> None:
+    """All operations on one chunk, whose images stand in the order of the plan meanwhile."""
+    count, channels = len(plan.image), out.shape[1]
+    planes = _cropped(pixels.index_select(0, plan.image), plan)
+    _jitter(planes, plan, edges)
     if channels == 3:
-        index = _moved(p.grey.nonzero().squeeze(1), pixels.device)
+        index = plan.grey.nonzero().squeeze(1)
         # One plane at a time: selecting along the second dimension is many times slower.
         grey = _grey(torch.stack([plane.index_select(0, index) for plane in planes]))
         planes.index_copy_(1, index, grey.expand(3, *grey.shape))
-    back = (ranks.argsort()[:, None] + count * torch.arange(channels)).flatten()
-    rows = planes.view(channels * count, height * width)
-    back = _moved(back, pixels.device)
-    torch.index_select(rows, 0, back, out=out.view(count * channels, height * width))
+    back = (plan.image.argsort()[:, None] + count * torch.arange(channels)).flatten()
+    torch.index_select(planes.view(len(back), -1), 0, back, out=out.view(len(back), -1))
 
 
-def _moved(values: Tensor, device: torch.device) -> Tensor:
-    """Without waiting where that is safe: CUDA has copied ordinary memory when the call returns."""
-    return values.to(device, non_blocking=device.type == "cuda")
-
-
-def _cropped(pixels: Tensor, p: Parameters) -> Tensor:
+def _cropped(pixels: Tensor, plan: _Plan) -> Tensor:
     """Crops resized to the whole, C×N×(H·W): the planes of one colour lie together.
 
     Pillow's triangle filter. It would widen where an axis shrinks, but no crop is larger than
     its image: every value is a mixture of two neighbours.
     """
-    device = pixels.device
     count, channels, height, width = pixels.shape
-    across = _moved(_places(p.left, p.width, width, p.flip), device)
-    down = _moved(_places(p.top, p.height, height, torch.zeros_like(p.flip)), device)
-    column = torch.arange(width, dtype=torch.float32, device=device)[:, None]
-    mixture = (1 - (column - across[:, None]).abs_()).clamp_(min=0)
+    column = torch.arange(width, dtype=torch.float32)[:, None]
+    mixture = (column - plan.across[:, None]).abs_().neg_().add_(1).clamp_(min=0)
     wide = pixels.float().div_(255).view(count, channels * height, width) @ mixture
     # Rows are whole, so that two are picked and mixed faster than multiplied with mostly zeros.
-    above = down.long()
-    below = (above + 1).clamp_(max=height - 1)
-    share = down - above
-    rows, shares = torch.stack([above, below], -1), torch.stack([1 - share, share], -1)
-    first = height * torch.arange(count * channels, device=device).view(count, channels).t()
+    first = height * torch.arange(count * channels).view(count, channels).t()
     planes = torch.nn.functional.embedding_bag(
-        (first[:, :, None, None] + rows).reshape(-1, 2),
+        (first[:, :, None, None] + plan.rows).reshape(-1, 2),
         wide.view(-1, width),
         mode="sum",
-        per_sample_weights=shares.expand(channels, *shares.shape).reshape(-1, 2),
+        per_sample_weights=plan.shares.expand(channels, *plan.shares.shape).reshape(-1, 2),
     )
     return planes.view(channels, count, height * width)
 
@@ -274,54 +411,50 @@ def _places(start: Tensor, length: Tensor, size: int, flip: Tensor) -> Tensor:
 
     At the ends of the piece they lie on the outermost pixel, as Pillow leaves that one alone.
     """
-    place = torch.arange(size).expand(len(start), size)
+    place = torch.arange(size, device=start.device).expand(len(start), size)
     place = torch.where(flip[:, None], size - 1 - place, place)
     centre = (place + 0.5) * (length / size)[:, None] - 0.5
     return centre.clamp_(min=0).minimum(length[:, None] - 1) + start[:, None]
 
 
-def _jitter(planes: Tensor, p: Parameters, edges: list[int]) -> None:
+def _jitter(planes: Tensor, plan: _Plan, edges: list[int]) -> None:
     """Change brightness, contrast, saturation and hue in place, in each image's own order.
 
     The first three mix an image with another one, f·x + (1 − f)·y, where y is black, its mean
-    grey or its own grey picture: one pass does whichever of them an image has next. Between
-    the passes the hue of those images turns whose place it is; they end at ``edges``.
+    grey or its own grey picture: one pass does whichever of them an image has next. So all hues
+    turn at once, between the passes that come before and those that come after, for those
+    images whose place it is: the ones that end at ``edges``.
     """
-    colour, count = len(planes) == 3, edges[3]
-    others = p.order[:count][p.order[:count] != HUE].view(count, 3)
-    factors = torch.stack([p.brightness, p.contrast, p.saturation], 1)[:count].gather(1, others)
-    if not colour:
-        factors = factors.where(others != SATURATION, 1.0)
-    amounts = torch.stack(
-        [factors, (1 - factors) * (others == SATURATION), (1 - factors) * (others == CONTRAST)]
-    )
-    amounts = _moved(amounts, planes.device)
-    turns = _moved(6 * p.hue, planes.device)
-    for place in range(4):
-        if colour:
-            part = slice(edges[place - 1] if place else 0, edges[place])
-            _turn(planes[:, part], turns[part])
-        if place < 3:
-            _mix(planes[:, :count], *amounts[:, :, place, None])
+    last = edges[3]
+    for place in range(3):
+        _mix(planes[:, edges[place] : last], plan.amounts[edges[place] : last, place])
+    if len(planes) == 3:
+        changed = planes[:, :last].unbind()
+        _turned(changed, plan.turns[:last], out=changed)
+    for place in range(3):
+        _mix(planes[:, : edges[place]], plan.amounts[: edges[place], place])
 
 
-def _mix(planes: Tensor, factor: Tensor, own: Tensor, even: Tensor) -> None:
-    """factor·x + own·grey + even·mean grey, in place; amounts are N×1."""
+def _mix(planes: Tensor, amounts: Tensor) -> None:
+    """factor·x + own·grey + even·mean grey, in place; amounts are N×3."""
+    factor, own, even = amounts[:, :, None].unbind(1)
     grey = _grey(planes)
-    mean = grey.mean(1, keepdim=True)
-    planes.mul_(factor).add_(grey.mul_(own).add_(mean.mul_(even))).clamp_(0, 1)
+    other = torch.addcmul(grey.mean(1, keepdim=True).mul_(even), grey, own, out=grey)
+    torch.addcmul(other, planes, factor, out=planes).clamp_(0, 1)
 
 
-def _grey(planes: Tensor) -> Tensor:
+def _grey(planes: Tensor | tuple[Tensor, ...]) -> Tensor:
     """C×N×D → N×D."""
     if len(planes) == 1:
         return planes[0].clone()
-    red, green, blue = planes.unbind()
+    red, green, blue = planes
     return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
-def _turn(planes: Tensor, turn: Tensor) -> None:
-    """Turn the hue by sixths of the colour circle, in place, by way of hue, value and chroma (Smith 1978).
+def _turned(
+    planes: tuple[Tensor, ...], turn: Tensor, out: tuple[Tensor | None, ...] = (None,) * 3
+) -> tuple[Tensor, ...]:
+    """Turn the hue by sixths of the colour circle, by way of hue, value and chroma (Smith 1978).
 
     With value V, chroma C = V − m and the hue as an angle e in [−3, 3) from cyan, the colours are
     m + C·k(e), V − C·k(e + 1) and V − C·k(e − 1) where k(e) is |e| − 1 cut to [0, 1]. Hence
@@ -332,11 +465,10 @@ def _turn(planes: Tensor, turn: Tensor) -> None:
     low = torch.minimum(red, green).minimum(blue)
     chroma = value - low
     angle = (red + low).sub_(green).sub_(blue).div_(chroma.clamp(min=1e-12)).add_(2)
-    angle.copysign_(blue - green).add_(turn[:, None])
+    angle.copysign_(blue - green).add_(turn)
     angle.sub_((angle / 6).round_(), alpha=6)
-    for plane, base, shift in zip(planes, (low, value, value), (0, 1, -1), strict=True):
-        share = (angle + shift).abs_().sub_(1).clamp_(0, 1)
-        torch.addcmul(base, chroma, share, value=-1 if shift else 1, out=plane)
-
-
-apply_on_device = apply
+    shares = ((angle + shift).abs_().sub_(1).clamp_(0, 1) for shift in (0, 1, -1))
+    return tuple(
+        torch.addcmul(base, chroma, share, value=sign, out=plane)
+        for base, share, sign, plane in zip((low, value, value), shares, (1, -1, -1), out, strict=True)
+    )
