@@ -133,3 +133,23 @@ def test_tf32_sets_both_flags_and_puts_them_back(allowed: bool, before: tuple[bo
         assert (within, flags()) == ([(allowed, allowed)], before)
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = default
+
+
+def flags() -> tuple[bool, ...]:
+    return (
+        torch.backends.cudnn.deterministic,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+    )
+
+
+def test_sums_on_a_gpu_are_in_one_order_and_flags_are_put_back():
+    """A WGAN ended in other bits each time there; that it is switched on shows here too."""
+    before = flags()
+    with pytest.raises(KeyError), environment.deterministic(torch.device("cuda")):
+        assert flags() == (True, True, True, False)
+        raise KeyError
+    assert flags() == before
+    with environment.deterministic(torch.device("cpu")):
+        assert flags() == before

@@ -11,7 +11,6 @@ import torch
 
 from triptych import checkpoint, experiment
 from triptych.config import merge
-from triptych.data import load
 from triptych.data.places import cache_root
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
@@ -92,14 +91,6 @@ def test_evaluating_a_run_of_before_adds_what_its_method_can(trained: Run, tmp_p
     experiment.evaluate(copy.path, EvaluateConfig(samples=1))
     assert copy.environment() == {**environment, "method": told}
     assert copy.method().title == "variational autoencoder"
-
-
-def test_sums_on_a_gpu_are_in_one_order():
-    """A WGAN ended in other bits each time there; that it is switched on shows here too."""
-    torch.backends.cudnn.deterministic = False
-    tiny = config(train={"duration": "1 steps"})
-    experiment.prepare(tiny, load(tiny.data))
-    assert torch.backends.cudnn.deterministic
 
 
 def test_another_seed_is_another_run(trained: Run, tmp_path: Path):
@@ -366,19 +357,17 @@ def test_an_optimizer_of_another_kind_does_not_go_on_from_these_moments(tmp_path
         experiment.resume(run.path)
 
 
-@pytest.mark.parametrize("change", [{"log_every": 3}, {"terms": {"elbo": ["objective"]}}])
-def test_a_log_that_does_not_fit_the_checkpoint_is_refused(tmp_path: Path, change):
-    """Saved between two lines of the log, with ``log_every`` shortened since or the terms gone."""
+@pytest.mark.parametrize("kept", [{"sums": torch.zeros(5, 4)}, {"sums": torch.zeros(3)}, {}])
+def test_a_log_that_does_not_fit_the_checkpoint_is_refused(tmp_path: Path, kept):
+    """Saved between two lines of the log, with other terms than it names, or with none."""
     made = experiment.train(
         config(train={"duration": "8 steps", "log_every": 1000}), tmp_path / "run"
     )
     path = made.checkpoint("last")
     tensors, about = checkpoint.load(path)
-    tensors["watch.elbo"] = torch.zeros(5, 4)
-    terms = change.get("terms", {"elbo": ["objective", "a", "b", "c"]})
-    checkpoint.save(path, tensors, {**about, "terms": terms})
+    del tensors["watch.elbo.sums"]
+    tensors |= {f"watch.elbo.{name}": value for name, value in kept.items()}
+    checkpoint.save(path, tensors, about)
     (made.path / "DONE").unlink()
-    if "log_every" in change:
-        rewritten(made, "log_every = 1000", "log_every = 3")
     with pytest.raises(TriptychError, match="what phase 'elbo' has logged does not fit"):
         experiment.resume(made.path)

@@ -243,15 +243,12 @@ def test_a_number_outside_of_its_range_is_told_on_which_side():
             limited("--x", value, 1, 3)
 
 
-def test_what_is_watched_takes_the_memory_of_what_was_seen():
-    """And gives the mean of all of it, over every time that the room for it grew."""
-    watch = Watch("fit", 1, 10**12, torch.zeros(()))
-    draw = np.random.default_rng(0).normal(size=(1000, 2)).astype(np.float32)
+def test_what_is_watched_takes_the_same_memory_however_long_and_keeps_the_mean():
+    """Single precision would have lost what is added last."""
+    watch, at = Watch("fit", torch.zeros(())), torch.tensor(0)
+    draw = np.random.default_rng(0).normal(loc=1e4, size=(3000, 2)).astype(np.float32)
     for row in draw:
-        watch.see(torch.tensor(row), torch.zeros(()), ("objective", "error"))
-    assert len(watch.history) < 2100
-    assert watch.read()["error"] == torch.tensor(draw).mean(0)[1].item()
-    exact = Watch("fit", 1, 100, torch.zeros(()))
-    for row in draw[:100]:
-        exact.see(torch.tensor(row), torch.zeros(()), ("objective", "error"))
-    assert len(exact.history) == 100
+        watch.see(torch.tensor(row), torch.zeros(()), ("objective", "error"), at)
+    assert [kept.numel() for kept in watch.tensors()] == [2, 1, 2, 1]
+    exact = draw.astype(np.float64).mean(0)[1]
+    assert watch.read()["error"] == pytest.approx(exact, rel=1e-12)

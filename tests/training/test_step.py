@@ -15,6 +15,7 @@ from triptych import checkpoint, experiment
 from triptych.config import Duration, OptimizerConfig, merge
 from triptych.errors import TriptychError
 from triptych.runs import Run
+from triptych.training.watch import Watch
 from triptych.types import Losses
 
 WORDS = ["train", "vae", "--steps", "3", "--binarize", "dynamic", "--log-every", "1"]
@@ -308,3 +309,12 @@ def test_what_has_no_deterministic_form_is_said(trainer, quiet):
         "PyTorch has no deterministic form of max_pool2d_with_indices_backward_cuda on"
     )
     assert torch.equal(method.net.weight, before)
+
+
+def test_a_checkpoint_of_before_goes_on_with_the_rows_that_it_kept(tmp_path):
+    """It had a row of every update since the last line of the log."""
+    watch = Watch("fit", torch.zeros(()))
+    rows = torch.tensor([[1.0, 10.0], [2.0, 20.0]])
+    watch.load({"watch.fit": rows}, ["objective", "error"], tmp_path)
+    watch.see(torch.tensor([3.0, 60.0]), torch.zeros(()), watch.names, torch.tensor(2))
+    assert watch.read() == {"error": 30.0}
