@@ -208,7 +208,11 @@ class Method(nn.Module, ABC):
         """Called once every parameter has its own initial value: for those that depend on others."""
 
     def after_step(self) -> None:
-        """Called when all phases of a step are done: the place for a moving average."""
+        """Called when all phases of a step are done: the place for a moving average.
+
+        Like `losses` it works on tensors alone, those of its buffers: where a step is recorded and replayed,
+        Python runs once.
+        """
 
 
 class DiagonalGaussian(NamedTuple):
