@@ -277,6 +277,9 @@ class Step:
             self.views = torch.compile(self.views, dynamic=False)
         try:
             self._rehearse(step)
+        # Other runs may leave more room another time: whoever began this one decides.
+        except torch.OutOfMemoryError:
+            raise
         # Whatever the compiler fails with: a fault of the method's own comes again without it.
         except Exception as error:
             self.losses, self.views = plain
@@ -312,6 +315,8 @@ class Step:
             for _ in range(REHEARSALS):
                 self._rehearse(step, graph.replay)
             replayed = self._kept()
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:
             # Those of a recording that broke off may take themselves to be recorded still.
             self._make_generators()
