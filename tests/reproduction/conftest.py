@@ -14,10 +14,11 @@ import pytest
 from triptych.config import merge
 from triptych.data import DataConfig, load
 from triptych.experiment import ExperimentConfig
-from triptych.reproduction import estimate, pace
-from triptych.reproduction.pace import Looks, Pace
+from triptych.reproduction import estimate
 from triptych.reproduction.plan import Plan, RunPanel, StudyPanel, plan
 from triptych.reproduction.reproduce import Outcome, reproduce
+from triptych.studies import pace
+from triptych.studies.pace import Looks, Pace
 from triptych.studies.plan import Study
 
 PlanOf: TypeAlias = Callable[..., Plan]

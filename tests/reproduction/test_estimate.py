@@ -12,11 +12,17 @@ from triptych.config import Duration, merge
 from triptych.experiment import default_config
 from triptych.reproduction import board, estimate
 from triptych.reproduction.board import Board, Panel, remaining
-from triptych.reproduction.estimate import Left, makespan, measure_seconds, train_seconds
-from triptych.reproduction.pace import Looks, Pace, time_arms, time_steps
-from triptych.reproduction.plan import Plan, Recorded, plan
+from triptych.reproduction.plan import Plan, plan
 from triptych.reproduction.record import Record
 from triptych.runs import Run
+from triptych.studies.forecast import (
+    Left,
+    Recorded,
+    makespan,
+    measure_seconds,
+    train_seconds,
+)
+from triptych.studies.pace import Looks, Pace, time_arms, time_steps
 from triptych.studies.plan import Cell
 
 CONFIG = dataclasses.replace(
