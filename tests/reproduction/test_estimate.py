@@ -73,7 +73,8 @@ def recorded_of(given: Plan) -> dict[str, Recorded]:
 
 
 def planted(monkeypatch: pytest.MonkeyPatch, step: dict[str, float]) -> None:
-    """Paces without looks, of an epoch of one step."""
+    """Paces without looks, of an epoch of one step, on a CPU."""
+    monkeypatch.setattr(Plan, "on_card", property(lambda self: False))
 
     def pace(name: str) -> Pace:
         return Pace(step[name], Looks(0.0, 0.0, 0.0), 1.0)

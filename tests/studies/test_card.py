@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,17 +11,19 @@ import numpy as np
 import pytest
 import torch
 
+from triptych.cli.main import main
+from triptych.cli.study import display
 from triptych.config import merge
 from triptych.data import load as load_data
 from triptych.errors import TriptychError
 from triptych.experiment import ExperimentConfig, default_config
 from triptych.runs import Run
-from triptych.studies import card, execute
+from triptych.studies import card
 from triptych.studies.card import Coming, Crowd, Forecast, Ready, crowd, forecast, how_many
-from triptych.studies.execute import Ended
 from triptych.studies.forecast import Recorded, makespan
 from triptych.studies.pace import Looks
-from triptych.studies.plan import Study, load, open_folder
+from triptych.studies.plan import Cell, Study, load, open_folder
+from triptych.studies.watch import Row
 from triptych.studies.worker import work
 
 GIGA = 10**9
@@ -302,37 +305,39 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(card, "device_for", lambda wanted: torch.device("cuda"))
 
 
-def test_a_study_on_what_is_declared_a_card(study: Study, monkeypatch):
+def test_a_study_on_what_is_declared_a_card(study: Study, monkeypatch, capsys):
     """The decision is a card's, the work is done on the CPU: timed, foretold, side by side, to the same numbers."""
     open_folder(Path("plain"), study)
     for cell in study.cells():
         work(Path("plain"), cell)
     declared(monkeypatch)
-    heard: list[tuple[float, Crowd | None]] = []
-    began: list[str] = []
-    ended = execute.execute(
-        study,
-        Path("card"),
-        jobs=2,
-        timing=lambda: began.append("timing"),
-        say=lambda seconds, found: heard.append((seconds, found)),
-    )
-    assert ended == Ended(False, {})
-    ((seconds, found),) = heard
-    assert began == ["timing"]
-    assert seconds > 0
-    assert found is not None
-    assert found.jobs == 2
-    assert set(found.paces) == {"default", "narrow"}
+    assert main(["study", "mine.toml", "--out", "card", "--jobs", "2"]) == 0
+    said = capsys.readouterr().err
+    assert "timing this machine" in said
+    assert "2 runs at once on this card (2 do " in said
+    assert re.search(r"this will take about \d+:\d\d on this machine", said)
     for cell in study.cells():
         run = Run(cell.path(Path("card")))
         assert run.status() == "done"
         last = [line for line in run.metrics() if "valid/elbo" in line][-1]
         plain = [x for x in Run(cell.path(Path("plain"))).metrics() if "valid/elbo" in x][-1]
         assert last["valid/elbo"] == plain["valid/elbo"]
-    # Nothing is left: nothing is timed.
-    assert execute.execute(study, Path("card"), timing=lambda: began.append("again")) == ended
-    assert began == ["timing"]
+    assert main(["study", "mine.toml", "--out", "card"]) == 0
+    assert "timing" not in capsys.readouterr().err, "nothing is left"
+
+
+def test_what_is_put_back_is_said_once_and_its_end_too(capsys):
+    def row(state: str, reason: str = "") -> Row:
+        return Row(Cell("default", 0), state, reason, 1.0, 1.0, {}, False)
+
+    with display(()) as show:
+        for shown in [row("training"), *[row("put back", "no memory")] * 2, row("training")]:
+            show([shown], None)
+        show([row("done")], None)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.rstrip("; ") for line in said] == [
+        *("default, seed 0: put back; no memory", "default, seed 0: done"),
+    ]
 
 
 def test_the_cpu_is_no_card(study: Study):

@@ -76,7 +76,7 @@ def _coming(plan: Plan, folder: Path) -> list[Coming]:
             found += [run._replace(kind=f"{name}/{run.kind}") for run in runs]
         elif any(left_of(folder / name)):
             seconds = panel.recorded.beside_a_card()
-            found.append(Coming(folder / name, name, plan.here(panel.config), seconds))
+            found.append(Coming(folder / name, name, panel.config, seconds))
     return found
 
 

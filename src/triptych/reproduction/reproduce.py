@@ -187,8 +187,7 @@ class Work:
                     studies.open_folder(path, panel.study)
                     pool.waiting += tasks(panel.study, path, plan.data_dir, cores)
                 elif any(left_of(path)):
-                    here = panel._replace(config=plan.here(panel.config))
-                    pool.waiting.append(task(path, here, plan.data_dir, cores))
+                    pool.waiting.append(task(path, panel, plan.data_dir, cores))
             if pool.waiting:
                 with self.board.part(RUNS):
                     if pool.work(lambda: self._look(pool, forecast)):

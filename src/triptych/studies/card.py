@@ -1,6 +1,6 @@
 """How many runs one card trains at once, and how long they take: measured, with processes that train in turn.
 
-``python -m triptych.studies.card`` is such a process. It reads a config as a line of JSON, trains until the first
+``python -m triptych.studies.card`` is such a process. It reads a folder and a config as a line of JSON, trains until the first
 line of its log, after whatever is compiled and recorded, and says so. Then it trains on for as many seconds as each
 further line tells it, and says how many steps they were. While it waits it keeps its memory and takes no time.
 """
@@ -33,7 +33,7 @@ from triptych.experiment import ExperimentConfig
 from triptych.runs import Run
 from triptych.studies.forecast import Recorded, left_of, makespan, train_seconds
 from triptych.studies.pace import Looks, Pace, Timer, told
-from triptych.studies.worker import NO_ROOM, out_of_memory
+from triptych.studies.worker import NO_ROOM, no_room
 from triptych.training.loop import fit, images_per_step
 from triptych.types import Method, Moment
 
@@ -265,7 +265,8 @@ class Process:
 
     def __init__(self, kind: str, config: ExperimentConfig, threads: int, stack: ExitStack) -> None:
         self.kind = kind
-        self.log = Path(stack.enter_context(TemporaryDirectory())) / "log"
+        place = Path(stack.enter_context(TemporaryDirectory()))
+        self.log = place / "log"
         with self.log.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "triptych.studies.card"],
@@ -276,7 +277,7 @@ class Process:
                 text=True,
             )
         stack.callback(self._end)
-        self._tell(json.dumps(config.tables()))
+        self._tell(json.dumps([str(place / "run"), config.tables()]))
         self.ready = Ready(Looks(0.0, 0.0, 0.0), 1.0)
         self.trains = False
         self.breaks = False
@@ -413,8 +414,8 @@ def _say(**found: Any) -> None:
     print(json.dumps(found), flush=True)
 
 
-def _train(config: ExperimentConfig, place: Path) -> None:
-    """Train as the run will, in a folder that is thrown away, for as long as `Rounds` wants."""
+def _train(config: ExperimentConfig, path: Path) -> None:
+    """Train as the run will, into a folder that is thrown away, for as long as `Rounds` wants."""
     dataset = data_plane.load(config.data)
     # Prepared at its real length, which decides whether it is compiled.
     config, method, stream = experiment.prepare(config, dataset)
@@ -425,7 +426,7 @@ def _train(config: ExperimentConfig, place: Path) -> None:
         checkpoint_every=LONG,
         log_every=min(config.train.log_every, LINE),
     )
-    run = Run.create(place / "run", config.tables())
+    run = Run.create(path, config.tables())
     timer = Timer(Monitor(Subject(method, dataset, config.data.binarize, stream.device), run))
     per_epoch = stream.batches_per_epoch / images_per_step(method.phases())
 
@@ -454,16 +455,15 @@ def _memory(device: torch.device) -> tuple[float, float, float]:
 def main() -> int:
     """The exit code: 0, 2 for wrong input, `NO_ROOM`, 130 where it was asked to stop."""
     try:
-        config = told(json.loads(sys.stdin.readline()))
-        with TemporaryDirectory() as place:
-            _train(config, Path(place))
+        path, tables = json.loads(sys.stdin.readline())
+        _train(told(tables), Path(path))
     except KeyboardInterrupt:
         return 130
     except TriptychError as error:
         print(printable(str(error)), file=sys.stderr)
         return 2
     except Exception as error:
-        if not out_of_memory(error):
+        if not no_room(error):
             raise
         print(printable(str(error)), file=sys.stderr)
         return NO_ROOM

@@ -34,7 +34,7 @@ __all__ = [
     "NO_ROOM",
     "as_worker",
     "measure",
-    "out_of_memory",
+    "no_room",
     "settled",
     "threads",
     "train",
@@ -149,20 +149,22 @@ def _follow() -> None:
     _thread.interrupt_main()
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether a card had no memory left; its libraries have words of their own for it.
+def no_room(error: Exception) -> bool:
+    """Whether a card had no memory left, or serves one process at a time; its libraries have words of their own for it.
 
     Example:
-        >>> out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+        >>> no_room(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
         True
-        >>> out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+        >>> no_room(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
         True
-        >>> out_of_memory(RuntimeError("shape mismatch")), out_of_memory(ValueError("out of memory"))
+        >>> no_room(RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"))
+        True
+        >>> no_room(RuntimeError("shape mismatch")), no_room(ValueError("out of memory"))
         (False, False)
     """
-    said = ("out of memory", "ALLOC_FAILED")
     if isinstance(error, torch.OutOfMemoryError):
         return True
+    said = ("out of memory", "ALLOC_FAILED", "busy or unavailable")
     return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
 
 
@@ -181,7 +183,7 @@ def as_worker(path: Path, do: Callable[[], None]) -> int:
         print(printable(str(error)), file=sys.stderr)
         return 0 if (path / "FAILED").exists() else 2
     except Exception as error:
-        if not out_of_memory(error):
+        if not no_room(error):
             raise
         (path / "FAILED").unlink(missing_ok=True)
         print(printable(f"{type(error).__name__}: {error}".replace("\n", " ")), file=sys.stderr)
