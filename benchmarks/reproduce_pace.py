@@ -20,11 +20,11 @@ from triptych.experiment import ExperimentConfig
 from triptych.playable.export import write_playable
 from triptych.reporting.draw import draw
 from triptych.reporting.page.page import write_page
-from triptych.reproduction.pace import time_arms, time_steps
 from triptych.reproduction.plan import Plan, Recorded, plan
 from triptych.runs import Run
 from triptych.studies.conclude import conclude
 from triptych.studies.execute import default_jobs, execute
+from triptych.studies.pace import time_arms, time_steps
 from triptych.studies.plan import Study, open_folder
 from triptych.studies.worker import MEASURED, measure, train
 

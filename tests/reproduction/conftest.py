@@ -14,10 +14,11 @@ import pytest
 from triptych.config import merge
 from triptych.data import DataConfig, load
 from triptych.experiment import ExperimentConfig
-from triptych.reproduction import estimate, pace
-from triptych.reproduction.pace import Looks, Pace
+from triptych.reproduction import estimate
 from triptych.reproduction.plan import Plan, RunPanel, StudyPanel, plan
 from triptych.reproduction.reproduce import Outcome, reproduce
+from triptych.studies import pace
+from triptych.studies.pace import Looks, Pace
 from triptych.studies.plan import Study
 
 PlanOf: TypeAlias = Callable[..., Plan]
@@ -60,7 +61,8 @@ def small(config: ExperimentConfig, folder: Path, **changes: dict) -> Experiment
     if not path.exists():
         digits = load(DataConfig("mnist-5k")).splits["train"].pixels
         np.save(path, digits[:: len(digits) // 240][:240, 0, ::2, ::2])
-    common = {"data": {"name": str(path)}, "train": {"batch_size": 16, "log_every": 4}}
+    train = {"batch_size": 16, "log_every": 4, "device": "cpu"}
+    common = {"data": {"name": str(path)}, "train": train}
     config = merge(merge(config, SMALL[config.method_name]), common)
     return merge(config, changes.get(config.method_name, {}))
 

@@ -12,11 +12,17 @@ from triptych.config import Duration, merge
 from triptych.experiment import default_config
 from triptych.reproduction import board, estimate
 from triptych.reproduction.board import Board, Panel, remaining
-from triptych.reproduction.estimate import Left, makespan, measure_seconds, train_seconds
-from triptych.reproduction.pace import Looks, Pace, time_arms, time_steps
-from triptych.reproduction.plan import Plan, Recorded, plan
+from triptych.reproduction.plan import Plan, plan
 from triptych.reproduction.record import Record
 from triptych.runs import Run
+from triptych.studies.forecast import (
+    Left,
+    Recorded,
+    makespan,
+    measure_seconds,
+    train_seconds,
+)
+from triptych.studies.pace import Looks, Pace, time_arms, time_steps
 from triptych.studies.plan import Cell
 
 CONFIG = dataclasses.replace(
@@ -67,7 +73,8 @@ def recorded_of(given: Plan) -> dict[str, Recorded]:
 
 
 def planted(monkeypatch: pytest.MonkeyPatch, step: dict[str, float]) -> None:
-    """Paces without looks, of an epoch of one step."""
+    """Paces without looks, of an epoch of one step, on a CPU."""
+    monkeypatch.setattr(Plan, "on_card", property(lambda self: False))
 
     def pace(name: str) -> Pace:
         return Pace(step[name], Looks(0.0, 0.0, 0.0), 1.0)

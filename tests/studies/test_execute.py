@@ -157,7 +157,7 @@ def test_measuring_that_was_cut_off_is_done_again(quick: Study):
     Path("quick.toml").write_text(text)
     study = load(Path("quick.toml"))
     assert cell in unfinished(study, folder)
-    assert [row.state for row in watch(study, folder, [cell], {})] == [
+    assert [row.state for row in watch(study, folder, [cell.path(folder)], {})] == [
         *("measuring", "waiting", "waiting"),
     ]
     open_folder(folder, study)

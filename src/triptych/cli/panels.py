@@ -30,6 +30,9 @@ STYLES = {
 }
 """How a panel is shown in each state; one that waits for its turn is dim."""
 
+TOLD = ("failed", "stuck", "put back")
+"""States of which the reason is said."""
+
 
 @contextmanager
 def panels_display() -> Iterator[Show]:
@@ -74,7 +77,7 @@ def line(panel: Panel, left: float) -> str:
         >>> line(Panel("first", "measuring", 1.0, "loss −0.9000"), 200.0)
         'first: measuring; loss −0.9000, 0:03:20 left'
     """
-    reason = panel.reason if panel.state in ("failed", "stuck") else ""
+    reason = panel.reason if panel.state in TOLD else ""
     parts = [part for part in (reason, panel.latest, time_left(left)) if part]
     return f"{panel.name}: {panel.state}{'; ' if parts else ''}{', '.join(parts)}"
 
@@ -99,7 +102,7 @@ def _row(grid: Table, panel: Panel, name: str) -> None:
     from rich.text import Text
 
     bar = ProgressBar(total=1.0, completed=panel.share, width=WIDTH)
-    said = panel.reason if panel.state in ("failed", "stuck") else panel.latest
+    said = panel.reason if panel.state in TOLD else panel.latest
     style = STYLES.get(panel.state, "dim")
     # The reason of a failure is said in full at the end; here it would push the others about.
     short = Text(said, no_wrap=True, overflow="ellipsis")

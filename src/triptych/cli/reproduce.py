@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from triptych import presets
+from triptych.cli.estimate import clock, estimate, timing
 from triptych.cli.options import parse, take
 from triptych.cli.say import say
 from triptych.config import read_toml
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from triptych.reproduction.plan import Plan
     from triptych.reproduction.reproduce import Outcome
 
-ABOUT = """Train, measure and draw the panels of a scale, one after the other, and write one report.
+ABOUT = """Train, measure and draw the panels of a scale, one after the other, on a GPU side by side, and write one report.
 {scales}
 A file of your own, with a table [panels.NAME] for each panel, is a scale too. Before it begins it says how long
 it will take on this machine. Stopped or killed, it goes on where it was when the same command is given again."""
@@ -41,6 +42,8 @@ class Options:
     """Everything random follows from this number."""
     threads: Annotated[int | None, tyro.conf.arg(metavar="CORES")] = None
     """Cores to take; the default is all of them."""
+    jobs: Annotated[int | None, tyro.conf.arg(metavar="RUNS")] = None
+    """Runs at once, of a study, or on a GPU of all panels; the default is one a core, and on a GPU as many as pay there."""
 
 
 def run(words: list[str]) -> int:
@@ -64,6 +67,7 @@ def run(words: list[str]) -> int:
         data={name: path for name, path in images.items() if path is not None},
         data_dir=options.data_dir,
         threads=options.threads,
+        jobs=options.jobs,
     )
     folder = options.out or Path("reproductions") / planned.scale
     return reproduce_and_say(planned, folder, ["reproduce", *words])
@@ -107,7 +111,7 @@ def reproduce_and_say(plan: Plan, folder: Path, command: Sequence[str]) -> int:
     from triptych.reproduction.reproduce import reproduce
 
     with panels_display() as show:
-        outcome = reproduce(plan, folder, show=show, timing=_timing, say=_estimate)
+        outcome = reproduce(plan, folder, show=show, timing=timing, say=estimate)
     if outcome.stopped:
         again = shlex.join(["triptych", *command])
         say(f"\n{folder}: stopped, everything is saved; go on with: {again}", aside=True)
@@ -116,14 +120,6 @@ def reproduce_and_say(plan: Plan, folder: Path, command: Sequence[str]) -> int:
     for name, why in outcome.failures.items():
         say(f"triptych: {name} has failed: {why}", aside=True)
     return 1 if outcome.failures else 0
-
-
-def _timing() -> None:
-    say("timing this machine, about half a minute …", aside=True)
-
-
-def _estimate(seconds: float) -> None:
-    say(f"this will take about {clock(seconds)} on this machine", aside=True)
 
 
 def _ended(outcome: Outcome) -> None:
@@ -153,15 +149,3 @@ def times(parts: Mapping[str, Mapping[str, float | None]]) -> str:
         off = f"{100 * (actual / predicted - 1):+.0f} %" if predicted else ""
         lines.append(f"{name:<{width}}   {clock(predicted):>9}   {clock(actual):>4}   {off}")
     return "\n".join(lines)
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds, or hours, minutes and seconds.
-
-    Example:
-        >>> clock(61.4), clock(7322)
-        ('1:01', '2:02:02')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

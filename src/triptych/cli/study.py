@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from triptych import presets
+from triptych.cli.estimate import estimate, timing
 from triptych.cli.options import parse
 from triptych.cli.say import cell, say
 from triptych.errors import TriptychError
@@ -40,7 +41,7 @@ class Options:
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """A local mirror of the named data sets."""
     jobs: Annotated[int | None, tyro.conf.arg(metavar="RUNS")] = None
-    """Runs at once; the default is one a core, of one thread each, and one on a GPU."""
+    """Runs at once; the default is one a core, of one thread each, and on a GPU as many as pay there."""
     seeds: tuple[int, ...] = ()
     """Other seeds than the file's."""
     changes: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE")] = ()
@@ -67,7 +68,15 @@ def run(words: list[str]) -> int:
     with bars() as progress:
         check(study, unfinished(study, folder), options.data_dir, progress)
     with display(study.config.curves) as show:
-        ended = execute(study, folder, jobs=options.jobs, data_dir=options.data_dir, show=show)
+        ended = execute(
+            study,
+            folder,
+            jobs=options.jobs,
+            data_dir=options.data_dir,
+            show=show,
+            timing=timing,
+            say=estimate,
+        )
     if ended.stopped:
         again = shlex.join(["triptych", "study", *words])
         say(f"\n{folder}: stopped, everything is saved; go on with: {again}", aside=True)
@@ -101,13 +110,14 @@ def display(curves: Sequence[str]) -> Iterator[Show]:
     from rich.live import Live
 
     console = Console(stderr=True)
-    said: set[Cell] = set()
+    said: set[tuple[Cell, str]] = set()
 
     def lines(rows: list[Row], left: float | None) -> None:
         for row in rows:
             # What had ended before this call is said once, with the others.
-            if (row.ended or row.state == "stuck") and row.cell not in said:
-                said.add(row.cell)
+            told = row.ended or row.state in ("stuck", "put back")
+            if told and (row.cell, row.state) not in said:
+                said.add((row.cell, row.state))
                 say(_line(row, left), aside=True)
 
     if not console.is_terminal:

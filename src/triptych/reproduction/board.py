@@ -13,7 +13,7 @@ from triptych.reporting.words import number
 from triptych.reproduction.record import Record
 from triptych.studies.watch import Row
 
-__all__ = ["Board", "Panel", "Show"]
+__all__ = ["Board", "Panel", "Show", "of_run", "of_study"]
 
 FEW = 0.1
 """Once this share of a part is done, its own pace says more than the estimate."""
@@ -47,7 +47,7 @@ class Board:
     record: Record
     show: Show
     studies: Collection[str] = ()
-    """The panels that are a study."""
+    """The parts whose runs are done side by side: a study, on a card all."""
     panels: dict[str, Panel] = field(default_factory=dict)
     current: str = ""
     began: float = 0.0
@@ -80,13 +80,15 @@ class Board:
 
     def studied(self, name: str, rows: Iterable[Row]) -> None:
         """The runs of a study have come this far."""
-        runs = tuple(
-            Panel(str(row.cell), row.state, _of_all(row), in_words(row.latest), row.reason)
-            for row in rows
-        )
-        share = sum(run.share for run in runs) / len(runs)
-        self.share = self._of_part(share)
-        self.panels[name] = Panel(name, "training", share, runs=runs)
+        panel = of_study(name, rows)
+        self.share = self._of_part(panel.share)
+        self.panels[name] = panel
+        self.show(self)
+
+    def side_by_side(self, panels: Iterable[Panel], share: float) -> None:
+        """The runs of all panels have come this far, and this share of the time of the part is behind them."""
+        self.panels |= {panel.name: panel for panel in panels}
+        self.share = share
         self.show(self)
 
     def _of_part(self, share: float) -> float:
@@ -111,6 +113,22 @@ class Board:
     def _factor(self, part: str, off: float) -> float:
         """A study is no measure of the other parts, nor they of it: its runs have one thread each."""
         return 1.0 if part in self.studies else off
+
+
+def of_study(name: str, rows: Iterable[Row]) -> Panel:
+    """A study whose runs have come this far."""
+    runs = tuple(
+        Panel(str(row.cell), row.state, _of_all(row), in_words(row.latest), row.reason)
+        for row in rows
+    )
+    done = all(run.state in ("done", "failed") for run in runs)
+    share = sum(run.share for run in runs) / len(runs)
+    return Panel(name, "done" if done else "training", share, runs=runs)
+
+
+def of_run(name: str, row: Row) -> Panel:
+    """A run in a process of its own that has come this far."""
+    return Panel(name, row.state, _of_all(row), in_words(headline(row.latest)), row.reason)
 
 
 def correction(parts: Mapping[str, Mapping[str, float | None]]) -> float:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from triptych import checkpoint
-from triptych.reproduction.pace import Pace, time_arms, time_steps
-from triptych.reproduction.plan import REPORT, Plan, Recorded, RunPanel, StudyPanel
-from triptych.runs import Run
-from triptych.studies.execute import default_jobs, unfinished
-from triptych.studies.worker import MEASURED
-from triptych.training.loop import is_landmark
-from triptych.training.settings import TrainConfig
+from triptych.reproduction.plan import REPORT, RUNS, Plan, RunPanel, StudyPanel
+from triptych.studies.card import Coming, Forecast, forecast
+from triptych.studies.execute import coming, default_jobs, unfinished
+from triptych.studies.forecast import (
+    Left,
+    Recorded,
+    left_of,
+    makespan,
+    measure_seconds,
+    speed,
+    train_seconds,
+)
+from triptych.studies.pace import Pace, time_arms, time_steps
 
-__all__ = ["Estimate", "Left", "estimate", "left_of"]
-
-PLAYABLE = "playable.json"
-"""The last thing that is made of a run; where it lies, the run's figures do too."""
+__all__ = ["Estimate", "estimate"]
 
 
 class Estimate(NamedTuple):
@@ -26,39 +28,20 @@ class Estimate(NamedTuple):
 
     parts: Mapping[str, float]
     steps: Mapping[str, float]
-
-
-class Left(NamedTuple):
-    """What is not done yet of a run: whether it is to be trained on, from which step, measured, drawn."""
-
-    trains: bool
-    reached: int
-    measures: bool
-    draws: bool
-
-
-def left_of(path: Path) -> Left:
-    """What is not done yet of the run in a folder.
-
-    Example:
-        >>> left_of(tmp_path / "nothing")
-        Left(trains=True, reached=0, measures=True, draws=True)
-        >>> Run(tmp_path).finish("FAILED", "the loss was not finite")
-        >>> left_of(tmp_path)
-        Left(trains=False, reached=0, measures=False, draws=False)
-    """
-    if (path / "FAILED").exists():
-        return Left(False, 0, False, False)
-    trains = not (path / "DONE").exists()
-    last = Run(path).checkpoint("last")
-    # The log may be ahead of the checkpoint that the training goes on from.
-    reached = int(checkpoint.load(last)[1].get("step", 0)) if trains and last.exists() else 0
-    measures = trains or not (path / MEASURED).exists()
-    return Left(trains, reached, measures, measures or not (path / PLAYABLE).exists())
+    side_by_side: Forecast | None = None
+    """On a card, of all runs."""
 
 
 def estimate(plan: Plan, folder: Path) -> Estimate:
-    """Time what is left of every panel; its parts are ``PANEL/train``, ``PANEL/measure``, ``PANEL/draw``, a study's, ``report``."""
+    """Time what is left of every panel; its parts are ``PANEL/train``, ``PANEL/measure``, ``PANEL/draw``, a study's, ``report``.
+
+    On a card, where the runs of all panels are done side by side, they are one part.
+    """
+    if plan.on_card:
+        found = forecast(_coming(plan, folder), plan.jobs, plan.data_dir, plan.threads)
+        runs = {RUNS: found.left()} if found.seconds else {}
+        steps = {kind: pace.step for kind, pace in found.crowd.paces.items()}
+        return Estimate({**runs, REPORT: plan.report}, steps, found)
     left = {name: left_of(folder / name) for name in plan.runs}
     paces = {
         name: time_steps(plan.here(panel.config))
@@ -84,6 +67,19 @@ def estimate(plan: Plan, folder: Path) -> Estimate:
     return Estimate(parts, steps)
 
 
+def _coming(plan: Plan, folder: Path) -> list[Coming]:
+    """The runs of all panels that something is left of."""
+    found: list[Coming] = []
+    for name, panel in plan.panels.items():
+        if isinstance(panel, StudyPanel):
+            runs = coming(panel.study, folder / name, panel.recorded)
+            found += [run._replace(kind=f"{name}/{run.kind}") for run in runs]
+        elif any(left_of(folder / name)):
+            seconds = panel.recorded.beside_a_card()
+            found.append(Coming(folder / name, name, panel.config, seconds))
+    return found
+
+
 def _run(name: str, panel: RunPanel, left: Left, pace: Pace) -> dict[str, float]:
     found = {
         f"{name}/train": train_seconds(panel.config.train, left, pace, panel.recorded),
@@ -98,7 +94,7 @@ def _time_arms(plan: Plan, name: str, folder: Path) -> dict[str, Pace]:
     study = plan.studies[name].study
     cells = unfinished(study, folder / name)
     configs = {cell.arm: study.arms[cell.arm] for cell in cells}
-    jobs = min(default_jobs(study, plan.threads), len(cells))
+    jobs = min(plan.jobs or default_jobs(study, plan.threads), len(cells))
     return time_arms(configs, jobs, plan.data_dir) if configs else {}
 
 
@@ -110,64 +106,18 @@ def _study(plan: Plan, name: str, folder: Path, paces: Mapping[str, Pace]) -> di
         left, pace = left_of(cell.path(folder / name)), paces[cell.arm]
         train = train_seconds(study.arms[cell.arm].train, left, pace, recorded)
         seconds.append(train + measure_seconds(left, pace, recorded))
-    return {name: makespan(seconds, default_jobs(study, plan.threads))} if seconds else {}
-
-
-def train_seconds(train: TrainConfig, left: Left, pace: Pace, recorded: Recorded) -> float:
-    """Start, steps and looks of what is left of a training.
-
-    Example:
-        >>> from triptych.reproduction.pace import Looks
-        >>> left = Left(trains=True, reached=10, measures=True, draws=True)
-        >>> pace = Pace(step=0.1, looks=Looks(9.0, 2.0, 0.0), per_epoch=10)
-        >>> settings = TrainConfig()  # 20 epochs, a validation each
-        >>> train_seconds(settings, left, pace, Recorded(step=0.2, start=3.0))
-        58.5
-    """
-    if not left.trains:
-        return 0.0
-    total = train.duration.steps(pace.per_epoch)
-    every = train.validate_every.steps(pace.per_epoch)
-    steps = range(left.reached + 1, total + 1)
-    due = sum(step % every == 0 or step == total for step in steps)
-    landmarks = sum(is_landmark(s) and s % every != 0 and s != total for s in steps)
-    looks = due * pace.looks.due + landmarks * pace.looks.landmark
-    looks += pace.looks.first if left.reached == 0 else 0.0
-    return speed(pace, recorded) * recorded.start + len(steps) * pace.step + looks
-
-
-def measure_seconds(left: Left, pace: Pace, recorded: Recorded) -> float:
-    """The evaluation, if it is still to be done."""
-    return speed(pace, recorded) * recorded.measure if left.measures else 0.0
-
-
-def speed(pace: Pace, recorded: Recorded) -> float:
-    """How many times longer things take here than where they were recorded; the same, where nothing was."""
-    return pace.step / recorded.step if recorded.step else 1.0
+    jobs = plan.jobs or default_jobs(study, plan.threads)
+    return {name: makespan(seconds, jobs)} if seconds else {}
 
 
 def mean_speed(timed: Iterable[tuple[Pace, Recorded]]) -> float:
     """The mean speed of all that was timed, is recorded and did not break; 1 where there is none of them.
 
     Example:
-        >>> from triptych.reproduction.pace import Looks
+        >>> from triptych.studies.pace import Looks
         >>> slow, broken = Pace(3.0, Looks(0, 0, 0), 1), Pace(0.0, Looks(0, 0, 0), 1)
         >>> mean_speed([(slow, Recorded(1.0)), (broken, Recorded(1.0)), (slow, Recorded())]), mean_speed([])
         (3.0, 1.0)
     """
     found = [speed(pace, recorded) for pace, recorded in timed if pace.step and recorded.step]
     return sum(found) / len(found) if found else 1.0
-
-
-def makespan(seconds: Sequence[float], jobs: int) -> float:
-    """When the last of these ends, each begun in its order by the first of ``jobs`` that is free.
-
-    Example:
-        >>> makespan([3, 1, 1, 2], jobs=2)
-        4.0
-    """
-    free = [0.0] * max(1, jobs)
-    for length in seconds:
-        first = min(range(len(free)), key=free.__getitem__)
-        free[first] += length
-    return max(free)

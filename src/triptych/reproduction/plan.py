@@ -17,40 +17,20 @@ from triptych.errors import TriptychError, unknown
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig, default_config
 from triptych.studies import plan as studies
+from triptych.studies.card import on_card
+from triptych.studies.forecast import LONGEST, Recorded
 from triptych.studies.plan import Cell, Study
 
-__all__ = ["REPORT", "Entry", "Plan", "Recorded", "RunPanel", "Scale", "StudyPanel", "plan", "read"]
+__all__ = ["REPORT", "RUNS", "Entry", "Plan", "RunPanel", "Scale", "StudyPanel", "plan", "read"]
 
 REPORT = "report"
 """The part of a reproduction that no panel has: its page."""
 
-RESERVED = ("scale", "seed", REPORT, "report-figures")
+RUNS = "all runs"
+"""On a card the part of all of them, side by side; no panel can be called so."""
+
+RESERVED = ("scale", "seed", REPORT, "report-figures", "logs")
 """What no panel can be called: the record or the folder has something else of that name."""
-
-LONGEST = 1e9
-"""Seconds that anything was recorded to take, at most: thirty years."""
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """Seconds of one run on one machine, of what no warm-up can measure; elsewhere longer or shorter as the steps are.
-
-    Those of a panel that nobody has recorded are a guess.
-    """
-
-    step: float = 0.0
-    """A training step, as a warm-up finds it: the measure of that machine's speed; 0 where nothing was recorded."""
-    start: float = 2.0
-    """From the beginning of the training to its first look: data, networks, for a study's run its process."""
-    measure: float = 20.0
-    """The evaluation of the trained run."""
-    draw: float = 8.0
-    """Figures and what a browser plays with; a study's runs have neither."""
-
-    def __post_init__(self) -> None:
-        """Refuse what is no time."""
-        for name, seconds in dataclasses.asdict(self).items():
-            limited(f"recorded.{name}", seconds, 0, LONGEST)
 
 
 @dataclass(frozen=True)
@@ -114,6 +94,8 @@ class Plan:
     """A local mirror of the named data sets; it may be another one when the work goes on."""
     threads: int | None = None
     """Cores that the work may take, all of them without a number; they may be others when it goes on."""
+    jobs: int | None = None
+    """Runs at once, of a study or on a card of all panels; without a number as many as pay."""
 
     @property
     def runs(self) -> dict[str, RunPanel]:
@@ -124,6 +106,12 @@ class Plan:
     def studies(self) -> dict[str, StudyPanel]:
         """The panels that are a study."""
         return {name: p for name, p in self.panels.items() if isinstance(p, StudyPanel)}
+
+    @property
+    def on_card(self) -> bool:
+        """Whether everything is computed on a card: the runs of all panels are done side by side there."""
+        arms = [arm for panel in self.studies.values() for arm in panel.study.arms.values()]
+        return on_card([panel.config for panel in self.runs.values()] + arms)
 
     def tables(self) -> dict[str, Any]:
         """What the outcome depends on, as the record holds it."""
@@ -160,6 +148,7 @@ def plan(
     data: Mapping[str, str] | None = None,
     data_dir: str | None = None,
     threads: int | None = None,
+    jobs: int | None = None,
 ) -> Plan:
     """The reproduction of that scale, or of the scale in one's own file; the seeds of its studies are moved by ``seed``.
 
@@ -171,6 +160,8 @@ def plan(
         (2, [(10, 11, 12)])
     """
     limited("--threads", threads or 0, 0, THREADS)
+    if jobs is not None:
+        limited("--jobs", jobs, 1, THREADS)
     path = presets.scale_file(scale)
     chosen = read(path)
     panels = {name: _panel(path, name, entry, seed) for name, entry in chosen.panels.items()}
@@ -180,7 +171,7 @@ def plan(
             runs = [n for n, p in panels.items() if isinstance(p, RunPanel)]
             raise unknown(f"panel of {path.stem} that takes images", name, runs)
         panels[name] = panel._replace(config=_on(panel.config, images))
-    return Plan(path.stem, seed, panels, chosen.report, data_dir, threads or None)
+    return Plan(path.stem, seed, panels, chosen.report, data_dir, threads or None, jobs)
 
 
 def read(path: Path) -> Scale:

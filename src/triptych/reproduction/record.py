@@ -14,6 +14,7 @@ from triptych.errors import TriptychError
 from triptych.files import write
 from triptych.records import NUMBER, Shape
 from triptych.reproduction.plan import Plan
+from triptych.studies.card import Crowd
 from triptych.studies.plan import difference
 
 __all__ = ["RECORD", "Record", "read_record", "refuse_another"]
@@ -58,11 +59,15 @@ class Record:
         predicted: Mapping[str, float],
         warm_up: float = 0.0,
         steps: Mapping[str, float] | None = None,
+        crowd: Crowd | None = None,
     ) -> None:
-        """A call begins, with its estimate, the seconds that this took, and those of a step that it found."""
+        """A call begins, with its estimate, the seconds that this took, those of a step, on a card its runs at once."""
         parts = {n: {"predicted": round(s, 2), "actual": None} for n, s in predicted.items()}
         paces = {name: round(seconds, 5) for name, seconds in (steps or {}).items()}
         call = {"warm_up": round(warm_up, 2), "seconds_per_step": paces, "parts": parts}
+        if crowd is not None:
+            gains = {str(count): round(gain, 3) for count, gain in crowd.gains.items()}
+            call["side_by_side"] = {"jobs": crowd.jobs, "gains": gains}
         self.found["calls"].append(call)
         self._write()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -19,15 +20,28 @@ from triptych.playable.export import write_playable
 from triptych.reporting.draw import draw
 from triptych.reporting.page.page import compose, write_whole
 from triptych.reporting.safe import Attempts
-from triptych.reproduction.board import Board, Show
-from triptych.reproduction.estimate import estimate, left_of
-from triptych.reproduction.plan import REPORT, Plan, StudyPanel
+from triptych.reproduction.board import Board, Panel, Show, of_run, of_study
+from triptych.reproduction.estimate import estimate
+from triptych.reproduction.plan import REPORT, RUNS, Plan, RunPanel, StudyPanel
 from triptych.reproduction.record import Record, refuse_another
+from triptych.reproduction.worker import task
 from triptych.runs import Run, kind
+from triptych.studies import plan as studies
+from triptych.studies.card import Forecast, share
 from triptych.studies.conclude import conclude
-from triptych.studies.execute import check, default_jobs, execute, unfinished
+from triptych.studies.execute import (
+    Say,
+    check,
+    default_jobs,
+    execute,
+    tasks,
+    unfinished,
+)
+from triptych.studies.forecast import left_of
 from triptych.studies.guard import alone, stoppable
-from triptych.studies.plan import Study
+from triptych.studies.plan import Cell, Study
+from triptych.studies.pool import Pool
+from triptych.studies.watch import watch, watch_run
 from triptych.studies.worker import measure, train
 
 __all__ = ["Outcome", "reproduce"]
@@ -61,12 +75,12 @@ def reproduce(
     *,
     show: Show = lambda board: None,
     timing: Callable[[], None] = lambda: None,
-    say: Callable[[float], None] = lambda seconds: None,
+    say: Say = lambda seconds, crowd: None,
 ) -> Outcome:
     """Carry out what of the plan is not done yet in ``folder``.
 
     ``show`` is called at every change, ``timing`` before the machine is timed for the estimate, ``say`` with it
-    before anything is begun. Ctrl-C and SIGTERM save and return; the next call goes on, as it does after any other
+    before anything is begun. On a card the runs of all panels are done side by side. Ctrl-C and SIGTERM save and return; the next call goes on, as it does after any other
     death, to the same results. Of a reproduction that is done only a page that is missing is made again.
 
     Raises `TriptychError` for a folder with another reproduction in it, and for wrong input.
@@ -83,7 +97,7 @@ def reproduce(
         # Another process may have begun, or done, all of it until this one could hold the folder.
         refuse_another(plan, folder)
         record = Record(plan, folder)
-        work = Work(plan, folder, record, Board(record, show, tuple(plan.studies)))
+        work = Work(plan, folder, record, Board(record, show, (RUNS, *plan.studies)))
         try:
             if record.done:
                 work.write_again()
@@ -103,6 +117,10 @@ def _check(plan: Plan, folder: Path) -> None:
             check(panel.study, unfinished(panel.study, folder / name), plan.data_dir)
         elif left_of(folder / name).trains:
             config = plan.here(panel.config)
+            if plan.on_card:
+                # Its context would take memory of the runs.
+                train = dataclasses.replace(config.train, device="cpu")
+                config = dataclasses.replace(config, train=train)
             experiment.prepare(config, data_plane.load(config.data))
 
 
@@ -126,26 +144,82 @@ class Work:
     record: Record
     board: Board
     problems: dict[str, str] = field(default_factory=dict)
+    forecast: Forecast | None = None
+    """Of all runs, on a card."""
 
-    def estimate(self, say: Callable[[float], None]) -> None:
+    def estimate(self, say: Say) -> None:
         """Time some steps of everything, and say how long it will take."""
         began = time.monotonic()
-        parts, steps = estimate(self.plan, self.folder)
-        self.record.begin(parts, time.monotonic() - began, steps)
-        say(sum(parts.values()))
+        parts, steps, self.forecast = estimate(self.plan, self.folder)
+        crowd = self.forecast.crowd if self.forecast else None
+        self.record.begin(parts, time.monotonic() - began, steps, crowd)
+        say(sum(parts.values()), crowd)
 
     def do(self) -> None:
-        """All panels, one after the other, then the report."""
+        """All panels, on a card side by side and else one after the other, then the report."""
         for name in self.plan.panels:
             self.board.say(name)
+        if self.forecast is not None:
+            self._side_by_side(self.forecast)
+        else:
+            self._in_turn()
+        self._report()
+        if not self.problems:
+            self.record.finish()
+
+    def _in_turn(self) -> None:
         for name, panel in self.plan.panels.items():
             if isinstance(panel, StudyPanel):
                 self._study(name, panel.study)
             else:
                 self._run(name)
-        self._report()
-        if not self.problems:
-            self.record.finish()
+
+    def _side_by_side(self, forecast: Forecast) -> None:
+        """The runs of all panels, each in a process of its own."""
+        plan, cores = self.plan, share(forecast.crowd.jobs, self.plan.threads)
+        with ExitStack() as stack:
+            pool = Pool([], forecast.crowd.jobs)
+            for name, panel in plan.panels.items():
+                path = self.folder / name
+                if isinstance(panel, StudyPanel):
+                    studies.refuse_another(path, panel.study)
+                    stack.enter_context(alone(path))
+                    studies.open_folder(path, panel.study)
+                    pool.waiting += tasks(panel.study, path, plan.data_dir, cores)
+                elif any(left_of(path)):
+                    pool.waiting.append(task(path, panel, plan.data_dir, cores))
+            if pool.waiting:
+                with self.board.part(RUNS):
+                    if pool.work(lambda: self._look(pool, forecast)):
+                        raise KeyboardInterrupt
+        for path, why in pool.problems.items():
+            self.problems[str(path.relative_to(self.folder))] = why
+
+    def _look(self, pool: Pool, forecast: Forecast) -> None:
+        """Tell the board how far the runs of all panels are."""
+        panels, done = [], dict[Path, float]()
+        for name, panel in self.plan.panels.items():
+            path = self.folder / name
+            seen = (pool.busy(), pool.problems, pool.put_back())
+            if isinstance(panel, StudyPanel):
+                panels.append(of_study(name, watch(panel.study, path, *seen)))
+                paths = [cell.path(path) for cell in panel.study.cells()]
+                done |= {p: run.share for p, run in zip(paths, panels[-1].runs, strict=True)}
+            else:
+                panels.append(self._panel(name, panel, *seen))
+                done[path] = panels[-1].share
+        whole = forecast.left()
+        self.board.side_by_side(panels, 1 - forecast.left(done) / whole if whole else 1.0)
+
+    def _panel(
+        self, name: str, panel: RunPanel, busy: Collection[Path], *said: Mapping[Path, str]
+    ) -> Panel:
+        path, config = self.folder / name, panel.config
+        cell = Cell(name, config.seed)
+        shown = of_run(name, watch_run(path, cell, config.train.duration, True, busy, *said))
+        if shown.state == "done" and path in busy:
+            return dataclasses.replace(shown, state="drawing")
+        return shown
 
     def write_again(self) -> None:
         """Only the report, of what has all been done."""
@@ -199,7 +273,7 @@ class Work:
                 ended = execute(
                     study,
                     folder,
-                    jobs=default_jobs(study, self.plan.threads),
+                    jobs=self.plan.jobs or default_jobs(study, self.plan.threads),
                     data_dir=self.plan.data_dir,
                     show=lambda rows, left: self.board.studied(name, rows),
                 )

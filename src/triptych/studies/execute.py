@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,18 +13,35 @@ from triptych import experiment
 from triptych.environment import cores, device_for
 from triptych.errors import TriptychError
 from triptych.progress import Progress, silent
+from triptych.studies.card import Coming, Crowd, forecast, on_card, share
+from triptych.studies.forecast import Recorded
 from triptych.studies.guard import alone, stoppable
 from triptych.studies.plan import Cell, Study, open_folder, refuse_another
+from triptych.studies.pool import Pool, Task, begin
 from triptych.studies.watch import Row, watch
 from triptych.studies.worker import settled, threads
 
-__all__ = ["Ended", "Show", "check", "default_jobs", "execute", "unfinished"]
-
-POLL = 0.5
-"""Seconds between looks at the workers."""
+__all__ = [
+    "Ended",
+    "Say",
+    "Show",
+    "check",
+    "coming",
+    "default_jobs",
+    "execute",
+    "problems_of",
+    "tasks",
+    "unfinished",
+]
 
 Show = Callable[[list[Row], float | None], None]
 """``show(rows, left)``: every run, and the seconds that are left if they can be told."""
+
+Say = Callable[[float, Crowd | None], None]
+"""``say(seconds, crowd)``: how long everything will take, and on a card how many runs it trains at once."""
+
+GUESSED = Recorded()
+"""What is not timed of a run of a study whose seconds nobody recorded."""
 
 
 class Ended(NamedTuple):
@@ -36,18 +49,6 @@ class Ended(NamedTuple):
 
     stopped: bool
     problems: Mapping[Cell, str]
-
-
-class Worker(NamedTuple):
-    """A process and the run that it works on."""
-
-    cell: Cell
-    process: subprocess.Popen[bytes]
-
-    def stop(self) -> None:
-        """Ask it to save and end."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
 
 
 def unfinished(study: Study, folder: Path) -> list[Cell]:
@@ -78,7 +79,7 @@ def check(
 
 
 def default_jobs(study: Study, room: int | None = None) -> int:
-    """How many runs train at once: one at a time on a GPU, else as many as ``room`` cores hold (all cores without a number).
+    """How many runs train at once if nobody measures it: one on a GPU, else as many as ``room`` cores hold (all without a number).
 
     Example:
         >>> from triptych import presets
@@ -100,104 +101,81 @@ def execute(
     jobs: int | None = None,
     data_dir: str | None = None,
     show: Show = lambda rows, left: None,
+    timing: Callable[[], None] = lambda: None,
+    say: Say = lambda seconds, crowd: None,
 ) -> Ended:
     """Do all runs that have no outcome yet, ``jobs`` at once, those of a seed together, in the study's folder.
 
-    A run that fails is an outcome. Ctrl-C and SIGTERM stop every worker at a complete
-    checkpoint; the next call goes on from there, and so it does after any other death.
+    On a card it is measured how many (`triptych.studies.card`), unless ``jobs`` says it, and how long it will take:
+    ``timing`` is called before, ``say`` with it. A run that fails is an outcome. Ctrl-C and SIGTERM stop every worker at a
+    complete checkpoint; the next call goes on from there, and so it does after any other death.
 
     Raises `TriptychError` for a folder with another study in it, and where another process works in it.
     """
-    jobs = jobs or default_jobs(study)
     refuse_another(folder, study)
     with alone(folder), stoppable():
         open_folder(folder, study)
-        return _work(study, folder, jobs, data_dir, show)
+        to_do = [study.arms[cell.arm] for cell in unfinished(study, folder)]
+        if not to_do or not on_card(to_do):
+            return _work(study, folder, jobs or default_jobs(study), data_dir, show)
+        try:
+            timing()
+            found = forecast(coming(study, folder), jobs, data_dir)
+            say(found.left(), found.crowd)
+        except KeyboardInterrupt:
+            return Ended(True, {})
+        jobs = found.crowd.jobs
+        return _work(study, folder, jobs, data_dir, show, share(jobs))
 
 
-def _work(study: Study, folder: Path, jobs: int, data_dir: str | None, show: Show) -> Ended:
+def _work(
+    study: Study, folder: Path, jobs: int, data_dir: str | None, show: Show, share: int = 0
+) -> Ended:
     """`execute` in a folder that nobody else works in."""
-    waiting = unfinished(study, folder)
-    problems: dict[Cell, str] = {}
-    running: list[Worker] = []
+    pool = Pool(tasks(study, folder, data_dir, share), jobs)
     began = time.monotonic()
-    at_first = watch(study, folder, (), problems)
+    at_first = watch(study, folder, (), {})
 
     def look() -> None:
-        rows = watch(study, folder, [w.cell for w in running], problems)
+        rows = watch(study, folder, pool.busy(), pool.problems, pool.put_back())
         show(rows, _time_left(at_first, rows, time.monotonic() - began))
 
-    with ExitStack() as stack:
-        stack.callback(_stop, running)
-        try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    running.append(_start(study, folder, waiting.pop(0), data_dir))
-                look()
-                time.sleep(POLL)
-                for worker in [w for w in running if w.process.poll() is not None]:
-                    running.remove(worker)
-                    worker.stop()
-                    if not settled(worker.cell.path(folder), study.config.evaluate):
-                        problems[worker.cell] = _last_words(folder, worker)
-            look()
-        except KeyboardInterrupt:
-            return Ended(True, problems)
-    return Ended(False, problems)
+    stopped = pool.work(look)
+    return Ended(stopped, problems_of(study, folder, pool))
 
 
-def _start(study: Study, folder: Path, cell: Cell, data_dir: str | None) -> Worker:
-    log = _log(folder, cell)
-    log.parent.mkdir(exist_ok=True)
-    # -P: a user's own file beside the study must not be imported for one of ours.
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "triptych.studies.worker",
-        str(folder),
-        cell.arm,
-        str(cell.seed),
+def problems_of(study: Study, folder: Path, pool: Pool) -> dict[Cell, str]:
+    """What kept runs of a study from an outcome."""
+    cells = {cell.path(folder): cell for cell in study.cells()}
+    return {cells[path]: why for path, why in pool.problems.items() if path in cells}
+
+
+def coming(study: Study, folder: Path, recorded: Recorded = GUESSED) -> list[Coming]:
+    """The runs that have no outcome yet as what a forecast is of."""
+    here = recorded.beside_a_card()
+    seconds = dataclasses.replace(
+        here, measure=here.measure if study.config.evaluate else 0.0, draw=0.0
+    )
+    return [
+        Coming(cell.path(folder), cell.arm, study.arms[cell.arm], seconds)
+        for cell in unfinished(study, folder)
     ]
-    count = threads(study.arms[cell.arm].train)
-    with log.open("ab") as said:
-        process = subprocess.Popen(
-            command + ([] if data_dir is None else [data_dir]),
-            stdin=subprocess.PIPE,
-            stdout=said,
-            stderr=said,
-            # Libraries that the config does not reach keep to the run's share of the cores too.
-            env=os.environ | ({"OMP_NUM_THREADS": str(count)} if count else {}),
-            # Ctrl-C in the terminal is for the study, which tells its workers in order.
-            start_new_session=True,
-        )
-    return Worker(cell, process)
 
 
-def _log(folder: Path, cell: Cell) -> Path:
-    return folder / "logs" / f"{cell.arm}-seed-{cell.seed}.log"
+def tasks(study: Study, folder: Path, data_dir: str | None, share: int = 0) -> list[Task]:
+    """The runs that have no outcome yet as what a `Pool` does, each with its ``share`` of the cores, or its config's."""
+    return [_task(study, folder, cell, data_dir, share) for cell in unfinished(study, folder)]
 
 
-def _last_words(folder: Path, worker: Worker) -> str:
-    """Why a worker ended without an outcome: the last line of its log."""
-    code = worker.process.returncode
-    if code < 0:
-        return f"its process was ended by signal {-code} (out of memory, perhaps)"
-    lines = _log(folder, worker.cell).read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), f"it ended with code {code}")
-
-
-def _stop(running: list[Worker]) -> None:
-    """Ask all to save and end, and wait; who interrupts the waiting ends them at once."""
-    for worker in running:
-        worker.stop()
-    try:
-        for worker in running:
-            worker.process.wait()
-    except KeyboardInterrupt:
-        for worker in running:
-            worker.process.kill()
-        raise
+def _task(study: Study, folder: Path, cell: Cell, data_dir: str | None, share: int) -> Task:
+    log = folder / "logs" / f"{cell.arm}-seed-{cell.seed}.log"
+    words = ["triptych.studies.worker", str(folder), cell.arm, str(cell.seed)]
+    words += [] if data_dir is None else [data_dir]
+    count = threads(study.arms[cell.arm].train) or share
+    path = cell.path(folder)
+    return Task(
+        path, log, lambda: begin(words, log, count), lambda: settled(path, study.config.evaluate)
+    )
 
 
 def _time_left(before: list[Row], now: list[Row], seconds: float) -> float | None:

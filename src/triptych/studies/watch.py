@@ -11,7 +11,7 @@ from triptych.runs import Run
 from triptych.studies.plan import Cell, Study
 from triptych.studies.worker import settled
 
-__all__ = ["Row", "watch"]
+__all__ = ["Row", "watch", "watch_run"]
 
 
 class Row(NamedTuple):
@@ -32,33 +32,54 @@ class Row(NamedTuple):
 
 
 def watch(
-    study: Study, folder: Path, running: Collection[Cell], problems: Mapping[Cell, str]
+    study: Study,
+    folder: Path,
+    running: Collection[Path],
+    problems: Mapping[Path, str],
+    put_back: Mapping[Path, str] | None = None,
 ) -> list[Row]:
     """Every run of the study as its folder has it.
 
     Args:
         study: what is to be done.
         folder: the study's.
-        running: the cells that somebody works on just now.
+        running: the folders of the runs that somebody works on just now.
         problems: why others were given up without an outcome.
+        put_back: why others wait for all to end.
     """
-    return [_row(study, folder, cell, cell in running, problems) for cell in study.cells()]
+    rows = []
+    for cell in study.cells():
+        path, length = cell.path(folder), study.arms[cell.arm].train.duration
+        row = watch_run(path, cell, length, study.config.evaluate, running, problems, put_back)
+        curves = {name: row.latest[name] for name in study.config.curves if name in row.latest}
+        rows.append(row._replace(latest=curves))
+    return rows
 
 
-def _row(study: Study, folder: Path, cell: Cell, busy: bool, problems: Mapping[Cell, str]) -> Row:
-    run = Run(cell.path(folder))
+def watch_run(
+    path: Path,
+    cell: Cell,
+    duration: Duration,
+    evaluate: bool,
+    running: Collection[Path],
+    problems: Mapping[Path, str],
+    put_back: Mapping[Path, str] | None = None,
+) -> Row:
+    """One run as its folder has it, with the latest of everything that it logged."""
+    run = Run(path)
     metrics = run.metrics()
-    share = _share(metrics, study.arms[cell.arm].train.duration)
-    state, reason = _state(run, busy, study.config.evaluate)
-    if cell in problems:
-        state, reason = "stuck", problems[cell]
+    state, reason = _state(run, path in running, evaluate)
+    if path in (put_back or {}):
+        state, reason = "put back", (put_back or {})[path]
+    if path in problems:
+        state, reason = "stuck", problems[path]
     return Row(
         cell,
         state,
         reason,
-        1.0 if state in ("done", "failed", "stuck") else share,
+        1.0 if state in ("done", "failed", "stuck") else _share(metrics, duration),
         max((line["epoch"] for line in metrics), default=0.0),
-        {k: line[k] for line in metrics for k in study.config.curves if k in line},
+        {name: value for line in metrics for name, value in line.items()},
         any("alarm" in line for line in metrics),
     )
 

@@ -13,7 +13,10 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import torch
 
 from triptych import experiment
 from triptych.environment import device_for
@@ -26,10 +29,24 @@ from triptych.studies.plan import Cell, load
 from triptych.training.loop import Display
 from triptych.training.settings import TrainConfig
 
-__all__ = ["MEASURED", "measure", "settled", "threads", "train", "work"]
+__all__ = [
+    "MEASURED",
+    "NO_ROOM",
+    "as_worker",
+    "measure",
+    "no_room",
+    "settled",
+    "threads",
+    "train",
+    "train_and_measure",
+    "work",
+]
 
 MEASURED = "MEASURED"
 """A file that the evaluation leaves behind when it is complete: results.json grows part by part."""
+
+NO_ROOM = 75
+"""The exit code of a worker whose card had no memory left: whether that is the run's own fault, it cannot know."""
 
 PATIENCE = 60.0
 """Seconds for which a process that still saves this run is waited for."""
@@ -63,11 +80,20 @@ def work(folder: Path, cell: Cell, data_dir: str | None = None) -> None:
     study = load(folder / "study.toml", only_trusted=False)
     path, config = cell.path(folder), study.experiment(cell)
     count = dataclasses.replace(config.train, threads=threads(config.train))
-    train(path, dataclasses.replace(config, train=count), data_dir)
+    config = dataclasses.replace(config, train=count)
+    measures = EvaluateConfig(checkpoint=study.config.checkpoint) if study.config.evaluate else None
+    train_and_measure(path, config, measures, data_dir)
+
+
+def train_and_measure(
+    path: Path, config: ExperimentConfig, measures: EvaluateConfig | None, data_dir: str | None
+) -> None:
+    """Train or go on, and measure, if that is wanted; KeyboardInterrupt where the process was asked to stop."""
+    train(path, config, data_dir)
     if stopping.is_set() or not (path / "DONE").exists():
         raise KeyboardInterrupt
-    if study.config.evaluate:
-        measure(path, EvaluateConfig(checkpoint=study.config.checkpoint), data_dir)
+    if measures is not None:
+        measure(path, measures, data_dir)
 
 
 def train(
@@ -123,19 +149,53 @@ def _follow() -> None:
     _thread.interrupt_main()
 
 
-def main() -> int:
-    """The exit code: 0 for a run with an outcome, 2 for wrong input, 130 for one to go on with."""
-    folder, arm, seed, *data_dir = sys.argv[1:]
-    cell = Cell(arm, int(seed))
+def no_room(error: Exception) -> bool:
+    """Whether a card had no memory left, or serves one process at a time; its libraries have words of their own for it.
+
+    Example:
+        >>> no_room(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+        True
+        >>> no_room(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+        True
+        >>> no_room(RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"))
+        True
+        >>> no_room(RuntimeError("shape mismatch")), no_room(ValueError("out of memory"))
+        (False, False)
+    """
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    said = ("out of memory", "ALLOC_FAILED", "busy or unavailable")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+
+
+def as_worker(path: Path, do: Callable[[], None]) -> int:
+    """Work on the run in ``path`` until that is done or standard input ends.
+
+    Returns the exit code: 0 for a run with an outcome, 2 for wrong input, 130 for one to go on with, `NO_ROOM`
+    where the card had no memory left: then nothing is recorded of it, and who began the process decides.
+    """
     threading.Thread(target=_follow, daemon=True).start()
     try:
-        work(Path(folder), cell, *data_dir)
+        do()
     except KeyboardInterrupt:
         return 130
     except TriptychError as error:
         print(printable(str(error)), file=sys.stderr)
-        return 0 if (cell.path(Path(folder)) / "FAILED").exists() else 2
+        return 0 if (path / "FAILED").exists() else 2
+    except Exception as error:
+        if not no_room(error):
+            raise
+        (path / "FAILED").unlink(missing_ok=True)
+        print(printable(f"{type(error).__name__}: {error}".replace("\n", " ")), file=sys.stderr)
+        return NO_ROOM
     return 0
+
+
+def main() -> int:
+    """The exit code of `as_worker`."""
+    folder, arm, seed, *data_dir = sys.argv[1:]
+    cell = Cell(arm, int(seed))
+    return as_worker(cell.path(Path(folder)), lambda: work(Path(folder), cell, *data_dir))
 
 
 if __name__ == "__main__":

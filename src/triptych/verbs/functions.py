@@ -400,7 +400,7 @@ def study(
             changes, ``{"default": {}, "narrow": {"method": {"latent": 2}}}`` say.
         out: the study's folder; the default is its name below studies/.
         seeds: other seeds than the file's.
-        jobs: runs at once; the default is one a core.
+        jobs: runs at once; the default is one a core, and on a GPU as many as pay there.
         changes: options that hold for every arm, ``train.duration='2 epochs'`` say.
         data_dir: a local mirror of the named data sets.
         progress: whether to show how far it is.
@@ -458,6 +458,7 @@ def reproduce(
     data: Mapping[str, str | Path] | None = None,
     data_dir: str | Path | None = None,
     threads: int | None = None,
+    jobs: int | None = None,
     progress: bool = True,
 ) -> Outcome:
     """Train, measure and draw all panels of a scale, and write one report; called again it goes on.
@@ -470,6 +471,7 @@ def reproduce(
         data: other images than their preset's, for panels by name.
         data_dir: a local mirror of the named data sets.
         threads: threads on the CPU; the default is one a core.
+        jobs: runs at once, of a study, or on a GPU of all panels; the default is one a core, and on a GPU as many as pay there.
         progress: whether to show how far it is.
 
     Returns:
@@ -488,7 +490,14 @@ def reproduce(
     from triptych.reproduction.plan import plan
 
     of_panels = {name: str(images) for name, images in (data or {}).items()}
-    chosen = plan(str(scale), seed=seed, data=of_panels, data_dir=_text(data_dir), threads=threads)
+    chosen = plan(
+        str(scale),
+        seed=seed,
+        data=of_panels,
+        data_dir=_text(data_dir),
+        threads=threads,
+        jobs=jobs,
+    )
     folder = Path(out) if out is not None else Path("reproductions") / chosen.scale
     with bars(progress and watched()) as shown_in:
         outcome = panels.reproduce(

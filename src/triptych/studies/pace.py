@@ -1,6 +1,6 @@
 """How fast this machine trains: some real steps of a config and the looks of its monitor, alone or side by side.
 
-``python -m triptych.reproduction.pace`` times the arms of a study in a process of its own: it reads seconds and
+``python -m triptych.studies.pace`` times the arms of a study in a process of its own: it reads seconds and
 configs, as a line of JSON, and writes the paces that it found.
 """
 
@@ -33,7 +33,7 @@ from triptych.training.loop import fit
 from triptych.training.step import images_per_step
 from triptych.types import Moment
 
-__all__ = ["Looks", "Pace", "time_arms", "time_steps"]
+__all__ = ["Looks", "Pace", "Timer", "time_arms", "time_steps", "told"]
 
 SECONDS = 4.0
 """How long the steps of a warm-up take, about; timed from the first line of its log, half-way at the latest."""
@@ -194,7 +194,7 @@ def _start(
     counts = [threads(config.train) for config in configs]
     tables = [_here(c, n, data_dir).tables() for c, n in zip(configs, counts, strict=True)]
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "triptych.reproduction.pace"],
+        [sys.executable, "-P", "-m", "triptych.studies.pace"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -220,19 +220,23 @@ def _pace(values: list[Any]) -> Pace:
     return Pace(step, Looks(*looks), per_epoch)
 
 
+def told(tables: Mapping[str, Any]) -> ExperimentConfig:
+    """The config that whoever began this process has told it: a method's own file is executed as it was there."""
+    source = tables["method"].get("source", {})
+    if source and not source.get("package"):
+        default_config(source["file"])
+    return ExperimentConfig.from_tables(tables)
+
+
 def main() -> int:
     """The exit code: 0, 2 for wrong input, 130 where it was asked to stop."""
     paces: list[Pace] = []
     try:
         seconds, configs = json.loads(sys.stdin.readline())
         for tables in configs:
-            # A method's own file was named by whoever began this: it is executed as it was there.
-            source = tables["method"].get("source", {})
-            if source and not source.get("package"):
-                default_config(source["file"])
             # Arms differ in their objective; what is looked at is the same.
             looks = paces[0].looks if paces else None
-            paces.append(time_steps(ExperimentConfig.from_tables(tables), looks, seconds))
+            paces.append(time_steps(told(tables), looks, seconds))
     except KeyboardInterrupt:
         return 130
     except TriptychError as error:
