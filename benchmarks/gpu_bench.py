@@ -66,7 +66,7 @@ KNOWN = {field.name for field in dataclasses.fields(TrainConfig)}
 
 THIN: dict[str, dict[str, Any]] = {
     "vae": {},
-    "wgan": {"width": 4, "latent": 8},
+    "wgan": {"width": 2, "latent": 2},
     "simsiam": {"width": 4, "projector": (16, 16)},
 }
 """Networks for the script's test of itself."""
