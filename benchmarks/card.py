@@ -57,24 +57,24 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @contextmanager
-def settings(
-    *, convolutions: bool, products: bool, deterministic: bool | None = None
-) -> Iterator[None]:
-    """TF32 for convolutions and products within it, and how cuDNN chooses where that is said; then as before."""
+def settings(*, convolutions: bool, products: bool) -> Iterator[None]:
+    """TF32 for convolutions and for products, and nothing that must be deterministic, within it; then as before."""
     dnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = dnn.allow_tf32, matmul.allow_tf32, dnn.deterministic
-    dnn.allow_tf32, matmul.allow_tf32 = convolutions, products
-    if deterministic is not None:
-        dnn.deterministic = deterministic
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    dnn.allow_tf32, matmul.allow_tf32, dnn.deterministic = convolutions, products, False
+    torch.use_deterministic_algorithms(False)
     try:
         yield
     finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
         dnn.allow_tf32, matmul.allow_tf32, dnn.deterministic = before
 
 
 def as_delivered() -> AbstractContextManager[None]:
-    """PyTorch's own settings, which a plain loop has, whatever a training has set: TF32 for convolutions alone."""
-    return settings(convolutions=True, products=False, deterministic=False)
+    """PyTorch's own settings, which a plain loop has whatever a training has set: TF32 for convolutions alone."""
+    return settings(convolutions=True, products=False)
 
 
 def recorded(work: Callable[[], None]) -> Callable[[], None]:

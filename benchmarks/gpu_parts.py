@@ -68,8 +68,9 @@ def bits(bench: Bench, name: str) -> Iterator[Row]:
     config = lasting(bench.config(name), count, log_every=count // 4)
     captured, note = in_mode(config, "captured")
     with bench.folder() as place:
-        once = weights(trained(captured, Path(place) / "once"))
-        again = weights(trained(captured, Path(place) / "again"))
+        run = trained(captured, Path(place) / "once")
+        note = "; ".join(filter(None, [note, *notes(run)]))
+        once, again = weights(run), weights(trained(captured, Path(place) / "again"))
         yield apart(f"{name}: captured twice", once, again, note)
         resumed = weights(trained(captured, Path(place) / "stopped", stop=True))
         yield apart(f"{name}: captured, stopped and resumed", once, resumed, note)
@@ -84,8 +85,9 @@ def compiled_bits(bench: Bench, name: str) -> Iterator[Row]:
     config, note = in_mode(lasting(config, count, log_every=count // 4), "compiled and captured")
     card.forget()
     with bench.folder() as place:
-        pair = [weights(trained(config, Path(place) / word)) for word in ("once", "again")]
-        yield apart(f"{name}: compiled and captured twice", *pair, note)
+        once, again = (trained(config, Path(place) / word) for word in ("once", "again"))
+        note = "; ".join(filter(None, [note, *notes(once)]))
+        yield apart(f"{name}: compiled and captured twice", weights(once), weights(again), note)
 
 
 def trained(config: ExperimentConfig, path: Path, *, stop: bool = False) -> Run:
@@ -101,6 +103,11 @@ def trained(config: ExperimentConfig, path: Path, *, stop: bool = False) -> Run:
     if run.status() != "interrupted":
         raise RuntimeError(f"the training was to be stopped, and is {run.status()}")
     return experiment.resume(path)
+
+
+def notes(run: Run) -> list[str]:
+    """What a training says of itself: that it could not be recorded, say."""
+    return [entry["note"] for entry in run.metrics() if "note" in entry]
 
 
 def weights(run: Run) -> dict[str, Tensor]:

@@ -79,7 +79,7 @@ def steps(
                 plain_with_views=with_views and with_views / value,
                 floor=(at_best := bench.value(floor)) and at_best / value,
                 first_step_seconds=turns.first,
-                note=note,
+                note="; ".join(filter(None, [note, *turns.notes])),
             )
         if "compiled and captured" in modes:
             floor = f"{title}: the step alone, compiled and recorded"

@@ -21,12 +21,16 @@ from triptych.types import Method, Moment
 
 
 class Turns(NamedTuple):
-    """The trained method, the seconds of each burst of the plain loop and of ours, and those until our first step was done."""
+    """The trained method, the seconds of each burst of the plain loop and of ours, and those until our first step was done.
+
+    ``notes`` are what the training says of itself: that it could not be compiled, say.
+    """
 
     method: Method
     plain: list[float]
     ours: list[float]
     first: float
+    notes: list[str]
 
 
 class Ratio(NamedTuple):
@@ -89,4 +93,5 @@ def in_turn(
         run = Run.create(Path(folder) / "run", config.tables())
         began = called = time.perf_counter()
         fit(method, stream, config.train, run, seed=config.seed, observe=take_plain_steps)
-    return Turns(method.eval(), plain, ours, first[0])
+        notes = [entry["note"] for entry in run.metrics() if "note" in entry]
+    return Turns(method.eval(), plain, ours, first[0], notes)

@@ -64,7 +64,7 @@ def steps(dataset: Dataset, config: experiment.ExperimentConfig) -> None:
     ):
         length = Duration((ROUNDS + 1) * BURST, "steps")
         train = replace(config.train, duration=length, **changes)
-        _, plain, ours, _ = trained(dataset, replace(config, train=train))
+        _, plain, ours, *_ = trained(dataset, replace(config, train=train))
         # The first burst of each is warm-up, and compilation.
         speeds = [BURST / statistics.median(s[1:]) for s in (plain, ours)]
         print(
@@ -122,7 +122,7 @@ def fast(dataset: Dataset, config: experiment.ExperimentConfig) -> None:
     config = replace(experiment.default_config("vae", "fast"), data=config.data)
     for length in (Duration(SHORT, "epochs"), config.train.duration):
         train = replace(config.train, duration=length)
-        method, plain, ours, _ = trained(dataset, replace(config, train=train))
+        method, plain, ours, *_ = trained(dataset, replace(config, train=train))
         value = log_likelihood(dataset, method, torch.float32)
         print(
             f"preset fast, --epochs {length.amount:g}: test log-likelihood {value:.2f} (asked -95.75, at full length -92.5) "

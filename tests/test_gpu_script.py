@@ -1,15 +1,18 @@
 """`benchmarks/gpu.py` in miniature, so that it is known to work on the day a card is there."""
 
+import importlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch.autograd import DeviceType
 
 ROOT = Path(__file__).parents[1]
 METHODS = "vae", "wgan", "simsiam"
@@ -124,6 +127,83 @@ def test_the_table_has_every_row(measured):
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     rows = [one["what"] for part in found["parts"].values() for one in part["rows"]]
     assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] == rows
+
+
+@pytest.fixture
+def rooms(monkeypatch: pytest.MonkeyPatch):
+    """The script's modules, which import each other as a folder of scripts does."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return {name: importlib.import_module(name) for name in ("card", "gpu_bench", "turns", "gpu")}
+
+
+def event(name: str, start: float, end: float, there: bool = True, note: bool = False) -> Any:
+    return SimpleNamespace(
+        name=name,
+        device_type=DeviceType.CUDA if there else DeviceType.CPU,
+        time_range=SimpleNamespace(start=start, end=end),
+        is_user_annotation=note,
+        cpu_parent=None,
+    )
+
+
+def test_kernels_calls_and_busy_time_are_counted_from_a_profile(rooms, monkeypatch):
+    card = rooms["card"]
+    monkeypatch.setattr(card, "CUDA", True)
+    events = [
+        event("void at::native::{lambda(float)#1}", 10, 20),
+        event("ampere_gemm", 15, 30),
+        event("Memcpy HtoD (Pinned -> Device)", 40, 42),
+        event("triton_fused", 18, 19),
+        event("Optimizer.step#Adam.step", 0, 100, note=True),
+        event("cudaLaunchKernel", 0, 5, there=False),
+        event("cudaLaunchKernel", 5, 6, there=False),
+        event("cudaGraphLaunch", 6, 7, there=False),
+        event("cudaMemcpyAsync", 7, 8, there=False),
+        event("cuLaunchKernelEx", 8, 9, there=False),
+        event("cudaDeviceSynchronize", 9, 50, there=False),
+        event("aten::add", 0, 9, there=False),
+    ]
+    found = card.launches(SimpleNamespace(events=lambda: events))
+    assert found.kernels == 3
+    assert found.busy == 20 + 2
+    assert found.calls == {
+        **{"cudaLaunchKernel": 2, "cudaGraphLaunch": 1},
+        **{"cudaMemcpyAsync": 1, "cuLaunchKernelEx": 1},
+    }
+
+
+def test_a_plain_loop_has_pytorchs_own_settings_within_a_training(rooms):
+    dnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+
+    def flags() -> tuple[bool, ...]:
+        ordered = torch.are_deterministic_algorithms_enabled()
+        return dnn.allow_tf32, matmul.allow_tf32, dnn.deterministic, ordered
+
+    card = rooms["card"]
+    with card.settings(convolutions=False, products=True):
+        dnn.deterministic = True
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        before = flags()
+        assert before == (False, True, True, True)
+        with card.as_delivered():
+            assert flags() == (True, False, False, False)
+        assert flags() == before
+
+
+def test_goals_stand_beside_what_was_reached(rooms):
+    step = rooms["gpu_bench"].row("a step", 0.1, "ms", "vae/reference, fp32", plain=38.0)
+    assert step["goal"] == "≤ 0.2 ms, ≥ 19 × plain"
+    assert (step["reached"], step["times_reached"]) == (2.0, 2.0)
+    knn = "simsiam/cifar-stem, 200 epochs: kNN"
+    assert rooms["gpu_bench"].row("kNN", 0.4, "of all", knn)["reached"] == 0.5
+    cells = rooms["gpu"].cells(step)
+    assert cells[:2] == ["a step", "0.1 ms"]
+    assert "2.00 of the × asked" in cells[-1]
+
+
+def test_ratios_are_those_of_neighbours(rooms):
+    found = rooms["turns"].ratio([2.0, 8.0, 30.0, 4.0], [1.0, 2.0, 3.0, 4.0])
+    assert found == (3.0, 2.0, 4.0)
 
 
 PARTS = """
