@@ -22,6 +22,7 @@ import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 GRACE = 60
@@ -30,7 +31,11 @@ GRACE = 60
 BROKEN = 3
 """The exit code of a process whose card answers no more."""
 
-NO_TIME, NOT_STARTED = "no time was left", "the process ended, or hung, in this part"
+STOP = signal.SIGUSR1
+"""What stops the process that works; Ctrl-C a training would take for a wish to end well."""
+
+NO_TIME, STOPPED = "no time was left", "stopped by Ctrl-C"
+DIED = "the process ended, or hung, in this part"
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
@@ -46,6 +51,7 @@ def work(chosen: argparse.Namespace, path: Path) -> None:
     import gpu_parts
     from gpu_bench import Bench, OutOfTimeError, limited
 
+    signal.signal(STOP, interrupt)
     found = json.loads(path.read_text(encoding="utf-8"))
     done = found["parts"]
     rows = [row for part in done.values() for row in part["rows"]]
@@ -67,11 +73,12 @@ def work(chosen: argparse.Namespace, path: Path) -> None:
         for name, part in gpu_parts.parts(bench).items()
         if not chosen.only or any(name.startswith(word) for word in chosen.only)
     }
+    found["planned"] = list(parts)
     for name, part in parts.items():
         if name in done:
             continue
         began = time.time()
-        entry: dict[str, Any] = {"rows": [], "failed": NOT_STARTED}
+        entry: dict[str, Any] = {"rows": [], "failed": DIED}
         done[name] = entry
         write(path, found)
         with warnings.catch_warnings(record=True) as said:
@@ -90,6 +97,10 @@ def work(chosen: argparse.Namespace, path: Path) -> None:
             except OutOfTimeError:
                 del entry["failed"]
                 entry["left_out"] = NO_TIME
+            except KeyboardInterrupt:
+                entry["failed"] = STOPPED
+                write(path, found)
+                sys.exit(130)
             except Exception as error:  # the others are still to be measured
                 entry["failed"] = f"{type(error).__name__}: {error}"
         entry["seconds"] = round(time.time() - began, 2)
@@ -120,22 +131,27 @@ def supervise(chosen: argparse.Namespace, path: Path) -> dict[str, Any]:
             stop(process)
             break
         text = path.read_text(encoding="utf-8")
-        if "ended" in json.loads(text) or text == before:
+        if process.returncode == 130 or "ended" in json.loads(text) or text == before:
             break
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process and what it started to end, and then end them."""
-    for number, seconds in ((signal.SIGINT, 30), (signal.SIGKILL, 10)):
+    """Ask the process to end, and then end it with all that it started."""
+    for send, number, seconds in ((os.kill, STOP, 35), (os.killpg, signal.SIGKILL, 10)):
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            send(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
 
 
-COLUMNS = ("what", "took", "× plain", "of the floor", "goal", "goal ÷ took", "said")
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Stop at once."""
+    raise KeyboardInterrupt
+
+
+COLUMNS = ("what", "took", "× plain", "of the floor", "goal", "of the goal", "said")
 
 
 def table(found: dict[str, Any]) -> str:
@@ -149,8 +165,7 @@ def table(found: dict[str, Any]) -> str:
         for key, word in (("failed", "FAILED:"), ("left_out", "left out:"))
         if key in part
     ]
-    if "ended" not in found:
-        missing.append("- the measurement did not come to its end")
+    missing += [f"- {n}: not begun" for n in found.get("planned", ()) if n not in found["parts"]]
     said = [
         f"- {n}: {word}" for n, part in found["parts"].items() for word in part.get("warnings", ())
     ]

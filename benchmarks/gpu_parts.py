@@ -212,12 +212,13 @@ def _ended(process: subprocess.Popen[bytes], limit: float, folder: Path | None) 
                 p.stat().st_size for p in folder.rglob("metrics.jsonl")
             )
             if logged or time.monotonic() - began > limit:
-                process.send_signal(signal.SIGINT)
                 return False
             time.sleep(0.1)
         return True
     finally:
-        # Ctrl-C here, too, is no reason to leave it behind.
+        # Whatever ends this, it is not left behind.
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(SAVING - 5)
         if process.poll() is None:

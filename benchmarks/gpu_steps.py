@@ -160,7 +160,7 @@ def static_update(
             parameter.grad = None
         with torch.autocast(device.type, torch.bfloat16, bf16):
             loss = losses()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         for one in optimizers:
             one.step()
 
@@ -181,7 +181,8 @@ def plain(config: ExperimentConfig, dataset: Dataset) -> Iterator[Tensor]:
     size, network = config.train.batch_size, config.method
     if config.method_name == "simsiam":
         _, _, stream = experiment.prepare(in_mode(config, "eager")[0], dataset)
-        pairs = [stream.batch(number).views[:2] for number in range(2)]
+        made = (stream.batch(number).views for number in range(2))
+        pairs = [(first, second) for first, second in made]
         return plain_simsiam_for(config, dataset, itertools.cycle(pairs))
     pixels = torch.from_numpy(dataset.splits["train"].pixels.copy()).to(device).float()
     if config.method_name == "vae":

@@ -92,6 +92,9 @@ def in_turn(
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", config.tables())
         began = called = time.perf_counter()
-        fit(method, stream, config.train, run, seed=config.seed, observe=take_plain_steps)
+        ended = fit(method, stream, config.train, run, seed=config.seed, observe=take_plain_steps)
+        if ended != "done":
+            # The loop takes Ctrl-C for a wish to end well; half of the turns are no measurement.
+            raise KeyboardInterrupt
         notes = [entry["note"] for entry in run.metrics() if "note" in entry]
     return Turns(method.eval(), plain, ours, first[0], notes)

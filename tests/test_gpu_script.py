@@ -4,8 +4,10 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -252,3 +254,25 @@ def test_a_part_that_fails_dies_or_takes_too_long_costs_only_itself(tmp_path: Pa
     assert [line.split(":")[0] for line in told.splitlines() if line] == [
         *("- wrong", "- dies", "- slow", "- late")
     ]
+
+
+def test_ctrl_c_ends_with_what_is_there(tmp_path: Path):
+    for name in ("gpu.py", "gpu_bench.py", "card.py"):
+        shutil.copy(ROOT / "benchmarks" / name, tmp_path)
+    (tmp_path / "gpu_parts.py").write_text(PARTS, encoding="utf-8")
+    path = tmp_path / "out" / "gpu-slow-late.json"
+    words = ["--only", "slow", "late", "--out", tmp_path / "out", "--work", tmp_path / "work"]
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "gpu.py"), "--miniature", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while not path.is_file() or "begun slowly" not in path.read_text(encoding="utf-8"):
+        time.sleep(0.1)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "| begun slowly | 3 ms |" in told
+    assert "- slow: FAILED: stopped by Ctrl-C\n- late: not begun" in told
