@@ -89,7 +89,8 @@ def recorded(work: Callable[[], None]) -> Callable[[], None]:
         for _ in range(REHEARSALS):
             work()
     torch.cuda.current_stream().wait_stream(aside)
-    with torch.cuda.graph(graph):
+    # A thread of some DataLoader may pin memory meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         work()
     return partial(_replay, graph, work)
 
