@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs venv browser clean
+.PHONY: demo test lint docs venv browser gpu clean
 
 demo: venv
 	$(BIN)/triptych demo
@@ -35,6 +35,12 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+# What a card does: make gpu DATA=folder [OUT=folder] [PYTHON=python3] [WORDS="--whole --only report"].
+# With the Python that has the card's PyTorch: the environment above has a build for CPUs.
+OUT ?= docs/results/gpu
+gpu:
+	PYTHONPATH=src $(PYTHON) benchmarks/gpu.py $(DATA) --out $(OUT) $(WORDS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache site

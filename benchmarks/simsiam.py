@@ -22,7 +22,7 @@ from plain_simsiam import plain_updates
 from triptych import experiment
 from triptych.config import Duration
 from triptych.data import DataConfig, load
-from turns import in_turn
+from turns import in_turn, ratio
 from views import Pairs
 
 BURST = 2
@@ -56,17 +56,17 @@ def main() -> None:
     loader = DataLoader(pairs, size, shuffle=True, num_workers=cores, drop_last=True)
     for name in chosen.only:
         varied = replace(config, train=replace(config.train, dtype=name))
-        _, plain, ours = in_turn(dataset, varied, plain_updates(for_ever(loader), 0.03), BURST)
+        turns = in_turn(dataset, varied, plain_updates(for_ever(loader), 0.03), BURST)
         # The first burst of each is warm-up.
-        ratios = sorted(p / o for p, o in zip(plain[1:], ours[1:], strict=True))
-        quarter = len(ratios) // 4
-        speeds = [BURST * size / statistics.median(s[1:]) for s in (plain, ours)]
+        plain, ours = turns.plain[1:], turns.ours[1:]
+        gained = ratio(plain, ours)
+        speeds = [BURST * size / statistics.median(s) for s in (plain, ours)]
         asked = VARIANTS[name]
         print(
             f"training steps of ResNet-18 with the ImageNet stem, batches of {size}, {name}: "
             f"plain {speeds[0]:.0f} images a second, Triptych {speeds[1]:.0f}, median ratio "
-            f"{statistics.median(ratios):.2f} (quartiles {ratios[quarter]:.2f} to "
-            f"{ratios[-1 - quarter]:.2f}" + (f"; asked {asked})" if asked else ")"),
+            f"{gained.median:.2f} (quartiles {gained.low:.2f} to "
+            f"{gained.high:.2f}" + (f"; asked {asked})" if asked else ")"),
             flush=True,
         )
 

@@ -27,7 +27,7 @@ from triptych.evaluation.likelihood.estimates import importance_estimate
 from triptych.evaluation.subject import Subject
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.types import Method
-from turns import in_turn
+from turns import Turns, in_turn, ratio
 
 BURST = 100
 """Steps of each in turn."""
@@ -44,10 +44,8 @@ def tensor(images: Images) -> Tensor:
     return torch.from_numpy(images.pixels.copy()).flatten(1).float() / 255
 
 
-def trained(
-    dataset: Dataset, config: experiment.ExperimentConfig
-) -> tuple[Method, list[float], list[float]]:
-    """Triptych's VAE in turn with the plain one: the method, and the seconds of each burst of both."""
+def trained(dataset: Dataset, config: experiment.ExperimentConfig) -> Turns:
+    """Triptych's VAE in turn with the plain one."""
     plain = plain_steps(PlainVAE(), tensor(dataset.splits["train"]))
     return in_turn(dataset, config, plain, BURST)
 
@@ -66,13 +64,12 @@ def steps(dataset: Dataset, config: experiment.ExperimentConfig) -> None:
     ):
         length = Duration((ROUNDS + 1) * BURST, "steps")
         train = replace(config.train, duration=length, **changes)
-        _, plain, ours = trained(dataset, replace(config, train=train))
+        _, plain, ours, *_ = trained(dataset, replace(config, train=train))
         # The first burst of each is warm-up, and compilation.
-        ratios = [p / o for p, o in zip(plain[1:], ours[1:], strict=True)]
         speeds = [BURST / statistics.median(s[1:]) for s in (plain, ours)]
         print(
             f"steps/s, reference recipe, {name}: plain {speeds[0]:.0f}, Triptych {speeds[1]:.0f}, "
-            f"median ratio {statistics.median(ratios):.2f} (asked 1.8); "
+            f"median ratio {ratio(plain[1:], ours[1:]).median:.2f} (asked 1.8); "
             f"first {BURST} steps {ours[0]:.1f} s",
             flush=True,
         )
@@ -87,7 +84,7 @@ def log_likelihood(dataset: Dataset, method: Method, dtype: torch.dtype) -> floa
 def likelihood(dataset: Dataset, config: experiment.ExperimentConfig) -> None:
     """Log-likelihood of the 10,000 test images at K = 200 beside the plain way, on the same weights."""
     length = Duration(2000, "steps")
-    method, _, _ = trained(dataset, replace(config, train=replace(config.train, duration=length)))
+    method = trained(dataset, replace(config, train=replace(config.train, duration=length))).method
     plain = PlainVAE().take(method)
     test = dataset.splits["test"].pixels
     seconds: dict[str, list[float]] = {"plain": [], "fp32": [], "bf16": []}
@@ -106,10 +103,10 @@ def likelihood(dataset: Dataset, config: experiment.ExperimentConfig) -> None:
             values[name].append(value)
             seconds[name].append(time.perf_counter() - started)
     for name in ("fp32", "bf16"):
-        ratios = [p / o for p, o in zip(seconds["plain"], seconds[name], strict=True)]
         print(
             f"log-likelihood of 10,000 images at K=200, {name}: plain {sum(seconds['plain']):.1f} s, "
-            f"Triptych {sum(seconds[name]):.1f} s, median ratio {statistics.median(ratios):.2f} "
+            f"Triptych {sum(seconds[name]):.1f} s, median ratio "
+            f"{ratio(seconds['plain'], seconds[name]).median:.2f} "
             f"(asked 3.5)"
         )
     means = {name: statistics.mean(v) for name, v in values.items()}
@@ -125,7 +122,7 @@ def fast(dataset: Dataset, config: experiment.ExperimentConfig) -> None:
     config = replace(experiment.default_config("vae", "fast"), data=config.data)
     for length in (Duration(SHORT, "epochs"), config.train.duration):
         train = replace(config.train, duration=length)
-        method, plain, ours = trained(dataset, replace(config, train=train))
+        method, plain, ours, *_ = trained(dataset, replace(config, train=train))
         value = log_likelihood(dataset, method, torch.float32)
         print(
             f"preset fast, --epochs {length.amount:g}: test log-likelihood {value:.2f} (asked -95.75, at full length -92.5) "

@@ -19,7 +19,7 @@ from plain_wgan import plain_updates
 from triptych import experiment
 from triptych.config import Duration
 from triptych.data import DataConfig, Dataset, load
-from turns import in_turn
+from turns import in_turn, ratio
 
 BURST = 4
 """Updates of each in turn."""
@@ -38,12 +38,12 @@ def bursts(
 ) -> tuple[list[float], list[float]]:
     """Seconds of each burst of the plain loop, and of Triptych's own."""
     pixels = torch.from_numpy(dataset.splits["train"].pixels.copy()).float() / 127.5 - 1
-    plain_loop = plain_updates(config.method.width, pixels)
+    plain_loop = plain_updates(config.method.width, pixels.to(config.train.device))
     length = Duration((rounds + 1) * BURST, "steps")
     config = replace(config, train=replace(config.train, duration=length))
-    _, plain, ours = in_turn(dataset, config, plain_loop, BURST)
+    turns = in_turn(dataset, config, plain_loop, BURST)
     # The first burst of each is warm-up, and compilation.
-    return plain[1:], ours[1:]
+    return turns.plain[1:], turns.ours[1:]
 
 
 def main() -> None:
@@ -56,8 +56,6 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", nargs="*", default=list(VARIANTS))
     chosen = parser.parse_args()
-    if chosen.device != "cpu":
-        torch.set_default_device(chosen.device)
     config = experiment.default_config("wgan", "reference")
     config = replace(
         config,
@@ -70,14 +68,13 @@ def main() -> None:
         changes, asked = VARIANTS[name]
         varied = replace(config, train=replace(config.train, **changes))
         plain, ours = bursts(dataset, varied, chosen.rounds)
-        ratios = sorted(p / o for p, o in zip(plain, ours, strict=True))
-        quarter = len(ratios) // 4
+        gained = ratio(plain, ours)
         speeds = [statistics.median(s) / BURST for s in (plain, ours)]
         print(
             f"one update with its 5 of the critic, width {chosen.width}, {name}: "
             f"plain {speeds[0]:.3f} s, Triptych {speeds[1]:.3f} s, median ratio "
-            f"{statistics.median(ratios):.2f} (quartiles {ratios[quarter]:.2f} to "
-            f"{ratios[-1 - quarter]:.2f}" + (f"; asked {asked})" if asked else ")"),
+            f"{gained.median:.2f} (quartiles {gained.low:.2f} to "
+            f"{gained.high:.2f}" + (f"; asked {asked})" if asked else ")"),
             flush=True,
         )
 
