@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import tempfile
 import time
@@ -21,7 +20,6 @@ from triptych.config import Duration
 from triptych.data import DataConfig, load
 from triptych.data.catalog import CATALOG
 from triptych.experiment import ExperimentConfig
-from triptych.training.settings import TrainConfig
 
 Row = dict[str, Any]
 """One line of the table: ``what`` it is, its ``value`` and ``unit``; the rest is there where it was measured."""
@@ -60,9 +58,6 @@ MODES: dict[str, dict[str, str]] = {
     "compiled and captured": {"compile": "on", "capture": "on"},
 }
 """How a step can be done."""
-
-KNOWN = {field.name for field in dataclasses.fields(TrainConfig)}
-"""What this version's settings have words for."""
 
 THIN: dict[str, dict[str, Any]] = {
     "vae": {},
@@ -176,9 +171,8 @@ def row(what: str, value: float, unit: str, goal: str = "", **more: Any) -> Row:
 
 
 def changed(config: ExperimentConfig, **wanted: Any) -> ExperimentConfig:
-    """Another way of training; what this version's settings have no word for is as it is."""
-    words = {key: value for key, value in wanted.items() if key in KNOWN}
-    return replace(config, train=replace(config.train, **words))
+    """Another way of training."""
+    return replace(config, train=replace(config.train, **wanted))
 
 
 def in_mode(config: ExperimentConfig, mode: str) -> tuple[ExperimentConfig, str]:
@@ -187,7 +181,7 @@ def in_mode(config: ExperimentConfig, mode: str) -> tuple[ExperimentConfig, str]
         return changed(config, **MODES[mode]), ""
     if not card.CUDA:
         return changed(config, **MODES["eager"]), card.NO_CAPTURE
-    return changed(config, **MODES[mode]), "" if "capture" in KNOWN else "not captured: no such way"
+    return changed(config, **MODES[mode]), ""
 
 
 def precisely(config: ExperimentConfig, precision: str) -> ExperimentConfig:

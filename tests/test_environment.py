@@ -147,9 +147,14 @@ def flags() -> tuple[bool, ...]:
 def test_sums_on_a_gpu_are_in_one_order_and_flags_are_put_back():
     """A WGAN ended in other bits each time there; that it is switched on shows here too."""
     before = flags()
-    with pytest.raises(KeyError), environment.deterministic(torch.device("cuda")):
-        assert flags() == (True, True, True, False)
-        raise KeyError
+
+    def broken() -> None:
+        with environment.deterministic(torch.device("cuda")):
+            assert flags() == (True, True, True, False)
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        broken()
     assert flags() == before
     with environment.deterministic(torch.device("cpu")):
         assert flags() == before

@@ -33,6 +33,7 @@ from triptych.studies.execute import (
     Say,
     check,
     default_jobs,
+    elsewhere,
     execute,
     tasks,
     unfinished,
@@ -118,9 +119,7 @@ def _check(plan: Plan, folder: Path) -> None:
         elif left_of(folder / name).trains:
             config = plan.here(panel.config)
             if plan.on_card:
-                # Its context would take memory of the runs.
-                train = dataclasses.replace(config.train, device="cpu")
-                config = dataclasses.replace(config, train=train)
+                config = dataclasses.replace(config, train=elsewhere(config.train))
             experiment.prepare(config, data_plane.load(config.data))
 
 

@@ -34,7 +34,8 @@ from triptych.runs import Run
 from triptych.studies.forecast import Recorded, left_of, makespan, train_seconds
 from triptych.studies.pace import Looks, Pace, Timer, told
 from triptych.studies.worker import NO_ROOM, no_room
-from triptych.training.loop import fit, images_per_step
+from triptych.training.loop import fit
+from triptych.training.step import images_per_step
 from triptych.types import Method, Moment
 
 __all__ = ["Coming", "Crowd", "Forecast", "crowd", "forecast", "how_many", "on_card", "share"]

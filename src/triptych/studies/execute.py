@@ -20,6 +20,7 @@ from triptych.studies.plan import Cell, Study, open_folder, refuse_another
 from triptych.studies.pool import Pool, Task, begin
 from triptych.studies.watch import Row, watch
 from triptych.studies.worker import settled, threads
+from triptych.training.settings import TrainConfig
 
 __all__ = [
     "Ended",
@@ -28,6 +29,7 @@ __all__ = [
     "check",
     "coming",
     "default_jobs",
+    "elsewhere",
     "execute",
     "problems_of",
     "tasks",
@@ -70,12 +72,19 @@ def check(
     """
     for arm in dict.fromkeys(cell.arm for cell in cells):
         config = study.arms[arm].at(data_dir)
-        train = dataclasses.replace(config.train, device="cpu", threads=1)
+        train = dataclasses.replace(elsewhere(config.train), threads=1)
         try:
             dataset = data_plane.load(config.data, progress=progress)
             experiment.prepare(dataclasses.replace(config, train=train), dataset)
         except TriptychError as error:
             raise TriptychError(f"arm '{arm}': {error}") from None
+
+
+def elsewhere(settings: TrainConfig) -> TrainConfig:
+    """The same training on the CPU, to see whether it can begin: a context on the card would take memory of the runs."""
+    on_cuda = device_for(settings.device).type == "cuda"
+    capture = "auto" if on_cuda else settings.capture
+    return dataclasses.replace(settings, device="cpu", capture=capture)
 
 
 def default_jobs(study: Study, room: int | None = None) -> int:
