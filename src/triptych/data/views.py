@@ -65,7 +65,9 @@ class Parameters(NamedTuple):
 
     def to(self, device: torch.device) -> Parameters:
         """The same tensors on a device; nothing waits where they are pinned or there already."""
-        return Parameters(*(values.to(device, non_blocking=device.type == "cuda") for values in self))
+        return Parameters(
+            *(values.to(device, non_blocking=device.type == "cuda") for values in self)
+        )
 
 
 def draw(
@@ -125,7 +127,9 @@ def _crops(
     tall, wide = size
     low, high = config.crop_scale
     # In place and as floats: fresh memory for ten attempts an image costs more than the arithmetic.
-    area = torch.rand(*shape, ATTEMPTS, generator=random).mul_(high - low).add_(low).mul_(tall * wide)
+    area = (
+        torch.rand(*shape, ATTEMPTS, generator=random).mul_(high - low).add_(low).mul_(tall * wide)
+    )
     narrow, broad = (torch.tensor(r).log() for r in config.crop_ratio)
     ratio = torch.rand(*shape, ATTEMPTS, generator=random).mul_(broad - narrow).add_(narrow).exp_()
     widths, heights = (area * ratio).sqrt_().round_(), area.div_(ratio).sqrt_().round_()
@@ -188,7 +192,8 @@ def apply(pixels: Tensor, parameters: Parameters) -> Tensor:
 
     def chunk_done(start: int, edges: list[int]) -> None:
         part = slice(start, start + size)
-        _apply(pixels, plan.part(part), edges, out[part])
+        with single_threaded():
+            _apply(pixels, plan.part(part), edges, out[part])
 
     with single_threaded() as workers:
         plan, edges = _planned(parameters, pixels.shape, size)
@@ -282,9 +287,7 @@ def _chosen(
     here: Tensor, changed: tuple[Tensor, ...], planes: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
     """The changed planes of some images and the planes of the others."""
-    return tuple(
-        new.where(here, old) for new, old in zip(changed, planes, strict=True)
-    )
+    return tuple(new.where(here, old) for new, old in zip(changed, planes, strict=True))
 
 
 def _blended(
@@ -317,7 +320,7 @@ def single_threaded() -> Iterator[int]:
 
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
-    """Threads that each take a chunk at a time; they start where torch has one thread, and keep to it."""
+    """Threads that each take a chunk at a time."""
     return ThreadPoolExecutor(workers, "views")
 
 
@@ -470,5 +473,7 @@ def _turned(
     shares = ((angle + shift).abs_().sub_(1).clamp_(0, 1) for shift in (0, 1, -1))
     return tuple(
         torch.addcmul(base, chroma, share, value=sign, out=plane)
-        for base, share, sign, plane in zip((low, value, value), shares, (1, -1, -1), out, strict=True)
+        for base, share, sign, plane in zip(
+            (low, value, value), shares, (1, -1, -1), out, strict=True
+        )
     )
