@@ -1,24 +1,38 @@
-"""Views against Pillow operation by operation, and their draws against torchvision's rule written naively."""
+"""Views, on the CPU and as they are made on a device, against Pillow operation by operation; their draws against torchvision's rule written naively."""
 
 from __future__ import annotations
 
 import colorsys
 import itertools
 import math
+import multiprocessing
+import os
 import random
+import shutil
+import threading
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance
 from scipy.stats import chisquare, ks_2samp
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from triptych.config import ViewsConfig
-from triptych.data.views import CHUNK, Parameters, apply, draw
+from triptych.data.views import CHUNK, Parameters, apply, apply_on_device, draw, single_threaded
 
 LEVEL = 1 / 255
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 SIZES = [(32, 32), (28, 28), (19, 40)]
+Ways = Callable[[torch.Tensor, Parameters], torch.Tensor]
+
+
+@pytest.fixture(params=[apply, apply_on_device], ids=["apply", "apply_on_device"])
+def way(request: pytest.FixtureRequest) -> Iterator[Ways]:
+    """Both ways in which views are made; threads would only wait for each other here."""
+    with single_threaded():
+        yield request.param
 
 
 def pictures(count: int, channels: int = 3, size: tuple[int, int] = (32, 32)) -> torch.Tensor:
@@ -134,77 +148,86 @@ def naive_crop(config: ViewsConfig, size: tuple[int, int], uniform: random.Rando
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def test_an_unchanged_view_is_the_image():
+def test_an_unchanged_view_is_the_image(way: Ways):
     x = pictures(70)
-    assert torch.equal(apply(x, unchanged(70)), x.float() / 255)
+    assert torch.equal(way(x, unchanged(70)), x.float() / 255)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_crop_and_flip_are_pillows(size: tuple[int, int], channels: int):
+def test_crop_and_flip_are_pillows(way: Ways, size: tuple[int, int], channels: int):
     x = pictures(300, channels, size)
     p = rows(ViewsConfig(flip=0.5, jitter=0, grey=0), 300, size)
-    assert_within(apply(x, p), by_pillow(x, p), most=1.01, mean=0.3)
-    assert_within(apply(x, p), in_doubles(x, p), most=1e-3, mean=1e-4)
+    assert_within(way(x, p), by_pillow(x, p), most=1.01, mean=0.3)
+    assert_within(way(x, p), in_doubles(x, p), most=1e-3, mean=1e-4)
 
 
 @pytest.mark.parametrize("strength", [0.4, 1.0])
 @pytest.mark.parametrize("operation", ["brightness", "contrast", "saturation"])
-def test_blends_are_pillows(operation: str, strength: float):
+def test_blends_are_pillows(way: Ways, operation: str, strength: float):
     """Pillow cuts the digits off, half a level on average, and rounds the greys that it blends with."""
     x, n = pictures(200), 200
     factor = torch.linspace(1 - strength, 1 + strength, n)
     p = unchanged(n)._replace(jitter=torch.ones(n, dtype=torch.bool), **{operation: factor})
-    assert_within(apply(x, p), by_pillow(x, p), most=1.5, mean=0.5)
-    assert_within(apply(x, p), in_doubles(x, p), most=1e-3, mean=1e-4)
+    assert_within(way(x, p), by_pillow(x, p), most=1.5, mean=0.5)
+    assert_within(way(x, p), in_doubles(x, p), most=1e-3, mean=1e-4)
 
 
-def test_hue_is_that_of_colorsys_and_near_pillows_of_8_bits():
+def test_hue_is_that_of_colorsys_and_near_pillows_of_8_bits(way: Ways):
     n = 60
     x = pictures(n)
     p = unchanged(n)._replace(
         jitter=torch.ones(n, dtype=torch.bool), hue=torch.linspace(-0.5, 0.5, n)
     )
-    assert_within(apply(x, p), in_doubles(x, p), most=1e-3, mean=1e-4)
+    assert_within(way(x, p), in_doubles(x, p), most=1e-3, mean=1e-4)
     # Three steps of Pillow's hue; one is 6 levels where a colour is pure.
-    assert_within(apply(x, p), by_pillow(x, p), most=18, mean=1)
+    assert_within(way(x, p), by_pillow(x, p), most=18, mean=1)
 
 
-def test_grey_is_pillows():
+def test_a_crop_of_one_pixel_is_that_pixel_everywhere(way: Ways):
+    x, n = pictures(40, size=(19, 32)), 40
+    top, left = torch.arange(n) % 19, torch.arange(n) % 32
+    one, flip = torch.ones(n, dtype=torch.int64), torch.arange(n) % 3 == 0
+    p = unchanged(n)._replace(top=top, left=left, height=one, width=one, flip=flip)
+    expected = x[torch.arange(n), :, top, left][:, :, None, None].expand_as(x) / 255
+    torch.testing.assert_close(way(x, p), expected, rtol=0, atol=1e-7)
+
+
+def test_grey_is_pillows(way: Ways):
     x = pictures(100)
     p = unchanged(100)._replace(grey=torch.ones(100, dtype=torch.bool))
-    assert_within(apply(x, p), by_pillow(x, p), most=0.51, mean=0.25)
+    assert_within(way(x, p), by_pillow(x, p), most=0.51, mean=0.25)
 
 
-def test_all_operations_in_all_orders():
+def test_all_operations_in_all_orders(way: Ways):
     orders = torch.tensor(list(itertools.permutations(range(4))))
     n = 5 * len(orders)
     x = pictures(n)
     p = rows(ViewsConfig(flip=0.5), n)._replace(order=orders.repeat(5, 1))
-    assert_within(apply(x, p), in_doubles(x, p), most=1e-3, mean=1e-4)
-    assert_within(apply(x, p), by_pillow(x, p), most=20, mean=1.5)
+    assert_within(way(x, p), in_doubles(x, p), most=1e-3, mean=1e-4)
+    assert_within(way(x, p), by_pillow(x, p), most=20, mean=1.5)
 
 
-def test_a_grey_image_has_no_colours_to_change():
+def test_a_grey_image_has_no_colours_to_change(way: Ways):
     x = pictures(150, channels=1)
     p = rows(ViewsConfig(flip=0.5, grey=0.5), 150)
     colourless = p._replace(
         saturation=torch.ones(150), hue=torch.zeros(150), grey=torch.zeros(150, dtype=torch.bool)
     )
-    assert torch.equal(apply(x, p), apply(x, colourless))
-    assert_within(apply(x, p), by_pillow(x, p), most=4, mean=0.7)
+    assert torch.equal(way(x, p), way(x, colourless))
+    assert_within(way(x, p), by_pillow(x, p), most=4, mean=0.7)
 
 
-def test_a_view_does_not_depend_on_the_batch():
+def test_a_view_does_not_depend_on_the_batch(way: Ways):
     count = CHUNK // (3 * 32 * 32) + 44
     x = pictures(count)
     table = draw(ViewsConfig(flip=0.5), (32, 32), count, seed=1, epoch=2)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     for view in (0, 1):
-        together = apply(x[order], table.rows(order, view))
+        together = way(x[order], table.rows(order, view))
         for place in range(0, count, 7):
             one = order[place : place + 1]
-            alone = apply(x[one], table.rows(one, view))
+            alone = way(x[one], table.rows(one, view))
             torch.testing.assert_close(together[place : place + 1], alone, rtol=0, atol=1e-6)
 
 
@@ -313,5 +336,149 @@ def test_views_can_be_made_in_inference_mode_on_several_threads():
         plain = apply(pixels, rows)
         with torch.inference_mode():
             assert torch.equal(apply(pixels, rows), plain)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def everything(size: tuple[int, int] = (32, 32)) -> Parameters:
+    """Every order of the operations with and without jitter, mirrored and not, grey and not, with the wildest draws."""
+    orders = torch.tensor(list(itertools.permutations(range(4)))).repeat(8, 1)
+    place = torch.arange(len(orders)) // 24
+    config = ViewsConfig(flip=0.5, brightness=1, contrast=1, saturation=1, hue=0.5)
+    return rows(config, len(orders), size)._replace(
+        order=orders, jitter=place % 2 == 0, flip=place // 2 % 2 == 0, grey=place // 4 == 0
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_ways_make_the_same_views(channels: int, size: tuple[int, int]):
+    p = everything(size)
+    x = pictures(len(p.top), channels, size)
+    torch.testing.assert_close(apply_on_device(x, p), apply(x, p), rtol=0, atol=5e-6)
+
+
+class Recorded(TorchDispatchMode):
+    """Refuses what cannot be recorded as a CUDA graph: questions to the host, and whatever is not on the device."""
+
+    REFUSED = (
+        {"_local_scalar_dense", "item", "is_nonzero", "equal", "lift_fresh", "scalar_tensor"}
+        | {"nonzero", "masked_select", "_unique2", "bincount", "sort", "argsort", "topk"}
+        | {"index", "index_put_"}  # With a mask they count it.
+    )
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+
+    def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
+        name = operation.overloadpacket.__name__
+        assert name not in self.REFUSED, name
+        found = operation(*arguments, **(keywords or {}))
+        for leaf in torch.utils._pytree.tree_leaves((arguments, keywords, found)):
+            assert not isinstance(leaf, torch.Tensor) or leaf.device == self.device, name
+        return found
+
+
+@pytest.mark.parametrize("place", ["cpu", "meta"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_nothing_on_a_device_asks_the_host_or_comes_from_there(channels: int, place: str):
+    """Rows of an epoch's table picked there and views made there, as a captured step does it.
+
+    The device "meta" shows what comes from the host, and the host's what is asked or copied.
+    """
+    device = torch.device(place)
+    table = draw(ViewsConfig(flip=0.5), (19, 40), 50, seed=0, epoch=0).to(device)
+    x, index = pictures(20, channels, (19, 40)).to(device), torch.arange(20, 40, device=device)
+    with Recorded(device):
+        for view in (0, 1):
+            assert apply_on_device(x, table.rows(index, view)).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("place", "asked"),
+    [
+        ("cpu", lambda x: x.sum().item()),
+        ("cpu", lambda x: x[x > 0]),
+        ("cpu", lambda x: torch.tensor(1.0)),
+        ("meta", lambda x: x + torch.zeros(())),
+        ("meta", lambda x: torch.zeros(3).to("meta")),
+    ],
+)
+def test_what_cannot_be_recorded_would_be_noticed(place: str, asked: Callable):
+    device = torch.device(place)
+    with pytest.raises(AssertionError), Recorded(device):
+        asked(torch.ones(3, device=device))
+
+
+def test_views_on_a_device_are_one_graph():
+    """``fullgraph`` raises where there is a break."""
+    torch._dynamo.reset()
+    captured = torch.compile(apply_on_device, backend="eager", fullgraph=True, dynamic=False)
+    p = everything()
+    x = pictures(len(p.top))
+    assert torch.equal(captured(x, p), apply_on_device(x, p))
+
+
+@pytest.mark.skipif(
+    not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))),
+    reason="no C++ compiler: that compiled views are those of the plain ones was not tested here",
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it loads its compiler
+@pytest.mark.parametrize("channels", [1, 3])
+def test_compiled_views_are_the_same(channels: int):
+    torch._dynamo.reset()
+    fused = torch.compile(apply_on_device, fullgraph=True, dynamic=False)
+    p = everything((19, 40))
+    x = pictures(len(p.top), channels, (19, 40))
+    torch.testing.assert_close(fused(x, p), apply(x, p), rtol=0, atol=5e-6)
+
+
+def test_the_rows_of_an_epoch_are_those_of_its_positions():
+    table = draw(ViewsConfig(flip=0.5), (32, 32), 90, seed=0, epoch=0)
+    order = torch.randperm(90, generator=torch.Generator().manual_seed(1))
+    positions = table.at(order)
+    for view in (0, 1):
+        expected = [values[order[20:30], view] for values in table]
+        for found in (
+            table.rows(order[20:30], view),
+            positions.rows(torch.arange(20, 30), view),
+        ):
+            assert all(map(torch.equal, found, expected))
+
+
+def test_draws_are_those_of_earlier_versions():
+    """A run that an earlier version started goes on with the views that it would have had."""
+    table = draw(ViewsConfig(flip=0.5), (32, 32), 4000, seed=7, epoch=3)
+    some = [0, 1999, 3999]
+    assert table.top[some].tolist() == [[1, 11], [3, 11], [0, 6]]
+    assert table.left[some].tolist() == [[2, 14], [0, 13], [9, 0]]
+    assert table.height[some].tolist() == [[31, 17], [22, 21], [20, 14]]
+    assert table.width[some].tolist() == [[28, 15], [21, 18], [22, 13]]
+    assert table.order[0].tolist() == [[3, 1, 2, 0], [3, 2, 1, 0]]
+    sums = [41413, 41204, 172781, 172799, 4059, 6393]
+    assert [int(values.sum()) for values in table[:6]] == sums and int(table.grey.sum()) == 1620
+    factors = torch.stack([values[0, 0] for values in table[6:10]])
+    expected = [1.3238143920898438, 0.7629868388175964, 1.0779309272766113, -0.041806090623140335]
+    assert torch.equal(factors, torch.tensor(expected))
+    assert [values.dtype for values in table[:4]] == [torch.int64] * 4
+
+
+def test_views_are_the_same_on_several_threads_at_once_and_after_a_fork():
+    pixels, p = pictures(600), rows(ViewsConfig(flip=0.5), 600)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        plain, found = apply(pixels, p), []
+        others = [threading.Thread(target=lambda: found.append(apply(pixels, p))) for _ in range(4)]
+        for thread in others:
+            thread.start()
+        for thread in others:
+            thread.join()
+        assert len(found) == 4 and all(torch.equal(views, plain) for views in found)
+        if "fork" in multiprocessing.get_all_start_methods():
+            torch.set_num_threads(1)  # What OpenMP has started does not survive a fork.
+            with multiprocessing.get_context("fork").Pool(1) as pool:
+                assert torch.equal(pool.apply_async(apply, (pixels, p)).get(timeout=60), plain)
     finally:
         torch.set_num_threads(threads)
