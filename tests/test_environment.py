@@ -112,3 +112,24 @@ def test_at_most_bounds_the_threads_and_puts_them_back():
         fails()
     assert within == {"torch": 3, "openmp": 3, "blas": 1}
     assert (torch.get_num_threads(), counts()) == (4, before)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("before", [(False, True), (True, False)])
+def test_tf32_sets_both_flags_and_puts_them_back(allowed: bool, before: tuple[bool, bool]) -> None:
+    def flags() -> tuple[bool, bool]:
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    def fails() -> None:
+        with environment.tf32(allowed):
+            within.append(flags())
+            raise KeyError
+
+    default, within = flags(), list[tuple[bool, bool]]()
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+    try:
+        with pytest.raises(KeyError):
+            fails()
+        assert (within, flags()) == ([(allowed, allowed)], before)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = default

@@ -19,7 +19,7 @@ from triptych.config import DeviceName
 from triptych.data.spec import Dataset
 from triptych.errors import TriptychError, unknown
 
-__all__ = ["at_most", "cores", "device_for", "environment", "has_bf16", "memory"]
+__all__ = ["at_most", "cores", "device_for", "environment", "has_bf16", "memory", "tf32"]
 
 
 def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
@@ -111,6 +111,27 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
     return device.type == "cuda"
+
+
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Within it CUDA may round the factors of fp32 products and convolutions to TF32's 10 bits, or may not.
+
+    PyTorch's own default is neither: convolutions are rounded and products are not. Both flags belong to the
+    process, and are put back afterwards. Nothing changes on other devices.
+
+    Example:
+        >>> with tf32(False):
+        ...     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        (False, False)
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def _processor() -> str:
