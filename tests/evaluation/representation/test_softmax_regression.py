@@ -6,8 +6,17 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
+from triptych.environment import at_most
 from triptych.evaluation.representation import softmax_regression as module
 from triptych.evaluation.representation.softmax_regression import TOLERANCE, softmax_regression
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Several wait for each other in scikit-learn's small products."""
+    with at_most(1):
+        yield
+
 
 STRENGTHS = (1e-4, 1e-2, 1e-1, 1.0)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from triptych.evaluation.statistics import proportion
 from triptych.evaluation.subject import Subject, generator
 from triptych.runs import Result
 
-__all__ = ["Probe", "logistic_probe", "probe", "sgd_probe"]
+__all__ = ["Probe", "logistic_probe", "probe", "probes", "sgd_probe"]
 
 EPOCHS, BATCH, MOMENTUM = 50, 256, 0.9
 
@@ -155,14 +156,23 @@ def probe(subject: Subject, split: str) -> dict[str, Result]:
     trained on unless its class has no other. Both are left out with the reason where labels do not
     allow them.
     """
+    return {name: value for fit in probes(subject, split) for name, value in fit().items()}
+
+
+def probes(subject: Subject, split: str) -> list[Callable[[], dict[str, Result]]]:
+    """What `probe` does, a fit at a time."""
     names = f"{split}/linear_top1", f"{split}/logistic_top1"
     who = judged(subject.dataset, split)
     if isinstance(who, str):
-        return left_out(subject, split, names, who)
+        why = who
+        return [lambda: left_out(subject, split, names, why)]
     train, choice, chosen_on = _folds(subject, split)
-    queries = _rows(subject.features(split), who.rows)
+    queries, labels, seen = _rows(subject.features(split), who.rows), who.labels, who.note
 
-    def result(fitted: Probe, what: str, fields: Mapping[str, str]) -> Result:
+    def result(
+        name: str, fit: Callable[..., Probe], what: str, fields: Mapping[str, str]
+    ) -> dict[str, Result]:
+        fitted = fit(train, choice, queries)
         protocol = subject.protocol(
             split,
             features="encoder output",
@@ -172,15 +182,14 @@ def probe(subject: Subject, split: str) -> dict[str, Result]:
             **fields,
             unit="share right",
         )
-        share = float((fitted.predicted == who.labels).mean())
-        notes = filter(None, (f"{what} {fitted.chosen:.3g}", fitted.note, who.note))
-        return proportion(share, len(who.labels), protocol, "; ".join(notes))
+        share = float((fitted.predicted == labels).mean())
+        notes = filter(None, (f"{what} {fitted.chosen:.3g}", fitted.note, seen))
+        return {name: proportion(share, len(labels), protocol, "; ".join(notes))}
 
-    results = (
-        result(sgd_probe(train, choice, queries), "learning rate", SGD),
-        result(logistic_probe(train, choice, queries), "C", LOGISTIC),
-    )
-    return dict(zip(names, results, strict=True))
+    return [
+        partial(result, names[0], sgd_probe, "learning rate", SGD),
+        partial(result, names[1], logistic_probe, "C", LOGISTIC),
+    ]
 
 
 def _trained(x: Tensor, y: Tensor, classes: int, rates: Tensor) -> Tensor:
