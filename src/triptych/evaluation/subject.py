@@ -189,8 +189,15 @@ class Subject:
 
     def examples(self, split: str, count: int) -> Tensor:
         """``count`` images evenly spread over a split (which may be sorted by class)."""
+        return torch.cat(list(self.example_blocks(split, count)))
+
+    def example_blocks(self, split: str, count: int) -> Iterator[Tensor]:
+        """The same images a block at a time, so that memory does not grow with their number."""
         draw = generator(torch.device("cpu"), "examples", split)
-        return as_floats(self.levels(split, count), self.binarize, draw)
+        pixels, places = self.dataset.splits[split].pixels, self.spread(split, count)
+        for start in range(0, len(places), BLOCK):
+            levels = torch.from_numpy(pixels[places[start : start + BLOCK]]).to(self.device)
+            yield as_floats(levels, self.binarize, draw)
 
     def levels(self, split: str, count: int) -> Tensor:
         """The same images as they are stored, uint8."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from triptych.data.stream import VIEWS
 from triptych.data.views import apply, draw
-from triptych.evaluation.labels import judged, left_out, named
+from triptych.evaluation.labels import Judged, judged, left_out, named
 from triptych.evaluation.representation import atlas, geometry, knn, probe
 from triptych.evaluation.representation.verdict import Verdict, evidence, judge, sure
 from triptych.evaluation.subject import Subject
@@ -70,7 +70,7 @@ class FeaturesMonitor:
         """What is not looked at, and why: the name that it would have in the log → the reason."""
         found: dict[str, str] = {}
         for split in ("valid", "test"):
-            why = judged(self.subject.dataset, split)
+            why = self._who[split]
             if isinstance(why, str):
                 found |= dict.fromkeys((f"{split}/knn_top1", f"{split}/knn_balanced"), why)
         if "test/knn_top1" in found:
@@ -109,7 +109,7 @@ class FeaturesMonitor:
         with torch.inference_mode():
             h = self.subject.encoded(self._views[0][:2])
             dimensions = self.method.project(h).shape[1], h.shape[1]
-        who = judged(self.subject.dataset, "valid")
+        who = self._who["valid"]
         queries = 0 if isinstance(who, str) else len(who.rows)
         cosine = self.subject.method.cosine
         return judge(evidence(lines, dimensions, self.images, queries, cosine))
@@ -126,11 +126,9 @@ class FeaturesMonitor:
         return said
 
     def _neighbours(self, moment: Moment) -> dict[str, float | str]:
-        dataset = self.subject.dataset
         found: dict[str, float | str] = {}
         bank: Tensor | None = None
-        for name in ("valid", "test"):
-            who = judged(dataset, name)
+        for name, who in self._who.items():
             if isinstance(who, str):
                 continue
             bank = self.subject.features("train") if bank is None else bank
@@ -143,6 +141,11 @@ class FeaturesMonitor:
             if moment.step == 0 and name == "test":
                 found["floor/pixels_knn_top1"], _ = knn.pixels_top1(self.subject, name, who)
         return found
+
+    @cached_property
+    def _who(self) -> dict[str, Judged | str]:
+        """Whose classes neighbours are asked for, or why nobody's; the labels are the same at every look."""
+        return {name: judged(self.subject.dataset, name) for name in ("valid", "test")}
 
     @cached_property
     def split(self) -> str:
