@@ -46,7 +46,7 @@ def feature_map(subject: Subject, split: str, count: int = 2000) -> dict[str, Ar
     Returns:
         ``pca`` and ``tsne`` N×2, ``shares``, ``variance`` and ``perplexity``, as of `project`;
         ``images`` N×C×h×w, thumbnails of at most 32 pixels a side, and ``index``, their places in
-        the split; ``labels`` N and the names ``classes`` where there are labels; ``shown`` M ≤ 600,
+        the split, and ``of``, how many are there; ``labels`` N and the names ``classes`` where there are labels; ``shown`` M ≤ 600,
         places in the map evenly spread over it, and of each of these ``nearest`` M×k, the k ≤ 8
         others among them that are nearest by cosine, places in ``shown``, and their ``similarity``
         M×k, the largest first; ``split`` and ``checkpoint``, what was looked at.
@@ -67,6 +67,7 @@ def mapping(
     images = _thumbnails(subject.examples(split, count))
     features = _of(subject, split, index)
     found: dict[str, Array] = {"images": as_levels(images), "index": index}
+    found["of"] = np.array(len(subject.dataset.splits[split]))
     shown = np.linspace(0, len(index) - 1, min(SHOWN, len(index))).round().astype(np.int64)
     similarity, others = (v.cpu().numpy() for v in nearest_others(features[shown], NEAREST))
     found |= {"shown": shown, "nearest": others, "similarity": similarity}

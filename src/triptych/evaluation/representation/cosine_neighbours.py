@@ -23,8 +23,8 @@ Scores: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 CHUNK, SCORES = 1000, 2**24
 """Queries compared with the bank at once on the CPU, at most, and their scores: 32 MiB in bf16."""
 
-ACCELERATED = 2**28
-"""Scores held at once on an accelerator: 1 GiB. Of fewer, launching would take longer than computing."""
+ACCELERATED = 2**27
+"""Scores held at once on an accelerator: 512 MiB. Of fewer, launching would take longer than computing."""
 
 GROUP = 16
 """Scores of which the greatest alone decides whether the others are looked at."""
