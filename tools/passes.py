@@ -42,16 +42,19 @@ def wrapped(owner: Any, name: str, before: Callable[..., None]) -> None:
 
 
 def count_passes(method: type, subject: type, found: Counter[str]) -> None:
-    """Count the images of each split that go through a method, known by the block that they came in."""
-    inner = subject.block  # type: ignore[attr-defined]
+    """Count the images of each split that go through a method, known by the block or part that they came in."""
 
-    @functools.wraps(inner)
-    def block(self: Any, split: str, number: int) -> Any:
-        images = inner(self, split, number)
-        images.split_counted = split
-        return images
+    def marked(inner: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(inner)
+        def outer(self: Any, split: str, *places: int) -> Any:
+            images = inner(self, split, *places)
+            images.split_counted = split
+            return images
 
-    subject.block = block  # type: ignore[attr-defined]
+        return outer
+
+    for name in ("block", "part"):
+        setattr(subject, name, marked(getattr(subject, name)))
     for name in (name for name in PASSES if hasattr(method, name)):
 
         def before(self: Any, x: Any, *rest: Any, name: str = name) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from triptych.evaluation.subject import BLOCK, Subject
+from triptych.data.stream import as_floats
+from triptych.evaluation.subject import BLOCK, Subject, generator
 from triptych.types import DataSpec, Method
 from triptych.weights import Weights
 
@@ -58,6 +59,26 @@ def test_weights_in_training_are_asked_each_time(subject: Subject):
     with torch.no_grad():
         subject.method.factor.mul_(2)
     assert torch.equal(subject.features("test"), 2 * before)
+
+
+@pytest.mark.parametrize("binarize", ["none", "threshold", "dynamic"])
+def test_a_part_has_the_images_of_its_blocks(planted, binarize):
+    made = Subject(Scaled(1.0), planted(train=2 * BLOCK + 7), binarize, torch.device("cpu"))
+    whole = torch.cat([x for _, x in made.blocks("train")])
+    for start, stop in ((0, 30), (BLOCK - 3, BLOCK + 3), (10, 2 * BLOCK + 7)):
+        assert torch.equal(made.part("train", start, stop), whole[start:stop])
+    assert torch.equal(made.features("train"), whole.flatten(1))
+    assert torch.equal(made.encoded(whole), whole.flatten(1))
+
+
+def test_examples_in_blocks_are_drawn_as_at_once(planted):
+    """Dynamic binarization takes its numbers from one stream, however many are asked for at a time."""
+    made = Subject(Scaled(1.0), planted(train=2 * BLOCK), "dynamic", torch.device("cpu"))
+    count = BLOCK + 33
+    levels = made.levels("train", count)
+    expected = as_floats(levels, "dynamic", generator(torch.device("cpu"), "examples", "train"))
+    assert [len(x) for x in made.example_blocks("train", count)] == [BLOCK, 33]
+    assert torch.equal(made.examples("train", count), expected)
 
 
 def test_other_weights_have_features_of_their_own(subject: Subject):

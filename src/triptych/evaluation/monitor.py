@@ -109,7 +109,7 @@ class Monitor:
 
     @torch.inference_mode()
     def _samples(self, method: Samples, moment: Moment) -> dict[str, float | str]:
-        images = torch.cat([method.sample(z) for z in torch.split(self._latents, WATCHED)])
+        images = torch.cat([method.sample(z) for z in torch.split(self._latents, self._at_once)])
         if moment.landmark:
             self.run.save_moment(moment.step, as_levels(images[:WATCHED]))
         features = self._extractor(images)
@@ -130,9 +130,13 @@ class Monitor:
                 found |= {"valid/critic_gap": real - fake, "valid/critic_memory": seen - real}
         return found
 
-    @staticmethod
-    def _score(method: HasCritic, images: Tensor) -> float:
-        parts = torch.split(images, WATCHED)
+    @property
+    def _at_once(self) -> int:
+        """Images that a network is given at once: few for a core's cache, all where each call is a launch."""
+        return WATCHED if self.subject.device.type == "cpu" else MANY
+
+    def _score(self, method: HasCritic, images: Tensor) -> float:
+        parts = torch.split(images, self._at_once)
         return float(torch.cat([method.critic(method.scaled(x)) for x in parts]).mean())
 
     def _alarm(self, moment: Moment, diversity: float) -> dict[str, float | str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -14,22 +15,31 @@ import torch
 from torch import Tensor
 
 from triptych.data.spec import Binarize, Dataset
-from triptych.data.stream import as_floats
+from triptych.data.stream import as_floats, place
 from triptych.errors import unknown
 from triptych.progress import Progress, silent
 from triptych.seeds import derive
 from triptych.types import Encodes, Method
 from triptych.weights import Weights
 
-__all__ = ["BLOCK", "Network", "Subject", "as_arrays", "as_levels", "generator"]
+__all__ = ["BLOCK", "Network", "Placed", "Subject", "as_arrays", "as_levels", "generator"]
 
 T = TypeVar("T")
+
+Placed: TypeAlias = tuple[npt.NDArray[np.uint8], Tensor]
+"""The pixels of a split, and the same where the method is."""
 
 Network: TypeAlias = Callable[[Tensor], Tensor]
 """Anything that maps a batch to a batch: a generator, features, a classifier."""
 
 BLOCK = 500
 """Images in a block. Noise is drawn block by block, so it does not depend on memory or batch size."""
+
+PIECE = 100
+"""Images that a core encodes at once: what a layer gives for them is in its cache when the next one asks."""
+
+VALUES = 2**23
+"""Values of images that an accelerator encodes at once, about: to it a block is little work and many launches."""
 
 
 def generator(device: torch.device, *purpose: str | int) -> torch.Generator:
@@ -74,6 +84,8 @@ class Subject:
     """The fingerprint of the images that they were trained on, where ``dataset`` has others."""
     method_name: str = ""
     """The method's name on the command line."""
+    placed: dict[str, Placed] = field(default_factory=dict, repr=False, compare=False)
+    """Pixels of splits that are on the device already; those of the others go there when they are asked for."""
     _encoded: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def block_count(self, split: str) -> int:
@@ -87,12 +99,28 @@ class Subject:
 
         Dynamic binarization is drawn once for each image here, the same for every run.
         """
-        images = self.dataset.splits[split]
-        part = slice(number * BLOCK, (number + 1) * BLOCK)
-        # A copy: several threads read blocks, and the map beneath is read-only.
-        pixels = torch.from_numpy(np.array(images.pixels[part])).to(self.device)
+        pixels = self._pixels(split, number * BLOCK, (number + 1) * BLOCK)
         draw = generator(torch.device("cpu"), "binarize", split, number)
         return as_floats(pixels, self.binarize, draw)
+
+    def part(self, split: str, start: int, stop: int) -> Tensor:
+        """Images ``start`` to ``stop`` of a split, as their blocks have them."""
+        if self.binarize == "dynamic":
+            first, last = start // BLOCK, math.ceil(stop / BLOCK)
+            whole = torch.cat([self.block(split, number) for number in range(first, last)])
+            return whole[start - first * BLOCK : stop - first * BLOCK]
+        # Nothing is drawn, so nothing depends on where a block begins.
+        return as_floats(self._pixels(split, start, stop), self.binarize, torch.Generator())
+
+    def _pixels(self, split: str, start: int, stop: int) -> Tensor:
+        """The pixels of some images of a split on the device, where they stay if it is a GPU with room for them."""
+        pixels = self.dataset.splits[split].pixels
+        if self.device.type != "cuda":
+            # A copy: several threads read blocks, and the map beneath is read-only.
+            return torch.from_numpy(np.array(pixels[start:stop])).to(self.device)
+        if split not in self.placed or self.placed[split][0] is not pixels:
+            self.placed[split] = pixels, place(self.dataset.splits[split], self.device)
+        return self.placed[split][1][start:stop].to(self.device)
 
     def blocks(self, split: str) -> Iterator[tuple[int, Tensor]]:
         """Number and images of each block of a split."""
@@ -100,12 +128,14 @@ class Subject:
             yield number, self.block(split, number)
 
     def map_blocks(self, split: str, work: Callable[[int], T]) -> Iterator[T]:
-        """``work(number)`` of every block, in order.
+        """``work(number)`` of every block, in order; on a CPU each core takes a block of its own."""
+        yield from self._mapped(range(self.block_count(split)), work)
 
-        On a CPU each core takes a block of its own: nothing waits for a barrier
-        between two small operations, and drawing noise is not serial any more.
+    def _mapped(self, numbers: Sequence[int], work: Callable[[int], T]) -> Iterator[T]:
+        """``work`` of every number, in order, on every core of a CPU.
+
+        Nothing waits for a barrier between two small operations, and drawing noise is not serial any more.
         """
-        numbers = range(self.block_count(split))
         threads = torch.get_num_threads()
         if self.device.type != "cpu" or threads == 1 or len(numbers) < threads:
             yield from map(work, numbers)
@@ -125,18 +155,49 @@ class Subject:
         """
         if split in self._encoded:
             return self._encoded[split]
-        method = self.method
-        assert isinstance(method, Encodes)
-        with torch.inference_mode():
-            found = torch.cat([method.encode(x).float() for _, x in self.blocks(split)])
+        found = self._encode(len(self.dataset.splits[split]), partial(self.part, split))
         if self.weights:
             self._encoded[split] = found
         return found
 
+    def encoded(self, images: Tensor) -> Tensor:
+        """What ``encode`` makes of other images, N×features in float32."""
+        return self._encode(len(images), lambda start, stop: images[start:stop])
+
+    def _encode(self, count: int, images: Callable[[int, int], Tensor]) -> Tensor:
+        method = self.method
+        assert isinstance(method, Encodes)
+        # A part of a block would draw the noise of all of it.
+        piece = size = BLOCK
+        if self.device.type != "cpu":
+            piece = size = BLOCK * max(1, VALUES // (BLOCK * math.prod(self.dataset.shape)))
+        elif self.binarize != "dynamic":
+            piece = PIECE
+
+        def work(begin: int) -> Tensor:
+            end = min(begin + size, count)
+            with torch.inference_mode():
+                return torch.cat(
+                    [
+                        method.encode(images(start, min(start + piece, end))).float()
+                        for start in range(begin, end, piece)
+                    ]
+                )
+
+        with torch.inference_mode():
+            return torch.cat(list(self._mapped(range(0, count, size), work)))
+
     def examples(self, split: str, count: int) -> Tensor:
         """``count`` images evenly spread over a split (which may be sorted by class)."""
+        return torch.cat(list(self.example_blocks(split, count)))
+
+    def example_blocks(self, split: str, count: int) -> Iterator[Tensor]:
+        """The same images a block at a time, so that memory does not grow with their number."""
         draw = generator(torch.device("cpu"), "examples", split)
-        return as_floats(self.levels(split, count), self.binarize, draw)
+        pixels, places = self.dataset.splits[split].pixels, self.spread(split, count)
+        for start in range(0, len(places), BLOCK):
+            levels = torch.from_numpy(pixels[places[start : start + BLOCK]]).to(self.device)
+            yield as_floats(levels, self.binarize, draw)
 
     def levels(self, split: str, count: int) -> Tensor:
         """The same images as they are stored, uint8."""

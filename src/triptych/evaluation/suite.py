@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 import tyro
 
@@ -22,7 +23,7 @@ from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.representation.knn import knn
 from triptych.evaluation.representation.measure import representation
 from triptych.evaluation.samples.extractors import Extractor
-from triptych.evaluation.samples.prior import prior_samples
+from triptych.evaluation.samples.prior import prior_blocks
 from triptych.evaluation.subject import Subject, as_arrays, as_levels
 from triptych.runs import Result, Run
 from triptych.types import Decodes, Encodes, HasLikelihood, Projects, Reconstructs, Samples
@@ -117,7 +118,8 @@ def _keep_pictures(subject: Subject, run: Run, split: str) -> dict[str, Result]:
     """Keep what the pictures are drawn from; returns those that cannot be, with the reason."""
     method, splits = subject.method, subject.dataset.splits
     if isinstance(method, (Decodes, Samples)):
-        run.save_arrays("samples", images=as_levels(prior_samples(subject, PICTURES)))
+        levels = [as_levels(images) for images in prior_blocks(subject, PICTURES)]
+        run.save_arrays("samples", images=np.concatenate(levels))
     if isinstance(method, Reconstructs):
         x = subject.examples(split, 20)
         with torch.inference_mode():

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from triptych.data.spec import Dataset
-from triptych.environment import at_most, cores
+from triptych.environment import at_most, cores, tf32
 from triptych.errors import TriptychError, unknown
 from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
 from triptych.evaluation.suite import EvaluateConfig
@@ -29,9 +29,12 @@ def evaluate(
     data: str | Path | None = None,
     progress: Progress = silent,
 ) -> dict[str, Result]:
-    """Measure a run, write results.json and what pictures are drawn from; returns the results."""
+    """Measure a run, write results.json and what pictures are drawn from; returns the results.
+
+    Products and convolutions in fp32 are fp32's on a GPU too, whatever the training allowed.
+    """
     config = config or EvaluateConfig()
-    with at_most(config.threads or cores()):
+    with at_most(config.threads or cores()), tf32(False):
         trained = open_trained(
             path,
             config.checkpoint,

@@ -141,7 +141,13 @@ def _fit(
     resume: bool,
 ) -> None:
     subject = Subject(
-        method, dataset, config.data.binarize, stream.device, method_name=config.method_name
+        method,
+        dataset,
+        config.data.binarize,
+        stream.device,
+        method_name=config.method_name,
+        # A look reads them where the training has them.
+        placed={"train": (dataset.splits["train"].pixels, stream.pixels)},
     )
     with ExitStack() as stack:
         stack.enter_context(run.lock())

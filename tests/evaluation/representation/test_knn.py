@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.stats import binomtest, norm
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -17,6 +18,7 @@ from triptych.evaluation.labels import judged
 from triptych.evaluation.representation import cosine_neighbours as module
 from triptych.evaluation.representation.cosine_neighbours import CHUNK, SMALL, nearest
 from triptych.evaluation.representation.knn import (
+    _voted,
     knn,
     knn_predict,
     pixels_top1,
@@ -119,6 +121,39 @@ def test_the_nearest_are_those_of_all_cosines(
     assert (cosines.gather(1, index) - expected).abs().max() < 1e-6
     assert all(len(set(row)) == k for row in index.tolist())
     assert (similarity[:, :-1] >= similarity[:, 1:]).all()
+
+
+@pytest.mark.parametrize(("bank", "k"), [(3, 2), (500, 500), (6000, 50)])
+def test_an_accelerators_way_finds_the_same(bank: int, k: int, monkeypatch: pytest.MonkeyPatch):
+    """By fp32 products alone, several chunks of queries at once; run here on the CPU."""
+    monkeypatch.setattr(module, "ACCELERATED", 40 * bank)
+    rows, centre = module._centred(blobs(bank, 0, 1.0))
+    queries = blobs(130, 1, 1.0)
+    units = queries / queries.norm(dim=1, keepdim=True)
+    found, place = module._by_products(rows, F.pad(units - centre, (0, 1), value=1), k)
+    expected, at = nearest(blobs(bank, 0, 1.0), queries, k)
+    cosine = found + (units * centre).sum(1, keepdim=True)
+    torch.testing.assert_close(cosine, expected, rtol=0, atol=1e-5)
+    # Where neighbours differ they are equally near but for rounding.
+    assert (place == at).float().mean() > 0.99
+    assert (cosine.diff(dim=1) <= 1e-6).all()
+
+
+def test_votes_do_not_depend_on_the_order_in_which_they_are_added():
+    draw = torch.Generator().manual_seed(0)
+    similarity = torch.rand(200, 150, generator=draw).sort(dim=1, descending=True).values
+    index = torch.randint(0, 900, (200, 150), generator=draw)
+    labels = torch.arange(900) % 3
+    found = _voted(similarity, index, labels, 0.1)
+    # The nearest stays first: the others are relative to it.
+    order = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + torch.randperm(149, generator=draw)])
+    assert torch.equal(_voted(similarity[:, order], index[:, order], labels, 0.1), found)
+    weights = ((similarity - similarity[:, :1]).double() / 0.1).exp()
+    votes = torch.stack([(weights * (labels[index] == c)).sum(1) for c in range(3)], 1)
+    assert torch.equal(found, votes.argmax(1))
+    # Two against one, each of half its weight: of equal votes the lower class.
+    near = torch.tensor([[0.0, -math.log(2), -math.log(2)]])
+    assert _voted(near, torch.tensor([[2, 0, 0]]), torch.tensor([0, 1, 2]), 1.0).tolist() == [0]
 
 
 def test_half_precision_alone_would_be_wrong():

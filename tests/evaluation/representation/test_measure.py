@@ -13,6 +13,7 @@ from triptych import experiment
 from triptych.config import Duration
 from triptych.data import DataConfig, load
 from triptych.evaluation.representation.knn import scored
+from triptych.evaluation.subject import Subject
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.methods.simsiam import SimSiam, SimSiamConfig
 from triptych.reporting.terminal import result_lines
@@ -79,19 +80,26 @@ def test_every_network_encodes_every_split_once(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     run = trained(files[0], tmp_path / "run")
-    seen: Counter[tuple[int, int]] = Counter()
-    encode = SimSiam.encode
+    seen: Counter[tuple[int, str]] = Counter()
+    part, encode, encoded = Subject.part, SimSiam.encode, [0]
 
-    def counted(self: SimSiam, x: torch.Tensor) -> torch.Tensor:
-        # The splits have 210, 30 and 60 images here, and other images come in other numbers.
-        seen[id(self), len(x)] += 1
+    def counted(self: Subject, split: str, start: int, stop: int) -> torch.Tensor:
+        seen[id(self.method), split] += stop - start
+        return part(self, split, start, stop)
+
+    def passed(self: SimSiam, x: torch.Tensor) -> torch.Tensor:
+        encoded[0] += len(x)
         return encode(self, x)
 
-    monkeypatch.setattr(SimSiam, "encode", counted)
+    monkeypatch.setattr(Subject, "part", counted)
+    monkeypatch.setattr(SimSiam, "encode", passed)
     experiment.evaluate(run.path, EvaluateConfig(checkpoint="best"))
     sizes = {name: len(images) for name, images in load(DataConfig(str(files[0]))).splits.items()}
-    times = [count for (_, size), count in seen.items() if size == sizes["train"]]
-    assert times == [1, 1, 1], "the best, the untrained and the last weights"
+    splits = Counter(split for _, split in seen)
+    assert splits == {"train": 3, "test": 3, "valid": 2}, "the best, untrained and last weights"
+    assert all(seen[network, split] == sizes[split] for network, split in seen)
+    # Beside them two views of the validation images, and two images whose features are counted.
+    assert encoded[0] == sum(seen.values()) + 2 * sizes["valid"] + 2
 
 
 @pytest.mark.parametrize("threads", [1, 3])

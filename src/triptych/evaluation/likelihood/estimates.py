@@ -57,8 +57,9 @@ def _elbo_terms(subject: Subject, split: str) -> dict[str, Tensor]:
             draw = generator(subject.device, "elbo", split, number)
             noise = torch.randn(len(x), method.latent, generator=draw, device=subject.device)
             for name, value in method.elbo(x, noise).items():
-                found.setdefault(name, []).append(value.cpu())
-    return {name: torch.cat(values) for name, values in found.items()}
+                found.setdefault(name, []).append(value)
+    # To the host once: a device is not waited for between blocks.
+    return {name: torch.cat(values).cpu() for name, values in found.items()}
 
 
 def validation_elbo(subject: Subject) -> dict[str, float]:

@@ -16,8 +16,7 @@ from torch import Tensor
 from triptych.errors import TriptychError
 from triptych.evaluation.representation.cosine_neighbours import nearest
 from triptych.evaluation.representation.projection import Maps, maps, maps_aside
-from triptych.evaluation.subject import BLOCK, Subject, as_levels
-from triptych.types import Encodes
+from triptych.evaluation.subject import Subject, as_levels
 
 __all__ = ["FEWEST", "feature_map", "mapping", "nearest_others", "neighbours", "project"]
 
@@ -47,7 +46,7 @@ def feature_map(subject: Subject, split: str, count: int = 2000) -> dict[str, Ar
     Returns:
         ``pca`` and ``tsne`` N×2, ``shares``, ``variance`` and ``perplexity``, as of `project`;
         ``images`` N×C×h×w, thumbnails of at most 32 pixels a side, and ``index``, their places in
-        the split; ``labels`` N and the names ``classes`` where there are labels; ``shown`` M ≤ 600,
+        the split, and ``of``, how many are there; ``labels`` N and the names ``classes`` where there are labels; ``shown`` M ≤ 600,
         places in the map evenly spread over it, and of each of these ``nearest`` M×k, the k ≤ 8
         others among them that are nearest by cosine, places in ``shown``, and their ``similarity``
         M×k, the largest first; ``split`` and ``checkpoint``, what was looked at.
@@ -64,10 +63,11 @@ def mapping(
     subject: Subject, split: str, count: int = 2000, *, aside: bool
 ) -> Iterator[Callable[[], dict[str, Array]]]:
     """Begin a `feature_map`; what is given ends it. Its projection is made ``aside``, in a process of its own, or then."""
-    images = subject.examples(split, count)
-    features = _encode(subject, images)
     index = subject.spread(split, count)
-    found: dict[str, Array] = {"images": as_levels(_thumbnails(images)), "index": index}
+    images = _thumbnails(subject.examples(split, count))
+    features = _of(subject, split, index)
+    found: dict[str, Array] = {"images": as_levels(images), "index": index}
+    found["of"] = np.array(len(subject.dataset.splits[split]))
     shown = np.linspace(0, len(index) - 1, min(SHOWN, len(index))).round().astype(np.int64)
     similarity, others = (v.cpu().numpy() for v in nearest_others(features[shown], NEAREST))
     found |= {"shown": shown, "nearest": others, "similarity": similarity}
@@ -173,11 +173,8 @@ def neighbours(subject: Subject, split: str, queries: int = 12, k: int = 8) -> d
     chosen = subject.spread(split, queries)
     if images.labels is not None:
         chosen = _spread_over_classes(images.labels, queries)
-    # Binarization is drawn block by block, and the same for every run.
-    wanted = torch.cat([subject.block(split, i // BLOCK)[i % BLOCK, None] for i in chosen.tolist()])
-    similarity, index = (
-        v.cpu().numpy() for v in nearest(subject.features("train"), _encode(subject, wanted), k)
-    )
+    asked = _of(subject, split, chosen)
+    similarity, index = (v.cpu().numpy() for v in nearest(subject.features("train"), asked, k))
     found = {
         "queries": images.pixels[chosen],
         "images": train.pixels[index],
@@ -191,11 +188,10 @@ def neighbours(subject: Subject, split: str, queries: int = 12, k: int = 8) -> d
     return found | _looked_at(subject, split)
 
 
-@torch.inference_mode()
-def _encode(subject: Subject, images: Tensor) -> Tensor:
-    method = subject.method
-    assert isinstance(method, Encodes)
-    return torch.cat([method.encode(x).float() for x in torch.split(images, BLOCK)])
+def _of(subject: Subject, split: str, index: npt.NDArray[np.int64]) -> Tensor:
+    """The features of some images of a split."""
+    features = subject.features(split)
+    return features[torch.from_numpy(index).to(features.device)]
 
 
 def _thumbnails(images: Tensor) -> Tensor:

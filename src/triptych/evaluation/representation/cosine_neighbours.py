@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from triptych.environment import has_bf16
+from triptych.environment import has_bf16, tf32
 from triptych.errors import TriptychError
 
 __all__ = ["nearest"]
@@ -21,7 +21,10 @@ Scores: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Of queries with the whole bank, M×N, and what is to be added to them for the products."""
 
 CHUNK, SCORES = 1000, 2**24
-"""Queries compared with the bank at once, at most, and their scores: 32 MiB in bf16."""
+"""Queries compared with the bank at once on the CPU, at most, and their scores: 32 MiB in bf16."""
+
+ACCELERATED = 2**27
+"""Scores held at once on an accelerator: 512 MiB. Of fewer, launching would take longer than computing."""
 
 GROUP = 16
 """Scores of which the greatest alone decides whether the others are looked at."""
@@ -42,10 +45,10 @@ PRODUCTS = 2**19
 def nearest(bank: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest cosines of each query with the bank, q·b / ‖q‖‖b‖, and where they are.
 
-    Where the hardware multiplies faster in bf16, that chooses candidates, k and a few more, which
+    On a CPU that multiplies faster in bf16, that chooses candidates, k and a few more, which
     are scored again in fp32; a query for which a neighbour may have been left out is compared with
     the whole bank in fp32. Products are taken about the bank's mean, so that features which are
-    almost alike are not all the same in bf16.
+    almost alike are not all the same in bf16. On an accelerator all products are fp32's, without TF32.
 
     Args:
         bank: N×d features.
@@ -54,7 +57,8 @@ def nearest(bank: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     Returns:
         M×k cosines, the largest first, and M×k places in the bank, int64. Neither depends on how
-        many queries are given at once; the memory for more of them is that of the answer.
+        many queries are given at once (on an accelerator but for the rounding of products); the memory for
+        more of them is that of the answer.
 
     Raises:
         TriptychError: k < 1, or features that are not finite.
@@ -69,6 +73,11 @@ def nearest(bank: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
     rows, centre = _centred(bank)
     units = queries.float() * _inverse_norms(queries)[:, None]
     terms, k = F.pad(units - centre, (0, 1), value=1), min(k, len(bank))
+    shift = (units * centre).sum(-1, keepdim=True)
+    if bank.device.type != "cpu":
+        with tf32(False):
+            score, index = _by_products(rows, terms, k)
+        return score + shift, index
     fast = has_bf16(bank.device) and len(bank) > SMALL
 
     def full(chunk: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,7 +86,19 @@ def nearest(bank: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
     score, index, sure = _search(rows, terms, k, _in_half(rows, k) if fast else full)
     if fast and not sure.all():
         score[~sure], index[~sure], _ = _search(rows, terms[~sure], k, full)
-    return score + (units * centre).sum(-1, keepdim=True), index
+    return score + shift, index
+
+
+def _by_products(rows: Tensor, terms: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest products of each query with the rows, and their places; of equal ones the first."""
+    found, places = [], []
+    for chunk in torch.split(terms, max(1, ACCELERATED // len(rows))):
+        scores = chunk @ rows.T
+        place = _largest(scores, k).sort(1).values
+        score, order = scores.gather(1, place).sort(dim=1, descending=True, stable=True)
+        found.append(score)
+        places.append(place.gather(1, order))
+    return torch.cat(found), torch.cat(places)
 
 
 def _inverse_norms(x: Tensor) -> Tensor:

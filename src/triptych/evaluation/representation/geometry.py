@@ -110,13 +110,13 @@ def uniformity(z: Tensor, t: float = 2.0) -> float:
         -8.0
     """
     z = _unit(z)
-    squares, total = z.square().sum(1), 0.0
+    squares, total = z.square().sum(1), z.new_zeros(())
     for start in range(0, len(z), CHUNK):
         part = slice(start, start + CHUNK)
         distance = squares[part, None] + squares - 2 * (z[part] @ z.T)
         distance.diagonal(start).fill_(math.inf)
-        total += float((-t * distance.clamp(min=0)).exp().sum())
-    return math.log(total / (len(z) * (len(z) - 1)))
+        total += (-t * distance.clamp(min=0)).exp().sum()
+    return math.log(float(total) / (len(z) * (len(z) - 1)))
 
 
 def retrieval(z1: Tensor, z2: Tensor) -> float:
@@ -132,13 +132,14 @@ def retrieval(z1: Tensor, z2: Tensor) -> float:
         >>> retrieval(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[5.0, 1.0], [1.0, 0.0]]))
         0.0
     """
-    z1, z2, right = _unit(z1), _unit(z2), 0
+    z1, z2 = _unit(z1), _unit(z2)
+    right = torch.zeros((), dtype=torch.int64, device=z1.device)
     for start in range(0, len(z1), CHUNK):
         cosine = z1[start : start + CHUNK] @ z2.T
         own = cosine.diagonal(start).clone()
         cosine.diagonal(start).fill_(-math.inf)
-        right += int((own > cosine.amax(1)).sum())
-    return right / len(z1)
+        right += (own > cosine.amax(1)).sum()
+    return int(right) / len(z1)
 
 
 def _unit(z: Tensor) -> Tensor:

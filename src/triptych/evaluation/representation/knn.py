@@ -50,6 +50,9 @@ BANK_SHARE = 15
 RARE = 10
 """Images below which the smallest class decides no more how many neighbours vote."""
 
+UNIT = 2**40
+"""Votes of the nearest neighbour; what is farther has fewer."""
+
 PART = 2**26
 """Bytes of images, as floats, that are held at once where raw pixels are compared."""
 
@@ -123,8 +126,10 @@ def _voted(similarity: Tensor, index: Tensor, labels: Tensor, temperature: float
     # Relative to the nearest: exp(1 / 0.01) is beyond single precision.
     weights = ((similarity - similarity[:, :1]) / temperature).exp()
     classes, places = torch.unique(labels, return_inverse=True)
-    votes = torch.zeros(len(index), len(classes), device=weights.device)
-    found: Tensor = classes[votes.scatter_add_(1, places[index], weights).argmax(-1)]
+    # Whole numbers: their sum does not depend on the order, which on a GPU is another every time.
+    counts = (weights * UNIT).round().long()
+    votes = torch.zeros(len(index), len(classes), dtype=torch.int64, device=weights.device)
+    found: Tensor = classes[votes.scatter_add_(1, places[index], counts).argmax(-1)]
     return found
 
 

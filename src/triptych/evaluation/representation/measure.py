@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from triptych.data.stream import VIEWS
 from triptych.data.views import apply, draw
-from triptych.environment import at_most
-from triptych.evaluation.labels import judged, left_out, named
+from triptych.evaluation.labels import Judged, judged, left_out, named
 from triptych.evaluation.representation import atlas, geometry, knn, probe
 from triptych.evaluation.representation.verdict import Verdict, evidence, judge, sure
-from triptych.evaluation.subject import BLOCK, Subject
+from triptych.evaluation.subject import Subject
 from triptych.runs import Result, Run
 from triptych.types import Moment, Projects
 
 __all__ = ["FEWEST", "FeaturesMonitor", "representation"]
+
+T = TypeVar("T")
 
 MANY = 2000
 """Held-out images, at most, of which two views are compared."""
@@ -68,7 +70,7 @@ class FeaturesMonitor:
         """What is not looked at, and why: the name that it would have in the log → the reason."""
         found: dict[str, str] = {}
         for split in ("valid", "test"):
-            why = judged(self.subject.dataset, split)
+            why = self._who[split]
             if isinstance(why, str):
                 found |= dict.fromkeys((f"{split}/knn_top1", f"{split}/knn_balanced"), why)
         if "test/knn_top1" in found:
@@ -85,7 +87,7 @@ class FeaturesMonitor:
         """What two views of held-out images say of the features, without labels; nothing of one image."""
         if self.images < PAIR:
             return {}
-        h1, h2 = (self._encoded(view) for view in self._views)
+        h1, h2 = (self.subject.encoded(view) for view in self._views)
         z1, z2 = self.method.project(h1), self.method.project(h2)
         values = (
             geometry.unit_std(z1),
@@ -105,9 +107,9 @@ class FeaturesMonitor:
     def verdict(self, lines: Sequence[Mapping[str, Any]]) -> Verdict:
         """What became of the run at its last look, by its log with that look in it."""
         with torch.inference_mode():
-            h = self._encoded(self._views[0][:2])
+            h = self.subject.encoded(self._views[0][:2])
             dimensions = self.method.project(h).shape[1], h.shape[1]
-        who = judged(self.subject.dataset, "valid")
+        who = self._who["valid"]
         queries = 0 if isinstance(who, str) else len(who.rows)
         cosine = self.subject.method.cosine
         return judge(evidence(lines, dimensions, self.images, queries, cosine))
@@ -123,15 +125,10 @@ class FeaturesMonitor:
             said |= {"alarm": sentence, "since": since}
         return said
 
-    def _encoded(self, images: Tensor) -> Tensor:
-        return torch.cat([self.method.encode(x) for x in torch.split(images, BLOCK)])
-
     def _neighbours(self, moment: Moment) -> dict[str, float | str]:
-        dataset = self.subject.dataset
         found: dict[str, float | str] = {}
         bank: Tensor | None = None
-        for name in ("valid", "test"):
-            who = judged(dataset, name)
+        for name, who in self._who.items():
             if isinstance(who, str):
                 continue
             bank = self.subject.features("train") if bank is None else bank
@@ -144,6 +141,11 @@ class FeaturesMonitor:
             if moment.step == 0 and name == "test":
                 found["floor/pixels_knn_top1"], _ = knn.pixels_top1(self.subject, name, who)
         return found
+
+    @cached_property
+    def _who(self) -> dict[str, Judged | str]:
+        """Whose classes neighbours are asked for, or why nobody's; the labels are the same at every look."""
+        return {name: judged(self.subject.dataset, name) for name in ("valid", "test")}
 
     @cached_property
     def split(self) -> str:
@@ -188,9 +190,14 @@ def representation(
     end = last() if last is not None and subject.checkpoint != "last" else None
     at_end = knn.encoder_top1(end, split) if end else {}
     with _mapping(subject, run, split) as keep_map:
-        found |= probe.probe(subject, split) | chosen_by
-        at_end |= probe.probe(end, split) if end else {}
-        found |= keep_map()
+        fits = probe.probes(subject, split)
+        fits_at_end = probe.probes(end, split) if end else []
+        mapped, *probed = _side_by_side([keep_map, *fits, *fits_at_end], subject.device)
+    for result in probed[: len(fits)]:
+        found |= result
+    for result in probed[len(fits) :]:
+        at_end |= result
+    found |= chosen_by | mapped
     if subject.checkpoint == "last":
         return found
     names = [f"{split}/{name}_last" for name in LAST]
@@ -198,6 +205,23 @@ def representation(
         why = "the training has saved no last weights yet"
         return found | left_out(subject, split, names, why)
     return found | {name: at_end[name.removesuffix("_last")] for name in names}
+
+
+def _side_by_side(works: Sequence[Callable[[], T]], device: torch.device) -> list[T]:
+    """What each gives: on a CPU a core has one at a time; beside an accelerator the first, which only waits, is the last.
+
+    Probes are thousands of small operations, which several threads do no sooner than one.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        return [work() for work in reversed(works)][::-1]
+    each = max(1, threads // len(works))
+    try:
+        with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(each)) as pool:
+            return [task.result() for task in [pool.submit(work) for work in works]]
+    finally:
+        # What a worker sets is also the default of threads that start later.
+        torch.set_num_threads(threads)
 
 
 @contextmanager
@@ -208,7 +232,7 @@ def _mapping(subject: Subject, run: Run, split: str) -> Iterator[Callable[[], di
         why = f"a map needs {atlas.FEWEST} images or more; {named(split)} images: {count}"
         yield lambda: left_out(subject, split, ["feature-map"], why)
         return
-    with atlas.mapping(subject, split, aside=threads > 1) as made, at_most(max(1, threads - 1)):
+    with atlas.mapping(subject, split, aside=threads > 1) as made:
 
         def keep() -> dict[str, Result]:
             run.save_arrays("feature-map", **made())

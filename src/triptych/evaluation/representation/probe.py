@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +15,12 @@ from torch import Tensor
 
 from triptych.errors import TriptychError
 from triptych.evaluation.labels import judged, left_out
+from triptych.evaluation.representation.softmax_regression import softmax_regression
 from triptych.evaluation.statistics import proportion
 from triptych.evaluation.subject import Subject, generator
 from triptych.runs import Result
 
-__all__ = ["Probe", "logistic_probe", "probe", "sgd_probe"]
+__all__ = ["Probe", "logistic_probe", "probe", "probes", "sgd_probe"]
 
 EPOCHS, BATCH, MOMENTUM = 50, 256, 0.9
 
@@ -27,10 +28,10 @@ RATES = (0.1, 1.0, 10.0, 100.0)
 """Learning rates tried, over mean ‖(h, 1)‖²: most of that is often the mean, and what differs far less."""
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
-"""Inverse penalties C tried, from the strongest penalty on, each started where the last one ended."""
+"""Inverse penalties C tried, from the strongest penalty on; all are fitted at once."""
 
 ITERATIONS = 500
-"""Of L-BFGS for each C; a fit that takes more says so in its note."""
+"""Of L-BFGS at most; a fit that has not converged by then says so in its note."""
 
 FEWEST = 10
 """Judged validation images below which the setting is chosen on training images: of so few most settings tie."""
@@ -82,7 +83,7 @@ def sgd_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
     weights = _trained(x, y.to(x.device), classes, rates)
 
     def predict(features: Tensor) -> Labels:
-        scores = F.pad(features.float(), (0, 1), value=1) @ weights
+        scores = F.pad(features.float(), (0, 1), value=1) @ weights.T
         found: Labels = names[scores.view(-1, len(RATES), classes).argmax(-1).cpu().numpy()]
         return found
 
@@ -94,9 +95,9 @@ def sgd_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
 def logistic_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
     """Multinomial logistic regression, min ½‖W‖² − C Σ log softmax(W x + b)_y, on standardised features.
 
-    By scikit-learn's L-BFGS. Each feature has its mean taken off and is divided by its deviation
-    in ``train``; the C of `STRENGTHS` with the most right on ``choice`` is taken (of equals, the
-    smallest). Deterministic.
+    Where the gradient of `softmax_regression` vanishes, which is where scikit-learn's does. Each feature has its
+    mean taken off and is divided by its deviation in ``train``; the C of `STRENGTHS` with the most right on
+    ``choice`` is taken (of equals, the smallest). Deterministic.
 
     Args:
         train: to fit.
@@ -111,29 +112,26 @@ def logistic_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
         >>> logistic_probe(fold, fold, torch.tensor([[-3.0], [3.0]])).predicted.tolist()
         [0, 1]
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    _classes(train.labels)
-    deviation, mean = torch.std_mean(train.x.float(), 0)
+    names, places = _classes(train.labels)
+    # Not every accelerator has float64.
+    device = torch.device("cpu") if train.x.device.type == "mps" else train.x.device
+    x = train.x.to(device).float()
+    deviation, mean = torch.std_mean(x, 0)
     # A feature that never varies has nothing to say; its rounding is not to be blown up.
     scale = torch.where(deviation > 1e-6 * mean.abs(), 1 / deviation, 0)
-    fit, choose, ask = (
-        ((x.float() - mean) * scale).cpu().numpy() for x in (train.x, choice.x, queries)
-    )
-    model = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
-    most, found = -1, Probe(train.labels[:0], math.nan)
-    for strength in STRENGTHS:
-        with warnings.catch_warnings():
-            # Said in the note instead.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.set_params(C=strength).fit(fit, train.labels)
-        right = int((model.predict(choose) == choice.labels).sum())
-        if right > most:
-            ended = model.n_iter_.max() < ITERATIONS
-            note = "" if ended else f"not converged after {ITERATIONS} iterations"
-            most, found = right, Probe(model.predict(ask), strength, note)
-    return found
+    y = torch.from_numpy(places).to(device)
+    fitted = softmax_regression((x - mean) * scale, y, len(names), STRENGTHS, ITERATIONS)
+
+    def predict(features: Tensor) -> Labels:
+        rows = F.pad((features.to(device).float() - mean) * scale, (0, 1), value=1)
+        scores = (rows @ fitted.weights.flatten(0, 1).T).view(len(rows), len(STRENGTHS), -1)
+        found: Labels = names[scores.argmax(-1).cpu().numpy()]
+        return found
+
+    right = (predict(choice.x) == choice.labels[:, None]).sum(0)
+    best = int(right.argmax())
+    note = "" if fitted.converged[best] else f"not converged after {ITERATIONS} iterations"
+    return Probe(predict(queries)[:, best], STRENGTHS[best], note)
 
 
 SGD: Mapping[str, str] = {
@@ -158,14 +156,23 @@ def probe(subject: Subject, split: str) -> dict[str, Result]:
     trained on unless its class has no other. Both are left out with the reason where labels do not
     allow them.
     """
+    return {name: value for fit in probes(subject, split) for name, value in fit().items()}
+
+
+def probes(subject: Subject, split: str) -> list[Callable[[], dict[str, Result]]]:
+    """What `probe` does, a fit at a time."""
     names = f"{split}/linear_top1", f"{split}/logistic_top1"
     who = judged(subject.dataset, split)
     if isinstance(who, str):
-        return left_out(subject, split, names, who)
+        why = who
+        return [lambda: left_out(subject, split, names, why)]
     train, choice, chosen_on = _folds(subject, split)
-    queries = _rows(subject.features(split), who.rows)
+    queries, labels, seen = _rows(subject.features(split), who.rows), who.labels, who.note
 
-    def result(fitted: Probe, what: str, fields: Mapping[str, str]) -> Result:
+    def result(
+        name: str, fit: Callable[..., Probe], what: str, fields: Mapping[str, str]
+    ) -> dict[str, Result]:
+        fitted = fit(train, choice, queries)
         protocol = subject.protocol(
             split,
             features="encoder output",
@@ -175,36 +182,39 @@ def probe(subject: Subject, split: str) -> dict[str, Result]:
             **fields,
             unit="share right",
         )
-        share = float((fitted.predicted == who.labels).mean())
-        notes = filter(None, (f"{what} {fitted.chosen:.3g}", fitted.note, who.note))
-        return proportion(share, len(who.labels), protocol, "; ".join(notes))
+        share = float((fitted.predicted == labels).mean())
+        notes = filter(None, (f"{what} {fitted.chosen:.3g}", fitted.note, seen))
+        return {name: proportion(share, len(labels), protocol, "; ".join(notes))}
 
-    results = (
-        result(sgd_probe(train, choice, queries), "learning rate", SGD),
-        result(logistic_probe(train, choice, queries), "C", LOGISTIC),
-    )
-    return dict(zip(names, results, strict=True))
+    return [
+        partial(result, names[0], sgd_probe, "learning rate", SGD),
+        partial(result, names[1], logistic_probe, "C", LOGISTIC),
+    ]
 
 
 def _trained(x: Tensor, y: Tensor, classes: int, rates: Tensor) -> Tensor:
-    """Weights (d+1)×(rates·classes), a block of columns for each learning rate."""
-    weights = torch.zeros(x.shape[1], len(rates) * classes, device=x.device)
+    """Weights (rates·classes)×(d+1), a block of rows for each learning rate.
+
+    An epoch is put into its order once, and a step is five operations, of which none asks the host: there are
+    thousands of steps, and each is small.
+    """
+    weights = torch.zeros(len(rates) * classes, x.shape[1], device=x.device)
     velocity = torch.zeros_like(weights)
-    step_size = rates.repeat_interleave(classes)
+    truth = F.one_hot(y, classes).T.float()
     batch = min(BATCH, len(x))
-    steps, draw = EPOCHS * (len(x) // batch), generator(torch.device("cpu"), "probe")
-    step = 0
-    for _ in range(EPOCHS):
-        order = torch.randperm(len(x), generator=draw).to(x.device)
-        for rows in torch.split(order[: len(x) // batch * batch], batch):
-            inputs = x[rows]
+    each = len(x) // batch
+    steps, draw = EPOCHS * each, generator(torch.device("cpu"), "probe")
+    fall = 0.5 * (1 + torch.cos(math.pi * torch.arange(steps, dtype=torch.float64) / steps))
+    size = rates.repeat_interleave(classes)[:, None]
+    for epoch in range(EPOCHS):
+        order = torch.randperm(len(x), generator=draw)[: each * batch].to(x.device)
+        falls = fall[epoch * each : (epoch + 1) * each].float().to(x.device)
+        of_batch = torch.split(x[order], batch), torch.split(truth[:, order], batch, dim=1)
+        for inputs, onehot, step_size in zip(*of_batch, falls[:, None, None] * size, strict=True):
             # The gradient of the cross-entropy with respect to the logits is p − onehot(y).
-            p = (inputs @ weights).view(batch, len(rates), classes).softmax(-1)
-            index = y[rows].view(-1, 1, 1).expand(-1, len(rates), 1)
-            p.scatter_add_(2, index, -torch.ones_like(p[:, :, :1]))
-            velocity.mul_(MOMENTUM).addmm_(inputs.T, p.flatten(1), alpha=1 / batch)
-            weights -= 0.5 * (1 + math.cos(math.pi * step / steps)) * step_size * velocity
-            step += 1
+            p = (weights @ inputs.T).view(len(rates), classes, batch).softmax(1).sub_(onehot)
+            velocity.addmm_(p.flatten(0, 1), inputs, beta=MOMENTUM, alpha=1 / batch)
+            weights.addcmul_(velocity, step_size, value=-1)
     return weights
 
 

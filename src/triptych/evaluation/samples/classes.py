@@ -35,15 +35,16 @@ def _predicted(subject: Subject, classifier: LabelClassifier) -> Array:
     """How many of the samples the classifier takes for each class; the same latents for every run."""
     method, device = subject.method, subject.device
     assert isinstance(method, Samples)
-    counts = np.zeros(len(classifier.classes), np.int64)
+    counts = torch.zeros(len(classifier.classes), dtype=torch.int64, device=device)
     with torch.inference_mode():
         for number in range(SAMPLES // BLOCK):
             draw = generator(device, "class histogram", number)
             z = torch.randn(BLOCK, method.latent, generator=draw, device=device)
             found = classifier.network(method.sample(z)).argmax(-1)
-            counts += np.bincount(found.cpu().numpy(), minlength=len(counts))
+            # Whole numbers: their sum is the same in any order.
+            counts.scatter_add_(0, found, torch.ones_like(found))
             subject.progress("class histogram (samples)", (number + 1) * BLOCK, SAMPLES)
-    return counts
+    return counts.cpu().numpy()
 
 
 def class_histogram(

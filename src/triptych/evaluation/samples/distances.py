@@ -58,13 +58,13 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
         >>> frechet_distance(a, a + 3)
         9.0
     """
-    # On the host: not every accelerator has float64.
     a, b = _checked(a, b)
-    first, second = torch.cov(a.T).view(a.shape[1], -1), torch.cov(b.T).view(a.shape[1], -1)
+    # Eigenvalues on the host, where those of a few hundred features take less than a GPU needs to begin.
+    first, second = (torch.cov(x.T).view(x.shape[1], -1).cpu() for x in (a, b))
     values, vectors = torch.linalg.eigh(first)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     cross = torch.linalg.eigvalsh(root @ second @ root).clamp(min=0).sqrt().sum()
-    shift = (a.mean(0) - b.mean(0)).square().sum()
+    shift = (a.mean(0) - b.mean(0)).square().sum().cpu()
     return float(shift + first.trace() + second.trace() - 2 * cross)
 
 
@@ -95,14 +95,19 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
 
 
 def _checked(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both sets on the host in float64, if a distance between them means anything."""
+    """Both sets in float64, if a distance between them means anything."""
     if min(len(a), len(b)) < 2:
         raise TriptychError(
             f"a distance of distributions needs two images or more in each set; there are {len(a)} and {len(b)}"
         )
     if not (a.isfinite().all() and b.isfinite().all()):
         raise TriptychError("features that are not finite numbers have no distance")
-    return a.cpu().double(), b.cpu().double()
+    return _double(a), _double(b)
+
+
+def _double(x: Tensor) -> Tensor:
+    """In float64, on the host where the device has none."""
+    return x.cpu().double() if x.device.type == "mps" else x.double()
 
 
 def _within(x: Tensor) -> float:
@@ -113,11 +118,11 @@ def _within(x: Tensor) -> float:
 
 
 def _kernel_sum(a: Tensor, b: Tensor) -> float:
-    total = 0.0
+    total = a.new_zeros(())
     for rows in torch.split(a, CHUNK):
         base = (rows @ b.T).div_(b.shape[1]).add_(1)
-        total += float(torch.dot(base.square().flatten(), base.flatten()))
-    return total
+        total += torch.dot(base.square().flatten(), base.flatten())
+    return float(total)
 
 
 K_PRECISION = 3
@@ -169,29 +174,30 @@ def overlap(real: Tensor, samples: Tensor) -> Overlap:
         raise TriptychError(
             f"density and coverage need more than {K_DENSITY} images in each set; there are {few}"
         )
-    # On the host: not every accelerator has float64.
-    real, samples = real.cpu().double(), samples.cpu().double()
+    real, samples = _double(real), _double(samples)
     # Distances are differences of squares: near the origin they lose the fewest digits.
     centre = real.mean(0)
     real, samples = real - centre, samples - centre
     near, wide = _radii(real)
     near_samples, _ = _radii(samples)
-    precise, balls = 0, 0
-    recalled = torch.zeros(len(real), dtype=torch.bool)
-    covered = torch.zeros(len(real), dtype=torch.bool)
+    recalled = torch.zeros(len(real), dtype=torch.bool, device=real.device)
+    covered = torch.zeros_like(recalled)
+    # Counted on the device, and read once.
+    precise = torch.zeros((), dtype=torch.int64, device=real.device)
+    balls = torch.zeros_like(precise)
     for chunk, radii in zip(
         torch.split(samples, CHUNK), torch.split(near_samples, CHUNK), strict=True
     ):
         distance = _squared(chunk, real)
-        precise += int((distance <= near).any(1).sum())
+        precise += (distance <= near).any(1).sum()
         recalled |= (distance <= radii[:, None]).any(0)
         inside = distance <= wide
-        balls += int(inside.sum())
+        balls += inside.sum()
         covered |= inside.any(0)
     return Overlap(
-        precise / len(samples),
+        int(precise) / len(samples),
         float(recalled.double().mean()),
-        balls / (K_DENSITY * len(samples)),
+        int(balls) / (K_DENSITY * len(samples)),
         float(covered.double().mean()),
     )
 
@@ -207,7 +213,7 @@ def _radii(x: Tensor) -> tuple[Tensor, Tensor]:
     found = []
     for start in range(0, len(x), CHUNK):
         distance = _squared(x[start : start + CHUNK], x)
-        rows = torch.arange(len(distance))
+        rows = torch.arange(len(distance), device=x.device)
         distance[rows, start + rows] = torch.inf
         found.append(distance.topk(K_DENSITY, largest=False).values)
     slack = ROUNDING * x.square().sum(1).max()
@@ -296,7 +302,7 @@ def _real_features(subject: Subject, split: str, rows: Tensor, extractor: Extrac
     found = []
     for part in torch.split(rows, BLOCK):
         levels = torch.from_numpy(pixels[part.numpy()]).to(subject.device)
-        found.append(extractor(as_floats(levels, subject.binarize, draw)).cpu())
+        found.append(extractor(as_floats(levels, subject.binarize, draw)))
     return torch.cat(found)
 
 
@@ -310,7 +316,7 @@ def _sample_features(
         size = min(BLOCK, count - start)
         z = torch.randn(size, method.latent, generator=draw, device=subject.device)
         with torch.inference_mode():
-            found.append(extractor(method.sample(z)).cpu())
+            found.append(extractor(method.sample(z)))
         done = number * count + start + size
         subject.progress("features of samples (images)", done, SETS * count)
     features = torch.cat(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -48,10 +50,10 @@ def audit(
     method = subject.method
     assert isinstance(method, LipschitzCritic)
     most = float(method.lipschitz)
-    norms = {
-        kind: torch.cat([_norms(method.critic, x) for x in torch.split(images, BLOCK)]) / most
-        for kind, images in _images(subject, split, count).items()
-    }
+    found: dict[str, list[Tensor]] = {}
+    for kind, images in _images(subject, split, count):
+        found.setdefault(kind, []).append(_norms(method.critic, method.scaled(images)))
+    norms = {kind: torch.cat(parts) / most for kind, parts in found.items()}
     protocol = subject.protocol(
         split,
         estimator="L2 norm over all pixels of an example of the critic's gradient",
@@ -71,20 +73,25 @@ def _norms(critic: torch.nn.Module, x: Tensor) -> Tensor:
     return gradient_norm(input_gradient(critic, x)).detach()
 
 
-def _images(subject: Subject, split: str, count: int) -> dict[str, Tensor]:
-    """Images of every kind in the critic's units, N×C×H×W."""
+def _images(subject: Subject, split: str, count: int) -> Iterator[tuple[str, Tensor]]:
+    """Images of every kind in [0, 1], a block N×C×H×W at a time: more of them take no more memory."""
     method = subject.method
-    assert isinstance(method, LipschitzCritic) and isinstance(method, Samples)
-    z = prior_latents(subject, count)
+    assert isinstance(method, Samples)
     draw = generator(torch.device("cpu"), "lipschitz")
     t = torch.rand(count, generator=draw).to(subject.device)
-    with torch.no_grad():  # Not inference mode: gradients are taken at these images.
-        generated = torch.cat([method.sample(part) for part in torch.split(z, BLOCK)])
-        real = {name: subject.examples(name, count) for name in dict.fromkeys((split, "train"))}
-        pairs = len(real["train"])
-        mixed = interpolates(real["train"], generated[:pairs], t[:pairs])
-        kinds = {**real, "generated": generated, "interpolated": mixed}
-        return {kind: method.scaled(images) for kind, images in kinds.items()}
+    if split != "train":
+        yield from ((split, images) for images in subject.example_blocks(split, count))
+    drawn = zip(
+        torch.split(prior_latents(subject, count), BLOCK), torch.split(t, BLOCK), strict=True
+    )
+    for (z, share), real in zip_longest(drawn, subject.example_blocks("train", count)):
+        with torch.no_grad():  # Not inference mode: gradients are taken at these images.
+            generated = method.sample(z)
+        if real is not None:
+            yield "train", real
+        yield "generated", generated
+        if real is not None:
+            yield "interpolated", interpolates(real, generated[: len(real)], share[: len(real)])
 
 
 def _summary(norms: Tensor) -> dict[str, Any]:

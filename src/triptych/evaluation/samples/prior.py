@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-from triptych.evaluation.subject import Subject, generator
+from triptych.evaluation.subject import BLOCK, Subject, generator
 from triptych.types import Decodes, Samples
 
-__all__ = ["prior_latents", "prior_samples"]
+__all__ = ["prior_blocks", "prior_latents", "prior_samples"]
 
 
 def prior_latents(subject: Subject, count: int) -> Tensor:
@@ -16,17 +18,25 @@ def prior_latents(subject: Subject, count: int) -> Tensor:
     method = subject.method
     assert isinstance(method, (Decodes, Samples))
     draw = generator(torch.device("cpu"), "samples")
-    z = [torch.randn(1, method.latent, generator=draw) for _ in range(count)]
-    return torch.cat(z).to(subject.device)
+    z = torch.empty(count, method.latent)
+    for row in torch.split(z, 1):
+        torch.randn(1, method.latent, generator=draw, out=row)
+    return z.to(subject.device)
 
 
 def prior_samples(subject: Subject, count: int) -> Tensor:
     """``count`` images from the prior: drawn where the method can draw, else decoded means."""
-    method, z = subject.method, prior_latents(subject, count)
-    with torch.inference_mode():
-        if isinstance(method, Samples):
-            drawn: Tensor = method.sample(z)
-        else:
-            assert isinstance(method, Decodes)
-            drawn = method.decode(z)
-    return drawn
+    return torch.cat(list(prior_blocks(subject, count)))
+
+
+def prior_blocks(subject: Subject, count: int) -> Iterator[Tensor]:
+    """The same images a block at a time, so that memory does not grow with their number."""
+    method = subject.method
+    for z in torch.split(prior_latents(subject, count), BLOCK):
+        with torch.inference_mode():
+            if isinstance(method, Samples):
+                drawn: Tensor = method.sample(z)
+            else:
+                assert isinstance(method, Decodes)
+                drawn = method.decode(z)
+        yield drawn

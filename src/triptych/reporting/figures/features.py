@@ -54,7 +54,7 @@ def feature_map(run: Run) -> Figure | None:
     named = "labels" in arrays
     split, weights = (str(arrays[name]) for name in ("split", "checkpoint"))
     words = Words(
-        f"A map of {len(labels):,} images by their features",
+        f"A map of {len(labels):,}{_of(arrays, len(labels))} images by their features",
         setting(run, split, weights, seed=True),
         _map_caption(arrays, len(np.unique(labels)) - len(shown)),
     )
@@ -70,6 +70,12 @@ def feature_map(run: Run) -> Figure | None:
     if named:
         _legend(page.axes(0.0, 0.0, PAGE, LEGEND), shown, arrays["classes"])
     return page.figure
+
+
+def _of(arrays: Mapping[str, Array], count: int) -> str:
+    """Of how many a map is, where it is not of all."""
+    whole = int(arrays.get("of", np.array(count)))
+    return f" of {whole:,}" if whole > count else ""
 
 
 def frequent(labels: Array) -> list[int]:
