@@ -117,6 +117,8 @@ PROTOCOL: Allowed = {
     "train.duration": ("200 epochs",),
     # Other precision is other arithmetic, not another protocol; figures name it.
     "train.dtype": ("fp32", "bf16"),
+    # None: of before there was a choice.
+    "train.tf32": (True, False, None),
 }
 """The fields of a run's config that make the reference's protocol beyond its arms, and the values they may have."""
 

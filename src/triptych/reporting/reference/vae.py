@@ -76,6 +76,8 @@ PROTOCOL: Allowed = {
     "train.batch_size": (64,),
     # Other precision is other arithmetic, not another protocol; figures name it.
     "train.dtype": ("fp32", "bf16"),
+    # None: of before there was a choice.
+    "train.tf32": (True, False, None),
 }
 """The fields of a run's config that make the reference's protocol, and the values they may have.
 
@@ -141,8 +143,11 @@ _EPOCHS = [float(epoch + 1) for epoch in range(len(ELBO_CURVE))]
 
 def _elbo_curve(run: Run) -> Figure | None:
     said = f"Reference: {CAVEAT}; its text ends at {signed(FINAL_ELBO)}."
-    if run.config["train"]["dtype"] != "fp32":
+    train = run.config["train"]
+    if train["dtype"] != "fp32":
         said += " This run multiplies matrices in bf16."
+    elif train.get("device") == "cuda" and train.get("tf32"):
+        said += " This run rounds to TF32 what it multiplies."
     return elbo_curve(run, Overlay("reference report", (_EPOCHS, list(ELBO_CURVE)), said))
 
 
