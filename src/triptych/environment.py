@@ -21,6 +21,7 @@ from triptych.data.spec import Dataset
 from triptych.errors import TriptychError, unknown
 
 __all__ = [
+    "UNORDERED",
     "at_most",
     "cores",
     "deterministic",
@@ -30,6 +31,9 @@ __all__ = [
     "memory",
     "tf32",
 ]
+
+UNORDERED = "(.+) does not have a deterministic implementation"
+"""What PyTorch says of an operation, by a name of one word or more, that has none."""
 
 
 def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
@@ -144,7 +148,8 @@ def deterministic(device: torch.device) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             # Said once by whoever asks. cuBLAS is in order by itself where one stream computes.
-            warnings.filterwarnings("ignore", ".*deterministic", UserWarning)
+            for said in UNORDERED, "Deterministic behavior was enabled with":
+                warnings.filterwarnings("ignore", said, UserWarning)
             yield
     finally:
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
@@ -163,13 +168,31 @@ def tf32(allowed: bool) -> Iterator[None]:
         ...     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
         (False, False)
     """
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+    before = _tf32_flags()
+    _set_tf32(allowed, allowed)
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        _set_tf32(*before)
+
+
+def _tf32_flags() -> tuple[bool, bool]:
+    """Whether products and convolutions are rounded now."""
+    with _newer_names_unasked():
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+def _set_tf32(matmul: bool, cudnn: bool) -> None:
+    with _newer_names_unasked():
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+
+
+@contextmanager
+def _newer_names_unasked() -> Iterator[None]:
+    """PyTorch 2.9 and some after it warn of these flags in favour of names that older ones do not have."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Please use the new API settings to control TF32")
+        yield
 
 
 def _processor() -> str:

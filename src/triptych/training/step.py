@@ -13,6 +13,7 @@ from torch import Tensor
 
 from triptych.data.stream import Stream
 from triptych.data.views import Parameters, apply, apply_on_device
+from triptych.environment import UNORDERED
 from triptych.seeds import derive
 from triptych.training.ahead import Ahead
 from triptych.training.optim import PhaseOptimizer
@@ -61,8 +62,6 @@ def train_only(method: Method, optimizer: PhaseOptimizer) -> None:
     for parameter in optimizer.parameters:
         parameter.requires_grad_(True)
 
-
-UNORDERED = re.compile(r"(\S+) does not have a deterministic implementation")
 
 Kept: TypeAlias = dict[str, Tensor]
 Losses: TypeAlias = Callable[..., tuple[Tensor, Tensor, Tensor, tuple[str, ...]]]
@@ -296,7 +295,7 @@ class Step:
                 self._rehearse(step)
             finally:
                 self._put_back(start)
-        found = {name for w in caught for name in UNORDERED.findall(str(w.message))}
+        found = {said[1] for w in caught if (said := re.match(UNORDERED, str(w.message)))}
         if not found:
             return []
         return [
