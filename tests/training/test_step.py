@@ -175,6 +175,36 @@ def test_what_counts_outside_of_its_tensors_is_not_recorded(trainer, quiet, fake
     assert run.metrics()[-1]["step"] == 24
 
 
+def test_a_buffer_of_any_name_is_put_back(trainer, quiet, fake_graphs):
+    """The loop's own counter was kept under a name that a method may give to one of its own."""
+
+    class Counting(quiet["regression"]):
+        def __init__(self, config, spec):
+            super().__init__(config, spec)
+            self.register_buffer("step", torch.zeros(()))
+            self.register_buffer("skip", torch.zeros(()))
+
+        def after_step(self):
+            self.step += 1
+            self.skip += 2
+
+    method, _, _ = trainer("recorded", Counting, train=RECORDED)
+    assert (float(method.step), float(method.skip)) == (24, 48)
+    assert fake_graphs[0].replays == 24 + 3
+
+
+def test_ways_too_short_to_be_told_from_rounding_lead_to_the_same_place():
+    """At the end of a cosine schedule a weight moves by its last bit or not at all."""
+    start = {"w": torch.ones(1000), "ema": torch.zeros(())}
+    moved = torch.nextafter(start["w"], torch.tensor(2.0))
+    even = torch.arange(1000) % 2 == 0
+    one = {"w": torch.where(even, moved, start["w"]), "ema": torch.tensor(1e-9)}
+    other = {**one, "w": moved}
+    assert _elsewhere(start, one, other) is None
+    assert _elsewhere(start, one, {**one, "w": start["w"] + 1e-4}) == "w"
+    assert _elsewhere(start, one, {**one, "ema": torch.tensor(2e-9)}) == "ema"
+
+
 def test_dropped_recordings_leave_the_training_as_it_would_have_been(trainer, quiet, fake_graphs):
     """What was tried and dropped has changed no weight, no moment and no sum."""
 
@@ -260,8 +290,6 @@ def test_a_recorded_training_of_every_method_is_the_eager_one(
 
 
 def on_device(pixels, parameters):
-    from triptych.data.views import apply_on_device
-
     return apply_on_device(pixels, parameters)
 
 

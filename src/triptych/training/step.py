@@ -75,6 +75,10 @@ class Graph(Protocol):
         """Where work is done that is to be recorded afterwards."""
         ...
 
+    def unasked(self) -> AbstractContextManager[None]:
+        """Within it whoever asks the host for something fails at once, before a recording could be broken by it."""
+        ...
+
     def record(self, work: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
         """Record ``work`` without doing it; ``generators`` draw anew from their seeds at every replay."""
         ...
@@ -101,12 +105,27 @@ class CudaGraph:
         finally:
             torch.cuda.current_stream().wait_stream(stream)
 
+    @contextmanager
+    def unasked(self) -> Iterator[None]:
+        """A recording that a question breaks off leaves PyTorch's allocator and generators in the midst of it."""
+        before = torch.cuda.get_sync_debug_mode()
+        with warnings.catch_warnings():
+            # That it does not see every question.
+            warnings.simplefilter("ignore")
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+
     def record(self, work: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
         """Record ``work``; the seeds are read at every replay, not here."""
         for generator in generators:
             self._graph.register_generator_state(generator)
+        # On the stream aside: broken off, PyTorch does not go back from one of its own, and nobody would wait for that.
         # The thread that makes batches ahead may go on meanwhile.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+        stream = torch.cuda.current_stream()
+        with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
             work()
 
     def replay(self) -> None:
@@ -306,7 +325,9 @@ class Step:
     def _record(self, graph: Graph, step: int, start: Kept) -> list[str]:
         """Record a step, and see that replaying it does what doing it does."""
         try:
-            for _ in range(REHEARSALS):
+            for _ in range(REHEARSALS - 1):
+                self._rehearse(step)
+            with graph.unasked():
                 self._rehearse(step)
             eager = self._kept()
             graph.record(self._advance, [*self.generators.values(), *self.binarizing])
