@@ -358,13 +358,13 @@ class Step:
         (work or self._advance)()
 
     def _changing(self) -> Kept:
-        """Every tensor that a step changes, by name."""
+        """Every tensor that a step changes, by name; those that are not the method's by names that no attribute has."""
         found = dict(self.method.named_parameters()) | dict(self.method.named_buffers())
         for optimizer in self.optimizers.values():
             found |= optimizer.state()
         for name, watch in self.watches.items():
             found |= {f"watch {name} {i}": kept for i, kept in enumerate(watch.tensors())}
-        return found | {"skip": self.skip, "step": self.at}
+        return found | {"flag to skip": self.skip, "number of the step": self.at}
 
     def _kept(self) -> Kept:
         return {name: tensor.detach().clone() for name, tensor in self._changing().items()}
