@@ -402,7 +402,9 @@ def _elsewhere(start: Kept, one: Kept, other: Kept) -> str | None:
         if not a.is_floating_point():
             return name
         gone, apart = (float((a - x).float().nan_to_num().norm()) for x in (begun, b))
-        if apart > APART * gone:
+        # Where a rate is close to 0 the way is no longer than what rounding makes of it.
+        rounding = torch.finfo(a.dtype).eps * float(a.float().nan_to_num().norm())
+        if apart > APART * gone + rounding:
             return name
     return None
 
