@@ -165,7 +165,8 @@ class Step:
         self._make_generators()
         self.ahead = Ahead(self._rows, self._window(), total, device)
         self.losses = _reducing(method)
-        self.views: Views = apply if config.capture == "off" else apply_on_device
+        recordable = device.type != "cpu" or config.capture == "on"
+        self.views: Views = apply_on_device if recordable else apply
         self.graph: Graph | None = None
         if len(self.phases) == 1:
             train_only(method, optimizers[self.phases[0].name])
