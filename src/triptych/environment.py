@@ -138,10 +138,11 @@ def deterministic(device: torch.device) -> Iterator[None]:
         yield
         return
     cudnn, memory = torch.backends.cudnn, torch.utils.deterministic
-    before = cudnn.deterministic, memory.fill_uninitialized_memory  # type: ignore[attr-defined]
+    before = cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory  # type: ignore[attr-defined]
     enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    cudnn.deterministic = True
+    # What is chosen by a stopwatch is not chosen again.
+    cudnn.deterministic, cudnn.benchmark = True, False
     # What is empty is written before it is read: nothing is to be filled first.
     memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -153,7 +154,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
-        cudnn.deterministic, memory.fill_uninitialized_memory = before  # type: ignore[attr-defined]
+        cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory = before  # type: ignore[attr-defined]
 
 
 @contextmanager

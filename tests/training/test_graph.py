@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from contextlib import contextmanager
 
 import pytest
@@ -88,6 +89,22 @@ def test_what_is_put_back_after_a_broken_recording_is_waited_for(streams: Stream
     assert put_back_on is aside is not main
     assert streams.now is main
     assert streams.waited == [(aside, main), (main, aside)]
+
+
+def test_what_nobody_holds_is_gone_before_a_recording_begins(streams: Streams):
+    """PyTorch collected such cycles itself until version 2.9; a gradient's node in one waits for the stream it was made on."""
+
+    class Cycle:
+        pass
+
+    there = []
+    cycle = Cycle()
+    cycle.itself, held = cycle, weakref.ref(cycle)
+    del cycle
+    graph = CudaGraph()
+    with graph.aside():
+        graph.record(lambda: there.append(held()), [])
+    assert there == [None]
 
 
 def test_questions_fail_while_they_are_looked_for_and_no_longer(streams: Streams):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -122,6 +123,8 @@ class CudaGraph:
         """Record ``work``; the seeds are read at every replay, not here."""
         for generator in generators:
             self._graph.register_generator_state(generator)
+        # What a forgotten cycle holds, gradients of another stream among it, is not to be waited for within.
+        gc.collect()
         # On the stream aside: broken off, PyTorch does not go back from one of its own, and nobody would wait for that.
         # The thread that makes batches ahead may go on meanwhile.
         stream = torch.cuda.current_stream()
