@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -138,19 +139,21 @@ def test_tf32_sets_both_flags_and_puts_them_back(allowed: bool, before: tuple[bo
 def flags() -> tuple[bool, ...]:
     return (
         torch.backends.cudnn.deterministic,
+        torch.backends.cudnn.benchmark,
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.utils.deterministic.fill_uninitialized_memory,
     )
 
 
-def test_sums_on_a_gpu_are_in_one_order_and_flags_are_put_back():
+def test_sums_on_a_gpu_are_in_one_order_and_flags_are_put_back(monkeypatch):
     """A WGAN ended in other bits each time there; that it is switched on shows here too."""
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     before = flags()
 
     def broken() -> None:
         with environment.deterministic(torch.device("cuda")):
-            assert flags() == (True, True, True, False)
+            assert flags() == (True, False, True, True, False)
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
@@ -158,3 +161,41 @@ def test_sums_on_a_gpu_are_in_one_order_and_flags_are_put_back():
     assert flags() == before
     with environment.deterministic(torch.device("cpu")):
         assert flags() == before
+
+
+def test_what_a_training_says_of_bits_is_heard_while_pytorch_is_not():
+    """The sentence of the training was taken for one of PyTorch's, and only stood in the log."""
+    ours = "PyTorch has no deterministic form of a_cuda on this device: another run may end in other bits"
+    theirs = (
+        "kthvalue CUDA does not have a deterministic implementation, but you set …",
+        "Deterministic behavior was enabled with either `torch.use_deterministic_algorithms(True)` or …",
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with environment.deterministic(torch.device("cuda")):
+            for said in (*theirs, ours):
+                warnings.warn(said, stacklevel=1)
+    assert [str(w.message) for w in caught] == [ours]
+
+
+def test_flags_that_newer_versions_call_otherwise_are_set_without_a_warning(monkeypatch) -> None:
+    """From PyTorch 2.9 on reading or setting them warns, once in a process."""
+
+    class Warns:
+        allowed = False
+
+        @property
+        def allow_tf32(self) -> bool:
+            warnings.warn("Please use the new API settings to control TF32 behavior", stacklevel=1)
+            return self.allowed
+
+        @allow_tf32.setter
+        def allow_tf32(self, allowed: bool) -> None:
+            warnings.warn("Please use the new API settings to control TF32 behavior", stacklevel=1)
+            self.allowed = allowed
+
+    flag = Warns()
+    monkeypatch.setattr(torch.backends.cuda, "matmul", flag)
+    with environment.tf32(True):
+        assert flag.allowed
+    assert not flag.allowed

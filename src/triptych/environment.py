@@ -21,6 +21,7 @@ from triptych.data.spec import Dataset
 from triptych.errors import TriptychError, unknown
 
 __all__ = [
+    "UNORDERED",
     "at_most",
     "cores",
     "deterministic",
@@ -30,6 +31,9 @@ __all__ = [
     "memory",
     "tf32",
 ]
+
+UNORDERED = "(.+) does not have a deterministic implementation"
+"""What PyTorch says of an operation, by a name of one word or more, that has none."""
 
 
 def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
@@ -134,21 +138,23 @@ def deterministic(device: torch.device) -> Iterator[None]:
         yield
         return
     cudnn, memory = torch.backends.cudnn, torch.utils.deterministic
-    before = cudnn.deterministic, memory.fill_uninitialized_memory  # type: ignore[attr-defined]
+    before = cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory  # type: ignore[attr-defined]
     enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    cudnn.deterministic = True
+    # What is chosen by a stopwatch is not chosen again.
+    cudnn.deterministic, cudnn.benchmark = True, False
     # What is empty is written before it is read: nothing is to be filled first.
     memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with warnings.catch_warnings():
             # Said once by whoever asks. cuBLAS is in order by itself where one stream computes.
-            warnings.filterwarnings("ignore", ".*deterministic", UserWarning)
+            for said in UNORDERED, "Deterministic behavior was enabled with":
+                warnings.filterwarnings("ignore", said, UserWarning)
             yield
     finally:
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
-        cudnn.deterministic, memory.fill_uninitialized_memory = before  # type: ignore[attr-defined]
+        cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory = before  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -163,13 +169,31 @@ def tf32(allowed: bool) -> Iterator[None]:
         ...     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
         (False, False)
     """
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+    before = _tf32_flags()
+    _set_tf32(allowed, allowed)
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        _set_tf32(*before)
+
+
+def _tf32_flags() -> tuple[bool, bool]:
+    """Whether products and convolutions are rounded now."""
+    with _newer_names_unasked():
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+def _set_tf32(matmul: bool, cudnn: bool) -> None:
+    with _newer_names_unasked():
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+
+
+@contextmanager
+def _newer_names_unasked() -> Iterator[None]:
+    """PyTorch 2.9 and some after it warn of these flags in favour of names that older ones do not have."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Please use the new API settings to control TF32")
+        yield
 
 
 def _processor() -> str:

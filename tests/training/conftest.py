@@ -181,11 +181,25 @@ class FakeGraph:
     def __init__(self) -> None:
         self.operations: list[tuple[Any, Any, Any, list[torch.Tensor]]] = []
         self.replays = 0
+        self.begun = False
 
     def aside(self):
         return nullcontext()
 
+    def unasked(self):
+        forbidden = self.FORBIDDEN
+
+        class Refuser(TorchDispatchMode):
+            def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+                name = operation.name().split("::")[1].split(".")[0]
+                if name in forbidden:
+                    raise RuntimeError(f"{name} asks the host")
+                return operation(*args, **(kwargs or {}))
+
+        return Refuser()
+
     def record(self, work, generators):
+        self.begun = True
         self.states = [generator.get_state() for generator in generators]
         graph = self
 

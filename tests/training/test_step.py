@@ -13,8 +13,12 @@ import torch
 
 from triptych import checkpoint, experiment
 from triptych.config import Duration, OptimizerConfig, merge
+from triptych.data.views import apply, apply_on_device
 from triptych.errors import TriptychError
 from triptych.runs import Run
+from triptych.training.loop import TrainState
+from triptych.training.settings import TrainConfig
+from triptych.training.step import Step, _elsewhere
 from triptych.training.watch import Watch
 from triptych.types import Losses
 
@@ -88,6 +92,19 @@ def assert_same(first: Run, second: Run) -> None:
     assert logs[0] == logs[1]
 
 
+@pytest.mark.parametrize("capture", ["auto", "off", "on"])
+def test_on_a_cpu_views_are_made_the_way_that_is_fast_there(trainer, kinds, capture):
+    """Whoever calls the loop without having decided `auto` had views for a card: several times slower."""
+    method, stream = (
+        trainer.build(kinds["regression"], kinds["regression"].Config()),
+        trainer.stream(),
+    )
+    state, config = TrainState(method, stream, {}), TrainConfig(capture=capture)
+    parts = state.optimizers, state.watches, state.skip
+    step = Step(method, stream, config, *parts, seed=3, total=24)
+    assert step.views is (apply_on_device if capture == "on" else apply)
+
+
 @pytest.fixture
 def quiet(kinds):
     """The planted methods as the contract asks for them: no `.item()`, nothing counted outside of a tensor."""
@@ -147,9 +164,11 @@ def test_what_asks_the_host_is_not_recorded_and_trains_all_the_same(trainer, kin
     lines = recorded.metrics()
     said = [line["note"] for line in lines if "note" in line]
     assert said == [
-        "not recorded as a graph, going on step by step: "
-        "_local_scalar_dense is not permitted while a graph is recorded"
+        "not recorded as a graph, going on step by step: _local_scalar_dense asks the host"
     ]
+    assert not fake_graphs[0].begun, (
+        "a recording that breaks off leaves a card's allocator in the midst of it"
+    )
     assert [m["train/gap"] for m in lines if "train/gap" in m] == [
         m["train/gap"] for m in eager.metrics()
     ]
@@ -173,6 +192,36 @@ def test_what_counts_outside_of_its_tensors_is_not_recorded(trainer, quiet, fake
     assert fake_graphs[0].replays == 3, "none of the training"
     assert run.status() == "interrupted", "no one says DONE here"
     assert run.metrics()[-1]["step"] == 24
+
+
+def test_a_buffer_of_any_name_is_put_back(trainer, quiet, fake_graphs):
+    """The loop's own counter was kept under a name that a method may give to one of its own."""
+
+    class Counting(quiet["regression"]):
+        def __init__(self, config, spec):
+            super().__init__(config, spec)
+            self.register_buffer("step", torch.zeros(()))
+            self.register_buffer("skip", torch.zeros(()))
+
+        def after_step(self):
+            self.step += 1
+            self.skip += 2
+
+    method, _, _ = trainer("recorded", Counting, train=RECORDED)
+    assert (float(method.step), float(method.skip)) == (24, 48)
+    assert fake_graphs[0].replays == 24 + 3
+
+
+def test_ways_too_short_to_be_told_from_rounding_lead_to_the_same_place():
+    """At the end of a cosine schedule a weight moves by its last bit or not at all."""
+    start = {"w": torch.ones(1000), "ema": torch.zeros(())}
+    moved = torch.nextafter(start["w"], torch.tensor(2.0))
+    even = torch.arange(1000) % 2 == 0
+    one = {"w": torch.where(even, moved, start["w"]), "ema": torch.tensor(1e-9)}
+    other = {**one, "w": moved}
+    assert _elsewhere(start, one, other) is None
+    assert _elsewhere(start, one, {**one, "w": start["w"] + 1e-4}) == "w"
+    assert _elsewhere(start, one, {**one, "ema": torch.tensor(2e-9)}) == "ema"
 
 
 def test_dropped_recordings_leave_the_training_as_it_would_have_been(trainer, quiet, fake_graphs):
@@ -260,8 +309,6 @@ def test_a_recorded_training_of_every_method_is_the_eager_one(
 
 
 def on_device(pixels, parameters):
-    from triptych.data.views import apply_on_device
-
     return apply_on_device(pixels, parameters)
 
 
@@ -277,10 +324,6 @@ def test_recording_needs_a_device_that_can(tmp_path):
 def test_what_has_no_deterministic_form_is_said(trainer, quiet):
     """As PyTorch warns of it, by name, forwards or backwards."""
     import warnings as python_warnings
-
-    from triptych.training.loop import TrainState
-    from triptych.training.settings import TrainConfig
-    from triptych.training.step import Step
 
     class Pooling(quiet["regression"]):
         def losses(self, phase, batch, noise, progress):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from triptych.data.stream import Stream
 from triptych.data.views import Parameters, apply, apply_on_device
+from triptych.environment import UNORDERED
 from triptych.seeds import derive
 from triptych.training.ahead import Ahead
 from triptych.training.optim import PhaseOptimizer
@@ -62,8 +64,6 @@ def train_only(method: Method, optimizer: PhaseOptimizer) -> None:
         parameter.requires_grad_(True)
 
 
-UNORDERED = re.compile(r"(\S+) does not have a deterministic implementation")
-
 Kept: TypeAlias = dict[str, Tensor]
 Losses: TypeAlias = Callable[..., tuple[Tensor, Tensor, Tensor, tuple[str, ...]]]
 Views: TypeAlias = Callable[[Tensor, Parameters], Tensor]
@@ -74,6 +74,10 @@ class Graph(Protocol):
 
     def aside(self) -> AbstractContextManager[None]:
         """Where work is done that is to be recorded afterwards."""
+        ...
+
+    def unasked(self) -> AbstractContextManager[None]:
+        """Within it whoever asks the host for something fails at once, before a recording could be broken by it."""
         ...
 
     def record(self, work: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
@@ -102,12 +106,29 @@ class CudaGraph:
         finally:
             torch.cuda.current_stream().wait_stream(stream)
 
+    @contextmanager
+    def unasked(self) -> Iterator[None]:
+        """A recording that a question breaks off leaves PyTorch's allocator and generators in the midst of it."""
+        before = torch.cuda.get_sync_debug_mode()
+        with warnings.catch_warnings():
+            # That it does not see every question.
+            warnings.simplefilter("ignore")
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+
     def record(self, work: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
         """Record ``work``; the seeds are read at every replay, not here."""
         for generator in generators:
             self._graph.register_generator_state(generator)
+        # What a forgotten cycle holds, gradients of another stream among it, is not to be waited for within.
+        gc.collect()
+        # On the stream aside: broken off, PyTorch does not go back from one of its own, and nobody would wait for that.
         # The thread that makes batches ahead may go on meanwhile.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+        stream = torch.cuda.current_stream()
+        with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
             work()
 
     def replay(self) -> None:
@@ -147,7 +168,8 @@ class Step:
         self._make_generators()
         self.ahead = Ahead(self._rows, self._window(), total, device)
         self.losses = _reducing(method)
-        self.views: Views = apply if config.capture == "off" else apply_on_device
+        recordable = device.type != "cpu" or config.capture == "on"
+        self.views: Views = apply_on_device if recordable else apply
         self.graph: Graph | None = None
         if len(self.phases) == 1:
             train_only(method, optimizers[self.phases[0].name])
@@ -296,7 +318,7 @@ class Step:
                 self._rehearse(step)
             finally:
                 self._put_back(start)
-        found = {name for w in caught for name in UNORDERED.findall(str(w.message))}
+        found = {said[1] for w in caught if (said := re.match(UNORDERED, str(w.message)))}
         if not found:
             return []
         return [
@@ -307,7 +329,9 @@ class Step:
     def _record(self, graph: Graph, step: int, start: Kept) -> list[str]:
         """Record a step, and see that replaying it does what doing it does."""
         try:
-            for _ in range(REHEARSALS):
+            for _ in range(REHEARSALS - 1):
+                self._rehearse(step)
+            with graph.unasked():
                 self._rehearse(step)
             eager = self._kept()
             graph.record(self._advance, [*self.generators.values(), *self.binarizing])
@@ -338,13 +362,13 @@ class Step:
         (work or self._advance)()
 
     def _changing(self) -> Kept:
-        """Every tensor that a step changes, by name."""
+        """Every tensor that a step changes, by name; those that are not the method's by names that no attribute has."""
         found = dict(self.method.named_parameters()) | dict(self.method.named_buffers())
         for optimizer in self.optimizers.values():
             found |= optimizer.state()
         for name, watch in self.watches.items():
             found |= {f"watch {name} {i}": kept for i, kept in enumerate(watch.tensors())}
-        return found | {"skip": self.skip, "step": self.at}
+        return found | {"flag to skip": self.skip, "number of the step": self.at}
 
     def _kept(self) -> Kept:
         return {name: tensor.detach().clone() for name, tensor in self._changing().items()}
@@ -382,7 +406,9 @@ def _elsewhere(start: Kept, one: Kept, other: Kept) -> str | None:
         if not a.is_floating_point():
             return name
         gone, apart = (float((a - x).float().nan_to_num().norm()) for x in (begun, b))
-        if apart > APART * gone:
+        # Where a rate is close to 0 the way is no longer than what rounding makes of it.
+        rounding = torch.finfo(a.dtype).eps * float(a.float().nan_to_num().norm())
+        if apart > APART * gone + rounding:
             return name
     return None
 
