@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -21,10 +23,11 @@ from triptych.runs import Run
 from triptych.studies import card
 from triptych.studies.card import Coming, Crowd, Forecast, Ready, crowd, forecast, how_many
 from triptych.studies.forecast import Recorded, makespan
-from triptych.studies.pace import Looks
+from triptych.studies.pace import Looks, Timer
 from triptych.studies.plan import Cell, Study, load, open_folder
 from triptych.studies.watch import Row
 from triptych.studies.worker import work
+from triptych.types import Moment
 
 GIGA = 10**9
 
@@ -338,6 +341,42 @@ def test_what_is_put_back_is_said_once_and_its_end_too(capsys):
     assert [line.rstrip("; ") for line in said] == [
         *("default, seed 0: put back; no memory", "default, seed 0: done"),
     ]
+
+
+def test_looks_at_landmarks_are_not_taken_for_steps(monkeypatch, capfd):
+    """They are forecast by themselves: 10 steps of a second each, and 50 s of looks between them."""
+    now = [0.0]
+    monkeypatch.setattr(card.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(card.sys, "stdin", io.StringIO("5.0\n\n"))
+
+    def look(moment: Moment) -> dict[str, float]:
+        now[0] += 50.0
+        return {}
+
+    timer = Timer(look)
+    rounds = card.Rounds(torch.nn.Identity(), timer, lambda: Ready(timer.looks(), 1.0))
+    rounds(10, 100, 0.0, {"train/loss": 1.0})
+    timer(Moment(20, 100, due=False, landmark=True))
+    now[0] += 10.0
+    with pytest.raises(card.EnoughError):
+        rounds(20, 100, 0.0, {"train/loss": 1.0})
+    said = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert said[-1] == {"steps": 10, "seconds": 10.0}
+
+
+def test_what_a_method_prints_is_not_taken_for_what_its_process_says(monkeypatch, capfd):
+    monkeypatch.setattr(card.sys, "stdin", io.StringIO('["nowhere", {}]\n'))
+    monkeypatch.setattr(card, "told", lambda tables: None)
+
+    def train(config, path) -> None:
+        print({"loss": 1.0})
+        card._say(steps=1, seconds=2.0)
+
+    monkeypatch.setattr(card, "_train", train)
+    assert card.main() == 0
+    said = capfd.readouterr()
+    assert [json.loads(line) for line in said.out.splitlines()] == [{"steps": 1, "seconds": 2.0}]
+    assert "{'loss': 1.0}" in said.err
 
 
 def test_the_cpu_is_no_card(study: Study):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -313,11 +313,9 @@ class Process:
 
     def _hear(self) -> dict[str, Any] | None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            # A method of one's own may print too.
-            if line.startswith("{"):
-                found: dict[str, Any] = json.loads(line)
-                return found
+        if line := self.process.stdout.readline():
+            found: dict[str, Any] = json.loads(line)
+            return found
         self.trains = False
         code = self.process.wait()
         if code == 130:
@@ -400,7 +398,7 @@ class Rounds:
             self.method.train()
             _say(ready=self.ready(), breaks=False)
         else:
-            done, seconds = step - self.began[0], time.perf_counter() - self.began[1]
+            done, seconds = step - self.began[0], self._training() - self.began[1]
             if seconds < self.seconds:
                 return
             _say(steps=done, seconds=seconds)
@@ -408,11 +406,15 @@ class Rounds:
         if not line.strip():
             raise EnoughError
         self.seconds = float(line)
-        self.began = step, time.perf_counter()
+        self.began = step, self._training()
+
+    def _training(self) -> float:
+        """Seconds on a clock that stands still while landmarks are looked at: their looks are counted by themselves."""
+        return time.perf_counter() - self.timer.spent
 
 
 def _say(**found: Any) -> None:
-    print(json.dumps(found), flush=True)
+    print(json.dumps(found), file=sys.__stdout__, flush=True)
 
 
 def _train(config: ExperimentConfig, path: Path) -> None:
@@ -457,7 +459,9 @@ def main() -> int:
     """The exit code: 0, 2 for wrong input, `NO_ROOM`, 130 where it was asked to stop."""
     try:
         path, tables = json.loads(sys.stdin.readline())
-        _train(told(tables), Path(path))
+        # A method of one's own may print too: that is not for who listens.
+        with redirect_stdout(sys.stderr):
+            _train(told(tables), Path(path))
     except KeyboardInterrupt:
         return 130
     except TriptychError as error:
