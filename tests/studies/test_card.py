@@ -91,7 +91,7 @@ class Planted:
 
     def __init__(self, machine: Machine, kind: str, stack: ExitStack) -> None:
         self.machine, self.kind = machine, kind
-        self.ready = Ready(Looks(0.0, 0.0, 0.0), 10.0)
+        self.ready = Ready(Looks(0.0, 0.0, 0.0), 10.0, start={"b": 7.0}.get(kind, 1.0))
         self.trains = self.breaks = False
         stack.callback(self.end)
 
@@ -242,7 +242,8 @@ def test_a_forecast_adds_what_cannot_be_timed(plant, tmp_path: Path):
     Run.create(tmp_path / "done", {}).finish("DONE", "")
     runs.append(Coming(tmp_path / "done", "c", config, recorded))
     found = forecast(runs, None, None)
-    expected = [4 + 25 * 0.1 + 3, 4 + 25 * 2.0 + 3, 3.0]
+    # What was recorded, or what the process took to begin where that was longer.
+    expected = [4 + 25 * 0.1 + 3, 7 + 25 * 2.0 + 3, 3.0]
     assert list(found.seconds.values()) == pytest.approx(expected)
     assert set(found.crowd.paces) == {"a", "b"}, "what is trained needs no warm-up"
     assert found.left() == pytest.approx(sum(expected))
@@ -296,6 +297,8 @@ def test_processes_train_when_they_are_told_to(study: Study):
         assert pace.looks.first > 0
         assert pace.looks.due > 0
         assert pace.per_epoch == len(load_data(arms["default"].data).splits["train"]) // 8
+    assert found.starts.keys() == arms.keys()
+    assert all(0.1 < seconds < 300 for seconds in found.starts.values())
     broken = merge(arms["default"], {"method": {"optimizer": {"name": "sgd", "lr": 1e20}}})
     assert crowd({"broken": broken}, ["broken"]).paces["broken"].step == 0.0
     missing = merge(arms["default"], {"data": {"name": "nothing.npy"}})
@@ -365,10 +368,10 @@ def test_looks_at_landmarks_are_not_taken_for_steps(monkeypatch, capfd):
 
 
 def test_what_a_method_prints_is_not_taken_for_what_its_process_says(monkeypatch, capfd):
-    monkeypatch.setattr(card.sys, "stdin", io.StringIO('["nowhere", {}]\n'))
+    monkeypatch.setattr(card.sys, "stdin", io.StringIO('["nowhere", {}, 0.0]\n'))
     monkeypatch.setattr(card, "told", lambda tables: None)
 
-    def train(config, path) -> None:
+    def train(config, path, began) -> None:
         print({"loss": 1.0})
         card._say(steps=1, seconds=2.0)
 
