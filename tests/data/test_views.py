@@ -411,6 +411,11 @@ def test_what_cannot_be_recorded_would_be_noticed(place: str, asked: Callable):
         asked(torch.ones(3, device=device))
 
 
+def test_no_images_have_no_views(way: Ways):
+    found = way(pictures(3)[:0], Parameters(*(values[:0] for values in unchanged(3))))
+    assert found.shape == (0, 3, 32, 32) and found.dtype == torch.float32
+
+
 def test_views_on_a_device_are_one_graph():
     """``fullgraph`` raises where there is a break."""
     torch._dynamo.reset()

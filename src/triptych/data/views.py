@@ -184,6 +184,8 @@ def apply(pixels: Tensor, parameters: Parameters) -> Tensor:
     """
     if pixels.device.type != "cpu":
         return apply_on_device(pixels, parameters.to(pixels.device))
+    if not len(pixels):
+        return pixels.float()
     size = max(1, CHUNK // pixels.shape[1:].numel())
     # Other threads do not know that this one may be in inference mode, and may not write to its tensors.
     with torch.inference_mode(False):

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info
 from triptych import experiment
 from triptych.config import Duration
 from triptych.data import DataConfig, load
-from triptych.environment import at_most
+from triptych.environment import at_most, tf32
 from triptych.evaluation.representation import measure
 from triptych.evaluation.representation.knn import scored
 from triptych.evaluation.subject import Subject
@@ -125,6 +125,26 @@ def test_no_more_threads_compute_than_were_asked_for(
     assert max(count for _, count in seen) == threads
     after = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
     assert {pool["filepath"]: pool["num_threads"] for pool in before}.items() <= after.items()
+
+
+def test_an_evaluation_computes_without_tf32_whatever_the_process_allows(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = trained(files[1], tmp_path / "run")
+    seen: set[tuple[bool, bool]] = set()
+    encode = SimSiam.encode
+
+    def flags() -> tuple[bool, bool]:
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    def looked(self: SimSiam, x: torch.Tensor) -> torch.Tensor:
+        seen.add(flags())
+        return encode(self, x)
+
+    monkeypatch.setattr(SimSiam, "encode", looked)
+    with tf32(True):
+        experiment.evaluate(run.path)
+        assert (seen, flags()) == ({(False, False)}, (True, True))
 
 
 def test_best_and_last_weights_are_measured_apart(files: tuple[Path, Path], tmp_path: Path):
