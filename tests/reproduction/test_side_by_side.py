@@ -12,6 +12,7 @@ import pytest
 from triptych.cli.panels import Milestones
 from triptych.errors import TriptychError
 from triptych.reproduction import estimate
+from triptych.reproduction.board import of_study
 from triptych.reproduction.plan import RUNS, Plan, plan
 from triptych.reproduction.record import RECORD, Record
 from triptych.reproduction.reproduce import Outcome, reproduce
@@ -21,6 +22,8 @@ from triptych.studies.card import Coming, Crowd, Forecast
 from triptych.studies.execute import Ended
 from triptych.studies.forecast import left_of
 from triptych.studies.pace import Looks, Pace
+from triptych.studies.plan import Cell
+from triptych.studies.watch import Row
 
 STUDY = "simsiam-ablation"
 
@@ -54,6 +57,14 @@ def test_the_runs_of_all_panels_are_begun_in_their_order(monkeypatch, tmp_path: 
     assert parts == pytest.approx({RUNS: 15 + 20 / (1.5), "report": demo.report})
     assert list(steps) == ["wgan", *(f"{STUDY}/{arm}" for arm in arms)]
     assert "vae" not in steps
+
+
+def test_a_study_whose_last_run_is_stuck_has_ended():
+    def row(state: str) -> Row:
+        return Row(Cell("default", 0), state, "", 1.0, 1.0, {}, False)
+
+    assert of_study("s", [row("done"), row("failed"), row("stuck")]).state == "done"
+    assert of_study("s", [row("done"), row("put back")]).state == "training"
 
 
 def test_no_number_of_runs_below_one_is_taken():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -21,10 +23,11 @@ from triptych.runs import Run
 from triptych.studies import card
 from triptych.studies.card import Coming, Crowd, Forecast, Ready, crowd, forecast, how_many
 from triptych.studies.forecast import Recorded, makespan
-from triptych.studies.pace import Looks
+from triptych.studies.pace import Looks, Timer
 from triptych.studies.plan import Cell, Study, load, open_folder
 from triptych.studies.watch import Row
 from triptych.studies.worker import work
+from triptych.types import Moment
 
 GIGA = 10**9
 
@@ -88,7 +91,7 @@ class Planted:
 
     def __init__(self, machine: Machine, kind: str, stack: ExitStack) -> None:
         self.machine, self.kind = machine, kind
-        self.ready = Ready(Looks(0.0, 0.0, 0.0), 10.0)
+        self.ready = Ready(Looks(0.0, 0.0, 0.0), 10.0, start={"b": 7.0}.get(kind, 1.0))
         self.trains = self.breaks = False
         stack.callback(self.end)
 
@@ -239,7 +242,8 @@ def test_a_forecast_adds_what_cannot_be_timed(plant, tmp_path: Path):
     Run.create(tmp_path / "done", {}).finish("DONE", "")
     runs.append(Coming(tmp_path / "done", "c", config, recorded))
     found = forecast(runs, None, None)
-    expected = [4 + 25 * 0.1 + 3, 4 + 25 * 2.0 + 3, 3.0]
+    # What was recorded, or what the process took to begin where that was longer.
+    expected = [4 + 25 * 0.1 + 3, 7 + 25 * 2.0 + 3, 3.0]
     assert list(found.seconds.values()) == pytest.approx(expected)
     assert set(found.crowd.paces) == {"a", "b"}, "what is trained needs no warm-up"
     assert found.left() == pytest.approx(sum(expected))
@@ -293,6 +297,8 @@ def test_processes_train_when_they_are_told_to(study: Study):
         assert pace.looks.first > 0
         assert pace.looks.due > 0
         assert pace.per_epoch == len(load_data(arms["default"].data).splits["train"]) // 8
+    assert found.starts.keys() == arms.keys()
+    assert all(0.1 < seconds < 300 for seconds in found.starts.values())
     broken = merge(arms["default"], {"method": {"optimizer": {"name": "sgd", "lr": 1e20}}})
     assert crowd({"broken": broken}, ["broken"]).paces["broken"].step == 0.0
     missing = merge(arms["default"], {"data": {"name": "nothing.npy"}})
@@ -338,6 +344,42 @@ def test_what_is_put_back_is_said_once_and_its_end_too(capsys):
     assert [line.rstrip("; ") for line in said] == [
         *("default, seed 0: put back; no memory", "default, seed 0: done"),
     ]
+
+
+def test_looks_at_landmarks_are_not_taken_for_steps(monkeypatch, capfd):
+    """They are forecast by themselves: 10 steps of a second each, and 50 s of looks between them."""
+    now = [0.0]
+    monkeypatch.setattr(card.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(card.sys, "stdin", io.StringIO("5.0\n\n"))
+
+    def look(moment: Moment) -> dict[str, float]:
+        now[0] += 50.0
+        return {}
+
+    timer = Timer(look)
+    rounds = card.Rounds(torch.nn.Identity(), timer, lambda: Ready(timer.looks(), 1.0))
+    rounds(10, 100, 0.0, {"train/loss": 1.0})
+    timer(Moment(20, 100, due=False, landmark=True))
+    now[0] += 10.0
+    with pytest.raises(card.EnoughError):
+        rounds(20, 100, 0.0, {"train/loss": 1.0})
+    said = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert said[-1] == {"steps": 10, "seconds": 10.0}
+
+
+def test_what_a_method_prints_is_not_taken_for_what_its_process_says(monkeypatch, capfd):
+    monkeypatch.setattr(card.sys, "stdin", io.StringIO('["nowhere", {}, 0.0]\n'))
+    monkeypatch.setattr(card, "told", lambda tables: None)
+
+    def train(config, path, began) -> None:
+        print({"loss": 1.0})
+        card._say(steps=1, seconds=2.0)
+
+    monkeypatch.setattr(card, "_train", train)
+    assert card.main() == 0
+    said = capfd.readouterr()
+    assert [json.loads(line) for line in said.out.splitlines()] == [{"steps": 1, "seconds": 2.0}]
+    assert "{'loss': 1.0}" in said.err
 
 
 def test_the_cpu_is_no_card(study: Study):

@@ -10,7 +10,7 @@ import pytest
 
 from triptych.runs import Run
 from triptych.studies import pool, worker
-from triptych.studies.pool import Pool, Task
+from triptych.studies.pool import Pool, Task, begin
 from triptych.studies.worker import NO_ROOM, as_worker, settled
 
 MARKS = """
@@ -89,6 +89,17 @@ def test_without_room_before_there_is_a_run_it_has_no_outcome(tmp_path: Path):
     crowd.work(lambda: None)
     assert crowd.problems == {huge: "OutOfMemoryError: CUDA out of memory."}
     assert not huge.exists()
+
+
+def test_a_worker_that_dies_before_it_has_read_is_its_own_affair(tmp_path: Path):
+    """More than a pipe holds is told to a process that reads nothing."""
+    log, run = tmp_path / "logs" / "run", tmp_path / "run"
+    there_is_none = Task(
+        run, log, lambda: begin(["triptych.nothing"], log, 0, "x" * 2**20), lambda: False
+    )
+    crowd = Pool([there_is_none], 1)
+    assert not crowd.work(lambda: None)
+    assert "No module named" in crowd.problems[run]
 
 
 @pytest.mark.parametrize(

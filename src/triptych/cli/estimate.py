@@ -14,7 +14,7 @@ __all__ = ["clock", "estimate", "timing"]
 
 def timing() -> None:
     """What is said while nothing else is to be seen."""
-    say("timing this machine, about half a minute …", aside=True)
+    say("timing this machine, half a minute or more …", aside=True)
 
 
 def estimate(seconds: float, crowd: Crowd | None) -> None:

@@ -121,7 +121,7 @@ def of_study(name: str, rows: Iterable[Row]) -> Panel:
         Panel(str(row.cell), row.state, _of_all(row), in_words(row.latest), row.reason)
         for row in rows
     )
-    done = all(run.state in ("done", "failed") for run in runs)
+    done = all(run.state in ("done", "failed", "stuck") for run in runs)
     share = sum(run.share for run in runs) / len(runs)
     return Panel(name, "done" if done else "training", share, runs=runs)
 

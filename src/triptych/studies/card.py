@@ -1,6 +1,6 @@
 """How many runs one card trains at once, and how long they take: measured, with processes that train in turn.
 
-``python -m triptych.studies.card`` is such a process. It reads a folder and a config as a line of JSON, trains until the first
+``python -m triptych.studies.card`` is such a process. It reads a folder, a config and the time as a line of JSON, trains until the first
 line of its log, after whatever is compiled and recorded, and says so. Then it trains on for as many seconds as each
 further line tells it, and says how many steps they were. While it waits it keeps its memory and takes no time.
 """
@@ -14,9 +14,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,6 +73,8 @@ class Crowd(NamedTuple):
     gains: Mapping[int, float]
     paces: Mapping[str, Pace]
     """Of every kind of run."""
+    starts: Mapping[str, float] = MappingProxyType({})
+    """Seconds from the beginning of a process of each kind to its training, whatever is compiled and recorded included."""
 
     def gain(self, count: int) -> float:
         """How many times the work of one run ``count`` do at once; between those that were measured on a line.
@@ -164,6 +167,9 @@ def forecast(
         seconds[run.path] = rest.measures * recorded.measure + rest.draws * recorded.draw
         if rest.trains:
             pace = found.paces[run.kind]
+            # What is compiled comes from the compiler's cache then, so that it takes no longer.
+            begins = max(recorded.start, found.starts.get(run.kind, 0.0))
+            recorded = dataclasses.replace(recorded, start=begins)
             # A training that breaks at once is followed by nothing.
             after = seconds[run.path] if pace.step else 0.0
             seconds[run.path] = train_seconds(run.config.train, rest, pace, recorded) + after
@@ -195,6 +201,7 @@ def crowd(
     with ExitStack() as stack:
         every = _begun(order[:count], kinds, stack)
         paces = _alone(every)
+        starts = _starts(every)
         warm = [process for process in every if process.trains]
 
         def together(count: int) -> float:
@@ -209,10 +216,10 @@ def crowd(
     # Of those for which there was no room, each by itself.
     for name in [name for name in kinds if name not in paces]:
         with ExitStack() as stack:
-            paces |= {name: Pace(0.0, Looks(0.0, 0.0, 0.0), 1.0)} | _alone(
-                _begun([name], kinds, stack)
-            )
-    return Crowd(best, {n: gain for n, gain in gains.items() if gain > 0}, paces)
+            late = _begun([name], kinds, stack)
+            paces |= {name: Pace(0.0, Looks(0.0, 0.0, 0.0), 1.0)} | _alone(late)
+            starts |= _starts(late)
+    return Crowd(best, {n: gain for n, gain in gains.items() if gain > 0}, paces, starts)
 
 
 def how_many(most: int, together: Callable[[int], float]) -> tuple[int, dict[int, float]]:
@@ -235,13 +242,14 @@ def how_many(most: int, together: Callable[[int], float]) -> tuple[int, dict[int
 
 
 class Ready(NamedTuple):
-    """What a process says when it is warm: its looks, steps an epoch, bytes of the card that it takes, that are free, in all."""
+    """What a process says when it is warm: its looks, steps an epoch, bytes of the card that it takes, that are free, in all; seconds to its training."""
 
     looks: Looks
     per_epoch: float
     taken: float = 0.0
     free: float = 0.0
     whole: float = 0.0
+    start: float = 0.0
 
 
 def fitting(ready: Sequence[Ready]) -> int:
@@ -278,7 +286,7 @@ class Process:
                 text=True,
             )
         stack.callback(self._end)
-        self._tell(json.dumps([str(place / "run"), config.tables()]))
+        self._tell(json.dumps([str(place / "run"), config.tables(), time.time()]))
         self.ready = Ready(Looks(0.0, 0.0, 0.0), 1.0)
         self.trains = False
         self.breaks = False
@@ -313,11 +321,9 @@ class Process:
 
     def _hear(self) -> dict[str, Any] | None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            # A method of one's own may print too.
-            if line.startswith("{"):
-                found: dict[str, Any] = json.loads(line)
-                return found
+        if line := self.process.stdout.readline():
+            found: dict[str, Any] = json.loads(line)
+            return found
         self.trains = False
         code = self.process.wait()
         if code == 130:
@@ -365,6 +371,14 @@ def _alone(every: Sequence[Process]) -> dict[str, Pace]:
     return paces
 
 
+def _starts(every: Sequence[Process]) -> dict[str, float]:
+    """The longest of each kind, all begun at once."""
+    starts: dict[str, float] = {}
+    for process in every:
+        starts[process.kind] = max(starts.get(process.kind, 0.0), process.ready.start)
+    return starts
+
+
 def _gain(chosen: Sequence[Process], paces: Mapping[str, Pace]) -> float:
     """How many times the work of one they do at once, each held against its own kind alone."""
     for process in chosen:
@@ -400,7 +414,7 @@ class Rounds:
             self.method.train()
             _say(ready=self.ready(), breaks=False)
         else:
-            done, seconds = step - self.began[0], time.perf_counter() - self.began[1]
+            done, seconds = step - self.began[0], self._training() - self.began[1]
             if seconds < self.seconds:
                 return
             _say(steps=done, seconds=seconds)
@@ -408,15 +422,19 @@ class Rounds:
         if not line.strip():
             raise EnoughError
         self.seconds = float(line)
-        self.began = step, time.perf_counter()
+        self.began = step, self._training()
+
+    def _training(self) -> float:
+        """Seconds on a clock that stands still while landmarks are looked at: their looks are counted by themselves."""
+        return time.perf_counter() - self.timer.spent
 
 
 def _say(**found: Any) -> None:
-    print(json.dumps(found), flush=True)
+    print(json.dumps(found), file=sys.__stdout__, flush=True)
 
 
-def _train(config: ExperimentConfig, path: Path) -> None:
-    """Train as the run will, into a folder that is thrown away, for as long as `Rounds` wants."""
+def _train(config: ExperimentConfig, path: Path, began: float) -> None:
+    """Train as the run will, into a folder that is thrown away, for as long as `Rounds` wants; its process ``began`` then."""
     dataset = data_plane.load(config.data)
     # Prepared at its real length, which decides whether it is compiled.
     config, method, stream = experiment.prepare(config, dataset)
@@ -432,7 +450,8 @@ def _train(config: ExperimentConfig, path: Path) -> None:
     per_epoch = stream.batches_per_epoch / images_per_step(method.phases())
 
     def ready() -> Ready:
-        return Ready(timer.looks(), per_epoch, *_memory(stream.device))
+        start = time.time() - began - timer.spent
+        return Ready(timer.looks(), per_epoch, *_memory(stream.device), start)
 
     rounds = Rounds(method, timer, ready)
     try:
@@ -456,8 +475,10 @@ def _memory(device: torch.device) -> tuple[float, float, float]:
 def main() -> int:
     """The exit code: 0, 2 for wrong input, `NO_ROOM`, 130 where it was asked to stop."""
     try:
-        path, tables = json.loads(sys.stdin.readline())
-        _train(told(tables), Path(path))
+        path, tables, began = json.loads(sys.stdin.readline())
+        # A method of one's own may print too: that is not for who listens.
+        with redirect_stdout(sys.stderr):
+            _train(told(tables), Path(path), began)
     except KeyboardInterrupt:
         return 130
     except TriptychError as error:

@@ -125,6 +125,8 @@ class Timer:
     def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor
         self.seconds: dict[str, float] = {}
+        self.spent = 0.0
+        """Seconds of all looks so far."""
 
     def __call__(self, moment: Moment) -> Mapping[str, float | str]:
         """What the monitor says."""
@@ -132,6 +134,7 @@ class Timer:
         found = self.monitor(moment)
         kind = "first" if moment.step == 0 else "due" if moment.due else "landmark"
         self.seconds[kind] = time.perf_counter() - began
+        self.spent += self.seconds[kind]
         return found
 
     def looks(self) -> Looks:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -46,7 +46,9 @@ class Worker:
     def stop(self) -> None:
         """Ask it to save and end."""
         assert self.process.stdin is not None
-        self.process.stdin.close()
+        # What it has not read is still in the pipe's buffer if it died before.
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
 
 
 @dataclass
@@ -137,8 +139,10 @@ def begin(
         )
     if told is not None:
         assert process.stdin is not None
-        process.stdin.write(f"{told}\n".encode())
-        process.stdin.flush()
+        # It may have died already; what that means is seen when it is looked at.
+        with suppress(BrokenPipeError):
+            process.stdin.write(f"{told}\n".encode())
+            process.stdin.flush()
     return process
 
 

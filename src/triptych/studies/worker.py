@@ -159,12 +159,14 @@ def no_room(error: Exception) -> bool:
         True
         >>> no_room(RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"))
         True
+        >>> no_room(RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"))
+        True
         >>> no_room(RuntimeError("shape mismatch")), no_room(ValueError("out of memory"))
         (False, False)
     """
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    said = ("out of memory", "ALLOC_FAILED", "busy or unavailable")
+    said = ("out of memory", "ALLOC_FAILED", "NOT_INITIALIZED", "busy or unavailable")
     return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
 
 

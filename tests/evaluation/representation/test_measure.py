@@ -1,5 +1,6 @@
 """SimSiam from the first step to the last number, on few real digits, with and without labels."""
 
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from threadpoolctl import threadpool_info
 from triptych import experiment
 from triptych.config import Duration
 from triptych.data import DataConfig, load
-from triptych.environment import tf32
+from triptych.environment import at_most, tf32
+from triptych.evaluation.representation import measure
 from triptych.evaluation.representation.knn import scored
 from triptych.evaluation.subject import Subject
 from triptych.evaluation.suite import EvaluateConfig
@@ -168,3 +170,18 @@ def test_images_without_labels_are_judged_by_retrieval(files: tuple[Path, Path],
     assert "found again" in found["verdict"].note
     assert any(found["verdict"].note in line for line in result_lines(run.results()))
     assert run.arrays("neighbours") is not None
+
+
+def test_whoever_interrupts_the_probes_does_not_wait_for_those_that_were_not_begun():
+    begun: list[int] = []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        time.sleep(0.1)
+        if number == 0:
+            raise KeyboardInterrupt
+
+    works = [lambda number=number: work(number) for number in range(20)]
+    with at_most(2), pytest.raises(KeyboardInterrupt):
+        measure._side_by_side(works, torch.device("cpu"))
+    assert len(begun) < 10

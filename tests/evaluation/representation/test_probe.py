@@ -147,7 +147,7 @@ def test_the_setting_is_chosen_on_its_own_images(fit):
 def test_a_fit_that_has_not_converged_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "ITERATIONS", 1)
     train = triangle(500, 0)
-    assert logistic_probe(train, train, train.x).note == "not converged after 1 iterations"
+    assert logistic_probe(train, train, train.x).note == "not converged within 1 iterations"
 
 
 @pytest.mark.parametrize("fit", PROBES)

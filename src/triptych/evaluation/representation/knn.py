@@ -123,6 +123,10 @@ def knn_predict(
 
 
 def _voted(similarity: Tensor, index: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    if similarity.device.type == "mps":
+        # Versions of PyTorch add whole numbers there in 32 bits, without a word.
+        host = _voted(similarity.cpu(), index.cpu(), labels.cpu(), temperature)
+        return host.to(similarity.device)
     # Relative to the nearest: exp(1 / 0.01) is beyond single precision.
     weights = ((similarity - similarity[:, :1]) / temperature).exp()
     classes, places = torch.unique(labels, return_inverse=True)

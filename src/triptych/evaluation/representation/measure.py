@@ -218,7 +218,8 @@ def _side_by_side(works: Sequence[Callable[[], T]], device: torch.device) -> lis
     each = max(1, threads // len(works))
     try:
         with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(each)) as pool:
-            return [task.result() for task in [pool.submit(work) for work in works]]
+            # Whoever interrupts it waits for what is begun, and not for what is not.
+            return list(pool.map(lambda work: work(), works))
     finally:
         # What a worker sets is also the default of threads that start later.
         torch.set_num_threads(threads)

@@ -130,7 +130,7 @@ def logistic_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
 
     right = (predict(choice.x) == choice.labels[:, None]).sum(0)
     best = int(right.argmax())
-    note = "" if fitted.converged[best] else f"not converged after {ITERATIONS} iterations"
+    note = "" if fitted.converged[best] else f"not converged within {ITERATIONS} iterations"
     return Probe(predict(queries)[:, best], STRENGTHS[best], note)
 
 
