@@ -224,6 +224,27 @@ def test_ways_too_short_to_be_told_from_rounding_lead_to_the_same_place():
     assert _elsewhere(start, one, {**one, "ema": torch.tensor(2e-9)}) == "ema"
 
 
+def test_a_warm_up_from_a_rate_of_nothing_hides_no_such_count(trainer, quiet, fake_graphs):
+    """At the first step no weight moves, so that an average of the weights cannot go astray."""
+
+    class Averaging(quiet["regression"]):
+        def __init__(self, config, spec):
+            super().__init__(config, spec)
+            self.register_buffer("average", torch.zeros(2))
+            self.done = 0
+
+        def after_initialise(self):
+            self.average.copy_(self.net.weight.detach().sum(1))
+
+        def after_step(self):
+            self.done += 1
+            self.average.lerp_(self.net.weight.detach().sum(1), 1 / self.done)
+
+    warming = OptimizerConfig(lr=0.05, warmup=0.5)
+    with pytest.warns(UserWarning, match=r"replayed, it leads elsewhere \('average'\)"):
+        trainer("recorded", Averaging, optimizer=warming, train=RECORDED)
+
+
 def test_dropped_recordings_leave_the_training_as_it_would_have_been(trainer, quiet, fake_graphs):
     """What was tried and dropped has changed no weight, no moment and no sum."""
 

@@ -68,6 +68,10 @@ class Ahead:
         if self._threads is not None and (number + 1) * self.window < self.total:
             self._next = number + 1, self._threads.submit(self._fill, number + 1)
 
+    def last(self, step: int) -> int:
+        """The last step whose row comes with that of this one."""
+        return min((step // self.window + 1) * self.window, self.total) - 1
+
     def pick(self, step: Tensor) -> tuple[Tensor, ...]:
         """The row of a step, a number on the device: what `make` gave for it, without the first dimension."""
         row = (step % (2 * self.window)).view(1)

@@ -185,16 +185,18 @@ class Step:
         if step >= self.total or not (on_cuda or any(wanted)):
             return []
         self.ahead.before(step)
+        # In the first step a rate that warms up is 0: nothing moves, and nothing could be seen to go astray.
+        tried = (step + self.ahead.last(step)) // 2
         graph = CudaGraph() if wanted[1] else None
         said = []
         with graph.aside() if graph else nullcontext():
             start = self._kept()
             if on_cuda:
-                said += self._unordered(step, start)
+                said += self._unordered(tried, start)
             if wanted[0]:
-                said += self._compile(step, start)
+                said += self._compile(tried, start)
             if graph is not None:
-                said += self._record(graph, step, start)
+                said += self._record(graph, tried, start)
         return said
 
     def __call__(self, step: int) -> None:
@@ -356,7 +358,7 @@ class Step:
         return []
 
     def _rehearse(self, step: int, work: Callable[[], None] | None = None) -> None:
-        """Do a step on what is there now; always the same one, the only one that is surely made already."""
+        """Do a step on what is there now; always the same one, of those whose rows have been made."""
         self._seed(step)
         self.at.fill_(step)
         (work or self._advance)()
