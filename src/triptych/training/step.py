@@ -162,7 +162,6 @@ class Step:
         self.batches = images_per_step(self.phases)
         device = stream.device
         self.at = torch.zeros((), dtype=torch.int64, device=device)
-        self.progress = torch.zeros((), device=device)
         self.generators: dict[tuple[str, int], torch.Generator] = {}
         self.binarizing: list[torch.Generator] = []
         self._make_generators()
@@ -218,7 +217,6 @@ class Step:
     def _advance(self) -> None:
         """All the work of a step; nothing in it asks the host, but for which work it is."""
         progress, rates, *planned = self.ahead.pick(self.at)
-        self.progress.copy_(progress)
         number = group = 0
         for phase in self.phases:
             optimizer, watch = self.optimizers[phase.name], self.watches[phase.name]
@@ -240,7 +238,7 @@ class Step:
                 with torch.autocast(
                     self.at.device.type, torch.bfloat16, self.config.dtype == "bf16"
                 ):
-                    found = self.losses(phase.name, batch, noise, self.progress)
+                    found = self.losses(phase.name, batch, noise, progress)
                 objective, values, bad, names = found
                 optimizer.zero_grad()
                 objective.backward()  # type: ignore[no-untyped-call]

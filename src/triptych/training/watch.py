@@ -49,9 +49,10 @@ class Watch:
         """Take in the reduced terms of one update of a step, which is counted from 0."""
         if not self.names:
             self._begin(names)
-        first = (bad > 0) & (self.skip == 0)
-        self.broken.copy_(torch.where(first, values, self.broken))
-        self.broken_at.copy_(torch.where(first, step, self.broken_at))
+        # Both are 0 or 1: the first bad one is the only one that is above.
+        first = bad > self.skip
+        torch.where(first, values, self.broken, out=self.broken)
+        torch.where(first, step, self.broken_at, out=self.broken_at)
         self.sums.add_(values)
         self.count.add_(1)
         torch.maximum(self.skip, bad, out=self.skip)
