@@ -187,9 +187,9 @@ def test_what_counts_outside_of_its_tensors_is_not_recorded(trainer, quiet, fake
             self.done += 1
             self.average.lerp_(self.net.weight.detach().abs().mean(), 1 / self.done)
 
-    with pytest.warns(UserWarning, match=r"replayed, it leads elsewhere \('average'\)"):
+    with pytest.warns(UserWarning, match=r"counts outside of its tensors \('done'\)"):
         _, run, _ = trainer("recorded", Counting, train=RECORDED)
-    assert fake_graphs[0].replays == 3, "none of the training"
+    assert fake_graphs[0].replays == 0
     assert run.status() == "interrupted", "no one says DONE here"
     assert run.metrics()[-1]["step"] == 24
 
@@ -225,24 +225,41 @@ def test_ways_too_short_to_be_told_from_rounding_lead_to_the_same_place():
 
 
 def test_a_warm_up_from_a_rate_of_nothing_hides_no_such_count(trainer, quiet, fake_graphs):
-    """At the first step no weight moves, so that an average of the weights cannot go astray."""
+    """In a list, which nobody looks into. At the first step no weight moves, so that an average of them cannot go astray."""
 
     class Averaging(quiet["regression"]):
         def __init__(self, config, spec):
             super().__init__(config, spec)
             self.register_buffer("average", torch.zeros(2))
-            self.done = 0
+            self.done = [0]
 
         def after_initialise(self):
             self.average.copy_(self.net.weight.detach().sum(1))
 
         def after_step(self):
-            self.done += 1
-            self.average.lerp_(self.net.weight.detach().sum(1), 1 / self.done)
+            self.done[0] += 1
+            self.average.lerp_(self.net.weight.detach().sum(1), 1 / self.done[0])
 
     warming = OptimizerConfig(lr=0.05, warmup=0.5)
     with pytest.warns(UserWarning, match=r"replayed, it leads elsewhere \('average'\)"):
         trainer("recorded", Averaging, optimizer=warming, train=RECORDED)
+
+
+@pytest.mark.filterwarnings("ignore:not ", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("train", [{"capture": "on"}, {"compile": "on"}])
+def test_a_rehearsal_does_not_count_for_a_method(trainer, quiet, fake_graphs, train):
+    """What it keeps in Python numbers is put back with its tensors."""
+    seen: list[int] = []
+
+    class Warming(quiet["regression"]):
+        done = 0
+
+        def after_step(self):
+            self.done += 1
+            seen.append(self.done)
+
+    trainer("run", Warming, train=train)
+    assert seen[-24:] == list(range(1, 25))
 
 
 def test_dropped_recordings_leave_the_training_as_it_would_have_been(trainer, quiet, fake_graphs):
@@ -368,7 +385,7 @@ def test_what_has_no_deterministic_form_is_said(trainer, quiet):
     )
     before = method.net.weight.detach().clone()
     step.ahead.before(0)
-    (said,) = step._unordered(0, step._kept())
+    (said,) = step._unordered(0, (step._kept(), step._counted()))
     assert said.startswith(
         "PyTorch has no deterministic form of max_pool2d_with_indices_backward_cuda on"
     )

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -40,6 +40,10 @@ APART = 0.05
 """How far recorded steps may end from eager ones, as a share of the way that these went; kernels may sum in another order."""
 
 
+PLAIN = (bool, int, float, str, tuple, type(None))
+"""What a method may count in beside its tensors: a rehearsal puts it back, and a replay would not count it."""
+
+
 def images_per_step(phases: Sequence[Phase]) -> int:
     """How many batches of images one step takes."""
     return sum(phase.repeats for phase in phases if phase.images)
@@ -65,6 +69,8 @@ def train_only(method: Method, optimizer: PhaseOptimizer) -> None:
 
 
 Kept: TypeAlias = dict[str, Tensor]
+Counted: TypeAlias = dict[str, dict[str, Any]]
+Start: TypeAlias = tuple[Kept, Counted]
 Losses: TypeAlias = Callable[..., tuple[Tensor, Tensor, Tensor, tuple[str, ...]]]
 Views: TypeAlias = Callable[[Tensor, Parameters], Tensor]
 
@@ -189,7 +195,7 @@ class Step:
         graph = CudaGraph() if wanted[1] else None
         said = []
         with graph.aside() if graph else nullcontext():
-            start = self._kept()
+            start = self._kept(), self._counted()
             if on_cuda:
                 said += self._unordered(tried, start)
             if wanted[0]:
@@ -288,7 +294,7 @@ class Step:
             *planned,
         )
 
-    def _compile(self, step: int, start: Kept) -> list[str]:
+    def _compile(self, step: int, start: Start) -> list[str]:
         """Compile losses and views, and see in one step that it can be done, backwards too."""
         plain = self.losses, self.views
         # The compiler gives up on code that failed, or was another's, too often: what was trained before is not to count.
@@ -310,7 +316,7 @@ class Step:
             self._put_back(start)
         return []
 
-    def _unordered(self, step: int, start: Kept) -> list[str]:
+    def _unordered(self, step: int, start: Start) -> list[str]:
         """What PyTorch says has no deterministic form on this device, of all that a step does."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -326,14 +332,18 @@ class Step:
             "another run of the same config may end in other bits"
         ]
 
-    def _record(self, graph: Graph, step: int, start: Kept) -> list[str]:
+    def _record(self, graph: Graph, step: int, start: Start) -> list[str]:
         """Record a step, and see that replaying it does what doing it does."""
         try:
             for _ in range(REHEARSALS - 1):
                 self._rehearse(step)
+            # After the first, which may make what stays then.
+            counted = self._counted()
             with graph.unasked():
                 self._rehearse(step)
             eager = self._kept()
+            if (name := _counting(counted, self._counted())) is not None:
+                raise ValueError(f"the method counts outside of its tensors ('{name}')")
             graph.record(self._advance, [*self.generators.values(), *self.binarizing])
             self._put_back(start)
             for _ in range(REHEARSALS):
@@ -347,10 +357,9 @@ class Step:
             return [f"not recorded as a graph, going on step by step: {_reason(error)}"]
         finally:
             self._put_back(start)
-        if (name := _elsewhere(start, eager, replayed)) is not None:
+        if (name := _elsewhere(start[0], eager, replayed)) is not None:
             return [
-                f"not recorded as a graph, going on step by step: replayed, it leads elsewhere ('{name}'), "
-                "as where a method counts outside of its tensors"
+                f"not recorded as a graph, going on step by step: replayed, it leads elsewhere ('{name}')"
             ]
         self.graph = graph
         return []
@@ -370,12 +379,25 @@ class Step:
             found |= {f"watch {name} {i}": kept for i, kept in enumerate(watch.tensors())}
         return found | {"flag to skip": self.skip, "number of the step": self.at}
 
+    def _counted(self) -> Counted:
+        """What the method's modules keep in plain Python, by the module's name."""
+        return {
+            name: {key: value for key, value in vars(module).items() if isinstance(value, PLAIN)}
+            for name, module in self.method.named_modules()
+        }
+
     def _kept(self) -> Kept:
         return {name: tensor.detach().clone() for name, tensor in self._changing().items()}
 
     @torch.no_grad()
-    def _put_back(self, kept: Kept) -> None:
+    def _put_back(self, start: Start) -> None:
         """What a rehearsal changed; what it began is empty again."""
+        kept, counted = start
+        now = self._counted()
+        for name, module in self.method.named_modules():
+            for begun in now[name].keys() - counted[name].keys():
+                delattr(module, begun)
+            vars(module).update(counted[name])
         for name, tensor in self._changing().items():
             before = kept[name]
             if before.shape == tensor.shape:
@@ -393,6 +415,15 @@ def _reducing(method: Method) -> Losses:
         return reduce_losses(method.losses(phase, batch, noise, progress))
 
     return reduced
+
+
+def _counting(before: Counted, after: Counted) -> str | None:
+    """The name of an attribute that a step changed; none where there is none."""
+    for module, found in after.items():
+        for name, value in found.items():
+            if before[module].get(name) != value:
+                return name
+    return None
 
 
 def _elsewhere(start: Kept, one: Kept, other: Kept) -> str | None:

@@ -32,12 +32,12 @@ def bounds(run: Run) -> tuple[list[float], list[float]]:
 def _course(epochs: list[float], values: list[float]) -> str:
     first, last, best = values[0], values[-1], max(values)
     if len(values) == 1:
-        after = f"{epochs[-1]:g} epoch{'s' * (epochs[-1] != 1)}"
+        after = f"{round(epochs[-1], 2):g} epoch{'s' * (epochs[-1] != 1)}"
         return f"The validation ELBO is {signed(last)} nats an image after {after}."
     way = "rose" if last > first else "fell" if last < first else "did not change"
-    said = f"The validation ELBO {way} from {signed(first)} to {signed(last)} nats an image over {epochs[-1]:g} epochs"
+    said = f"The validation ELBO {way} from {signed(first)} to {signed(last)} nats an image from epoch {round(epochs[0], 2):g} to {round(epochs[-1], 2):g}"
     if signed(best) != signed(last):
-        said += f"; it was highest, {signed(best)}, at epoch {epochs[values.index(best)]:g}"
+        said += f"; it was highest, {signed(best)}, at epoch {round(epochs[values.index(best)], 2):g}"
     return said + "."
 
 
