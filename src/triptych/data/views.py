@@ -187,20 +187,17 @@ def apply(pixels: Tensor, parameters: Parameters) -> Tensor:
     if not len(pixels):
         return pixels.float()
     size = max(1, CHUNK // pixels.shape[1:].numel())
+    parts = [slice(start, start + size) for start in range(0, len(pixels), size)]
     # Other threads do not know that this one may be in inference mode, and may not write to its tensors.
     with torch.inference_mode(False):
         out = torch.empty(pixels.shape)
 
-    def chunk_done(chunk: tuple[_Plan, list[int]], out: Tensor) -> None:
-        with single_threaded():
-            _apply(pixels, *chunk, out)
+    def part_done(part: slice) -> None:
+        _apply(pixels[part], Parameters(*(values[part] for values in parameters)), out[part])
 
     with single_threaded() as workers:
-        spread = _pool(workers).map if workers > 1 and len(pixels) > size else map
-        deque(
-            spread(chunk_done, _planned(parameters, pixels.shape, size), torch.split(out, size)),
-            maxlen=0,
-        )
+        spread = _pool(workers).map if workers > 1 and len(parts) > 1 else map
+        deque(spread(part_done, parts), maxlen=0)
     return out
 
 
@@ -331,88 +328,49 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-class _Plan(NamedTuple):
-    """What the operations on a CPU need of each image, ordered within the chunks by where their hue turns."""
-
-    image: Tensor
-    back: Tensor
-    across: Tensor
-    rows: Tensor
-    shares: Tensor
-    amounts: Tensor
-    turns: Tensor
-    grey: Tensor
-
-
-def _planned(p: Parameters, shape: torch.Size, size: int) -> Iterator[tuple[_Plan, list[int]]]:
-    """The plans of the chunks of a batch N×C×H×W, and where in each the images end whose hue turns at 0, 1, 2, 3.
-
-    What is small is made for the whole batch: an operation on 10 numbers takes as long as one on 1000.
-    """
-    count, channels, height, width = shape
+def _apply(pixels: Tensor, p: Parameters, out: Tensor) -> None:
+    """All operations on one chunk, whose images stand in another order meanwhile."""
+    count, channels, height, width = pixels.shape
+    # Images whose hue turns at the same place lie together, then those that keep their colours.
     place = (p.order == HUE).int().argmax(1).where(p.jitter, torch.tensor(4))
-    chunk = torch.arange(count) // size
-    place += 5 * chunk
-    image = place.argsort()
-    edges = place.bincount(minlength=5 * -(-count // size)).view(-1, 5).cumsum(1).tolist()
-    p = Parameters(*(values.index_select(0, image) for values in p))
-    down = _places(p.top, p.height, height, torch.zeros_like(p.flip))
-    above = down.long()
-    share = down - above
-    others = p.order.masked_select(p.order != HUE).view(count, 3)
-    factors = torch.stack([p.brightness, p.contrast, p.saturation], 1).gather(1, others)
-    if channels == 1:
-        factors.masked_fill_(others == SATURATION, 1)
-    rest = 1 - factors
-    amounts = [factors, rest * (others == SATURATION), rest * (others == CONTRAST)]
-    first = size * chunk
-    lengths = (count - first).clamp_(max=size)[:, None]
-    plan = _Plan(
-        image,
-        back=(image.argsort() - first)[:, None] + lengths * torch.arange(channels),
-        across=_places(p.left, p.width, width, p.flip),
-        rows=torch.stack([above, (above + 1).clamp_(max=height - 1)], -1),
-        shares=torch.stack([1 - share, share], -1),
-        amounts=torch.stack(amounts, -1),
-        turns=6 * p.hue[:, None],
-        grey=p.grey,
-    )
-    chunks = zip(*(torch.split(values, size) for values in plan), strict=True)
-    return zip(map(_Plan._make, chunks), edges, strict=True)
-
-
-def _apply(pixels: Tensor, plan: _Plan, edges: list[int], out: Tensor) -> None:
-    """All operations on one chunk, whose images stand in the order of the plan meanwhile."""
-    count, channels = len(plan.image), out.shape[1]
-    planes = _cropped(pixels.index_select(0, plan.image), plan)
-    _jitter(planes, plan, edges)
+    ranks = place.argsort()
+    edges = place.bincount(minlength=5).cumsum(0).tolist()
+    p = Parameters(*(values.index_select(0, ranks) for values in p))
+    planes = _cropped(pixels.index_select(0, ranks), p)
+    _jitter(planes, p, edges)
     if channels == 3:
-        index = plan.grey.nonzero().squeeze(1)
+        index = p.grey.nonzero().squeeze(1)
         # One plane at a time: selecting along the second dimension is many times slower.
         grey = _grey(torch.stack([plane.index_select(0, index) for plane in planes]))
         planes.index_copy_(1, index, grey.expand(3, *grey.shape))
-    rows = count * channels
-    back = plan.back.view(rows)
-    torch.index_select(planes.view(rows, -1), 0, back, out=out.view(rows, -1))
+    back = (ranks.argsort()[:, None] + count * torch.arange(channels)).flatten()
+    rows = planes.view(channels * count, height * width)
+    torch.index_select(rows, 0, back, out=out.view(count * channels, height * width))
 
 
-def _cropped(pixels: Tensor, plan: _Plan) -> Tensor:
+def _cropped(pixels: Tensor, p: Parameters) -> Tensor:
     """Crops resized to the whole, C×N×(H·W): the planes of one colour lie together.
 
     Pillow's triangle filter. It would widen where an axis shrinks, but no crop is larger than
     its image: every value is a mixture of two neighbours.
     """
     count, channels, height, width = pixels.shape
+    across = _places(p.left, p.width, width, p.flip)
+    down = _places(p.top, p.height, height, torch.zeros_like(p.flip))
     column = torch.arange(width, dtype=torch.float32)[:, None]
-    mixture = (1 - (column - plan.across[:, None]).abs_()).clamp_(min=0)
-    wide = pixels.div(255).view(count, channels * height, width) @ mixture
+    mixture = (1 - (column - across[:, None]).abs_()).clamp_(min=0)
+    wide = pixels.float().div_(255).view(count, channels * height, width) @ mixture
     # Rows are whole, so that two are picked and mixed faster than multiplied with mostly zeros.
+    above = down.long()
+    below = (above + 1).clamp_(max=height - 1)
+    share = down - above
+    rows, shares = torch.stack([above, below], -1), torch.stack([1 - share, share], -1)
     first = height * torch.arange(count * channels).view(count, channels).t()
     planes = torch.nn.functional.embedding_bag(
-        (first[:, :, None, None] + plan.rows).reshape(-1, 2),
+        (first[:, :, None, None] + rows).reshape(-1, 2),
         wide.view(-1, width),
         mode="sum",
-        per_sample_weights=plan.shares.expand(channels, *plan.shares.shape).reshape(-1, 2),
+        per_sample_weights=shares.expand(channels, *shares.shape).reshape(-1, 2),
     )
     return planes.view(channels, count, height * width)
 
@@ -428,30 +386,36 @@ def _places(start: Tensor, length: Tensor, size: int, flip: Tensor) -> Tensor:
     return centre.clamp_(min=0).minimum(length[:, None] - 1) + start[:, None]
 
 
-def _jitter(planes: Tensor, plan: _Plan, edges: list[int]) -> None:
+def _jitter(planes: Tensor, p: Parameters, edges: list[int]) -> None:
     """Change brightness, contrast, saturation and hue in place, in each image's own order.
 
     The first three mix an image with another one, f·x + (1 − f)·y, where y is black, its mean
-    grey or its own grey picture: one pass does whichever of them an image has next. So all hues
-    turn at once, between the passes that come before and those that come after, for those
-    images whose place it is: the ones that end at ``edges``.
+    grey or its own grey picture: one pass does whichever of them an image has next. Between
+    the passes the hue of those images turns whose place it is; they end at ``edges``.
     """
-    last = edges[3]
-    for place in range(3):
-        _mix(planes[:, edges[place] : last], plan.amounts[edges[place] : last, place])
-    if len(planes) == 3:
-        changed = planes[:, :last].unbind()
-        _turned(changed, plan.turns[:last], out=changed)
-    for place in range(3):
-        _mix(planes[:, : edges[place]], plan.amounts[: edges[place], place])
+    colour, count = len(planes) == 3, edges[3]
+    others = p.order[:count][p.order[:count] != HUE].view(count, 3)
+    factors = torch.stack([p.brightness, p.contrast, p.saturation], 1)[:count].gather(1, others)
+    if not colour:
+        factors = factors.where(others != SATURATION, 1.0)
+    amounts = torch.stack(
+        [factors, (1 - factors) * (others == SATURATION), (1 - factors) * (others == CONTRAST)]
+    )
+    turns = 6 * p.hue[:, None]
+    for place in range(4):
+        if colour:
+            part = slice(edges[place - 1] if place else 0, edges[place])
+            turning = planes[:, part].unbind()
+            _turned(turning, turns[part], out=turning)
+        if place < 3:
+            _mix(planes[:, :count], *amounts[:, :, place, None])
 
 
-def _mix(planes: Tensor, amounts: Tensor) -> None:
-    """factor·x + own·grey + even·mean grey, in place; amounts are N×3."""
-    factor, own, even = amounts[:, :, None].unbind(1)
+def _mix(planes: Tensor, factor: Tensor, own: Tensor, even: Tensor) -> None:
+    """factor·x + own·grey + even·mean grey, in place; amounts are N×1."""
     grey = _grey(planes)
-    other = torch.addcmul(grey.mean(1, keepdim=True).mul_(even), grey, own, out=grey)
-    torch.addcmul(other, planes, factor, out=planes).clamp_(0, 1)
+    mean = grey.mean(1, keepdim=True)
+    planes.mul_(factor).add_(grey.mul_(own).add_(mean.mul_(even))).clamp_(0, 1)
 
 
 def _grey(planes: Tensor | tuple[Tensor, ...]) -> Tensor:

@@ -37,7 +37,9 @@ def _course(epochs: list[float], values: list[float]) -> str:
     way = "rose" if last > first else "fell" if last < first else "did not change"
     said = f"The validation ELBO {way} from {signed(first)} to {signed(last)} nats an image from epoch {round(epochs[0], 2):g} to {round(epochs[-1], 2):g}"
     if signed(best) != signed(last):
-        said += f"; it was highest, {signed(best)}, at epoch {round(epochs[values.index(best)], 2):g}"
+        said += (
+            f"; it was highest, {signed(best)}, at epoch {round(epochs[values.index(best)], 2):g}"
+        )
     return said + "."
 
 
