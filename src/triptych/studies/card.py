@@ -24,19 +24,14 @@ import numpy as np
 import torch
 
 from triptych import data as data_plane
-from triptych import experiment
 from triptych.config import Duration
 from triptych.environment import cores, device_for, memory
 from triptych.errors import TriptychError, printable
-from triptych.evaluation.monitor import Monitor
-from triptych.evaluation.subject import Subject
 from triptych.experiment import ExperimentConfig
-from triptych.runs import Run
 from triptych.studies.forecast import Recorded, left_of, makespan, train_seconds
-from triptych.studies.pace import Looks, Pace, Timer, told
+from triptych.studies.pace import Looks, Pace, Timer, told, trial
 from triptych.studies.worker import NO_ROOM, no_room
 from triptych.training.loop import fit
-from triptych.training.step import images_per_step
 from triptych.types import Method, Moment
 
 __all__ = ["Coming", "Crowd", "Forecast", "crowd", "forecast", "how_many", "on_card", "share"]
@@ -435,27 +430,16 @@ def _say(**found: Any) -> None:
 
 def _train(config: ExperimentConfig, path: Path, began: float) -> None:
     """Train as the run will, into a folder that is thrown away, for as long as `Rounds` wants; its process ``began`` then."""
-    dataset = data_plane.load(config.data)
-    # Prepared at its real length, which decides whether it is compiled.
-    config, method, stream = experiment.prepare(config, dataset)
-    train = dataclasses.replace(
-        config.train,
-        duration=LONG,
-        validate_every=LONG,
-        checkpoint_every=LONG,
-        log_every=min(config.train.log_every, LINE),
-    )
-    run = Run.create(path, config.tables())
-    timer = Timer(Monitor(Subject(method, dataset, config.data.binarize, stream.device), run))
-    per_epoch = stream.batches_per_epoch / images_per_step(method.phases())
+    tried = trial(config, data_plane.load(config.data), path, LONG, LINE)
+    timer = tried.timer
 
     def ready() -> Ready:
         start = time.time() - began - timer.spent
-        return Ready(timer.looks(), per_epoch, *_memory(stream.device), start)
+        return Ready(timer.looks(), tried.per_epoch, *_memory(tried.stream.device), start)
 
-    rounds = Rounds(method, timer, ready)
+    rounds = Rounds(tried.method, timer, ready)
     try:
-        fit(method, stream, train, run, seed=config.seed, observe=timer, display=rounds)
+        fit(*tried[:4], seed=config.seed, observe=timer, display=rounds)
     except EnoughError:
         pass
     except TriptychError:

@@ -23,6 +23,7 @@ from triptych import data as data_plane
 from triptych import experiment
 from triptych.config import Duration
 from triptych.data.spec import Dataset
+from triptych.data.stream import Stream
 from triptych.errors import TriptychError, printable
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
@@ -30,10 +31,11 @@ from triptych.experiment import ExperimentConfig, default_config
 from triptych.runs import Run
 from triptych.studies.worker import threads
 from triptych.training.loop import fit
+from triptych.training.settings import TrainConfig
 from triptych.training.step import images_per_step
-from triptych.types import Moment
+from triptych.types import Method, Moment
 
-__all__ = ["Looks", "Pace", "Timer", "time_arms", "time_steps", "told"]
+__all__ = ["Looks", "Pace", "Timer", "Trial", "time_arms", "time_steps", "told", "trial"]
 
 SECONDS = 4.0
 """How long the steps of a warm-up take, about; timed from the first line of its log, half-way at the latest."""
@@ -81,28 +83,47 @@ def _steps(
     config: ExperimentConfig, dataset: Dataset, path: Path, count: int, watched: bool
 ) -> tuple[Pace, Looks]:
     """The pace of so many steps, and of the looks at them if it is ``watched``."""
+    tried = trial(config, dataset, path, Duration(count, "steps"), count // 2)
+    timer, observe = tried.timer, tried.timer if watched else None
+    try:
+        ended = fit(*tried[:4], seed=config.seed, observe=observe)
+    except TriptychError:
+        # Its loss was not finite: the run will end as soon, and the report is to show it.
+        return Pace(0.0, timer.looks(), tried.per_epoch), timer.looks()
+    if ended == "interrupted":
+        raise KeyboardInterrupt
+    step = seconds_per_step(tried.run.metrics())
+    return Pace(step, timer.looks(), tried.per_epoch), timer.looks()
+
+
+class Trial(NamedTuple):
+    """A training that is timed: what `fit` takes, the timer of its looks, and how many steps an epoch has."""
+
+    method: Method
+    stream: Stream
+    train: TrainConfig
+    run: Run
+    timer: Timer
+    per_epoch: float
+
+
+def trial(
+    config: ExperimentConfig, dataset: Dataset, path: Path, length: Duration, line: int
+) -> Trial:
+    """The training of a config for ``length`` into a new folder, with a line of the log every ``line`` steps at least."""
     # Prepared at its real length, which decides whether it is compiled.
     config, method, stream = experiment.prepare(config, dataset)
-    whole = Duration(count, "steps")
     train = dataclasses.replace(
         config.train,
-        duration=whole,
-        validate_every=whole,
-        checkpoint_every=whole,
-        log_every=min(config.train.log_every, count // 2),
+        duration=length,
+        validate_every=length,
+        checkpoint_every=length,
+        log_every=min(config.train.log_every, line),
     )
     run = Run.create(path, config.tables())
     timer = Timer(Monitor(Subject(method, dataset, config.data.binarize, stream.device), run))
-    observe = timer if watched else None
     per_epoch = stream.batches_per_epoch / images_per_step(method.phases())
-    try:
-        ended = fit(method, stream, train, run, seed=config.seed, observe=observe)
-    except TriptychError:
-        # Its loss was not finite: the run will end as soon, and the report is to show it.
-        return Pace(0.0, timer.looks(), per_epoch), timer.looks()
-    if ended == "interrupted":
-        raise KeyboardInterrupt
-    return Pace(seconds_per_step(run.metrics()), timer.looks(), per_epoch), timer.looks()
+    return Trial(method, stream, train, run, timer, per_epoch)
 
 
 def seconds_per_step(lines: Sequence[Mapping[str, Any]]) -> float:
