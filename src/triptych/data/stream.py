@@ -136,7 +136,7 @@ class Stream:
         return tuple(part.view(count, self.batch_size, *part.shape[1:]) for part in joined)
 
     def _planned(self, epoch: int, index: Tensor) -> tuple[Tensor, ...]:
-        drawn = () if self.views is None else (values[index] for values in self.table(epoch))
+        drawn = () if self.views is None else self.table(epoch).at(index)
         pixels = () if self.resident else (self.pixels.index_select(0, index),)
         return index, *drawn, *pixels
 

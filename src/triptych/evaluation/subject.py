@@ -110,7 +110,7 @@ class Subject:
             whole = torch.cat([self.block(split, number) for number in range(first, last)])
             return whole[start - first * BLOCK : stop - first * BLOCK]
         # Nothing is drawn, so nothing depends on where a block begins.
-        return as_floats(self._pixels(split, start, stop), self.binarize, torch.Generator())
+        return as_floats(self._pixels(split, start, stop), self.binarize)
 
     def _pixels(self, split: str, start: int, stop: int) -> Tensor:
         """The pixels of some images of a split on the device, where they stay if it is a GPU with room for them."""

@@ -22,7 +22,7 @@ from triptych.training.settings import TrainConfig
 from triptych.training.watch import Watch, reduce_losses
 from triptych.types import Batch, Method, Noise, Phase
 
-__all__ = ["CudaGraph", "Graph", "Step", "draw_noise", "images_per_step", "train_only"]
+__all__ = ["CudaGraph", "Graph", "Step", "draw_noise", "images_per_step"]
 
 NO_IMAGES = Batch((), torch.empty(0, dtype=torch.int64))
 """What a phase without images is given."""
@@ -60,7 +60,7 @@ def draw_noise(
     }
 
 
-def train_only(method: Method, optimizer: PhaseOptimizer) -> None:
+def _train_only(method: Method, optimizer: PhaseOptimizer) -> None:
     """Freeze what the phase does not train, so that no gradient is computed for it."""
     for parameter in method.parameters():
         parameter.requires_grad_(False)
@@ -177,7 +177,7 @@ class Step:
         self.views: Views = apply_on_device if recordable else apply
         self.graph: Graph | None = None
         if len(self.phases) == 1:
-            train_only(method, optimizers[self.phases[0].name])
+            _train_only(method, optimizers[self.phases[0].name])
 
     def begin(self, step: int) -> list[str]:
         """Make ready to go on after so many steps; what there is to say of how it will be done.
@@ -227,7 +227,7 @@ class Step:
         for phase in self.phases:
             optimizer, watch = self.optimizers[phase.name], self.watches[phase.name]
             if len(self.phases) > 1:
-                train_only(self.method, optimizer)
+                _train_only(self.method, optimizer)
             own = rates[group : group + len(phase.groups)]
             group += len(phase.groups)
             for repeat in range(phase.repeats):
