@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
 
-__all__ = ["LONG", "DamagedError", "TriptychError", "printable", "shown", "unknown"]
+__all__ = ["LONG", "DamagedError", "LostError", "TriptychError", "printable", "shown", "unknown"]
 
 
 FEW = 12
@@ -28,6 +28,10 @@ class TriptychError(Exception):
     The command line prints the message on one line and exits with code 2;
     with ``--debug`` it shows the traceback as well.
     """
+
+
+class LostError(TriptychError):
+    """Another process of the same work is gone; nothing is wrong with this one's, which goes on from its last checkpoint."""
 
 
 class DamagedError(TriptychError):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from triptych.errors import TriptychError
+from triptych.errors import LostError, TriptychError
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +56,19 @@ class Ranks:
         each, more = divmod(count, self.size)
         return rank * each + min(rank, more)
 
+    def own(self, device: torch.device) -> torch.device:
+        """The device of this rank, of those of a kind that its machine has; `TriptychError` where they are too few."""
+        import torch
+
+        if self.size == 1 or device.type != "cuda":
+            return device
+        there = torch.cuda.device_count()
+        if there < self.local_size:
+            raise TriptychError(
+                f"{self.local_size} devices are asked for and this machine has {there}; say --devices {there}, or --device cpu"
+            )
+        return torch.device("cuda", self.local)
+
     def gathered(self, thing: T) -> list[T]:
         """The things of all ranks, in their order; tensors come as they are on the host.
 
@@ -66,7 +79,8 @@ class Ranks:
         import torch.distributed as dist
 
         found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, thing, group=_host_group())
+        with self._heard():
+            dist.all_gather_object(found, thing, group=_host)
         return found
 
     def of_first(self, thing: T) -> T:
@@ -76,7 +90,8 @@ class Ranks:
         import torch.distributed as dist
 
         found: list[Any] = [thing]
-        dist.broadcast_object_list(found, src=0, group=_host_group())
+        with self._heard():
+            dist.broadcast_object_list(found, src=0, group=_host)
         return found[0]  # type: ignore[no-any-return]
 
     def any(self, flag: bool) -> bool:
@@ -87,8 +102,13 @@ class Ranks:
         import torch.distributed as dist
 
         said = torch.tensor(int(flag))
-        dist.all_reduce(said, dist.ReduceOp.MAX, group=_host_group())
+        with self._heard():
+            dist.all_reduce(said, dist.ReduceOp.MAX, group=_host)
         return bool(said)
+
+    def meet(self) -> None:
+        """Wait until all ranks are here."""
+        self.any(False)
 
     def same(self, what: str, thing: object) -> None:
         """A `TriptychError` on all ranks where they do not all have the same ``thing``, which it calls ``what``."""
@@ -104,15 +124,23 @@ class Ranks:
         if self.size > 1:
             import torch.distributed as dist
 
-            dist.all_reduce(tensor)
+            with self._heard():
+                dist.all_reduce(tensor)
 
-    def add(self, tensor: Tensor) -> Tensor:
-        """The sum of all ranks', for autograd: its gradient is the sum of all ranks' gradients, as often as it is asked for."""
-        if self.size == 1:
-            return tensor
-        from triptych.nets.joint import Added
+    @contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Let what a backend says of a rank that is gone be one sentence."""
+        import torch
 
-        return Added.apply(tensor)  # type: ignore[no-any-return,no-untyped-call]
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise LostError(
+                f"rank {self.rank} of {self.size} does not hear of another one, which has ended or has kept it waiting "
+                f"for {_patience():g} seconds ({str(error).strip().splitlines()[0]})"
+            ) from error
 
 
 ALONE = Ranks()
@@ -127,8 +155,15 @@ def current() -> Ranks:
     return _now
 
 
-def _host_group() -> Any:
-    return _host
+def _patience() -> float:
+    text = os.environ.get(PATIENCE) or str(PATIENT)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 10**7:
+        raise TriptychError(f"the environment's {PATIENCE} is {text!r}; it is a number of seconds")
+    return seconds
 
 
 def size_from_environment() -> int:
@@ -140,7 +175,9 @@ def size_from_environment() -> int:
     if "RANK" not in os.environ or "LOCAL_RANK" not in os.environ:
         return 1
     if not text.isdecimal() or int(text) < 1:
-        raise TriptychError(f"the environment's WORLD_SIZE is {text!r}; a launcher such as torchrun sets it")
+        raise TriptychError(
+            f"the environment's WORLD_SIZE is {text!r}; a launcher such as torchrun sets it"
+        )
     return int(text)
 
 
@@ -155,19 +192,22 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     if size == 1 or _now is not ALONE:
         yield _now
         return
-    import torch
     import torch.distributed as dist
 
-    patience = timedelta(seconds=float(os.environ.get(PATIENCE) or PATIENT))
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    dist.init_process_group(backend, timeout=patience)
+    rank, local = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK"))
+    ranks = Ranks(rank, size, local, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
+    patience, on_cuda = timedelta(seconds=_patience()), device.type == "cuda"
+    if on_cuda:
+        import torch
+
+        torch.cuda.set_device(ranks.own(device))
+    with ranks._heard():
+        dist.init_process_group("nccl" if on_cuda else "gloo", timeout=patience)
+        _host = dist.new_group(backend="gloo", timeout=patience) if on_cuda else None
+    _now = ranks
     try:
-        _host = dist.new_group(backend="gloo", timeout=patience) if backend != "gloo" else None
-        of: Sequence[int] = [int(os.environ[name]) for name in ("RANK", "LOCAL_RANK")]
-        _now = Ranks(of[0], size, of[1], int(os.environ.get("LOCAL_WORLD_SIZE", size)))
-        yield _now
+        yield ranks
+        # Not where something went wrong: who waits for the others then may wait for ever.
+        dist.destroy_process_group()
     finally:
         _now, _host = ALONE, None
-        dist.destroy_process_group()

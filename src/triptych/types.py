@@ -167,6 +167,9 @@ class Method(nn.Module, ABC):
     sign turned. The verdict on a method that compares views asks for it, and does without where none is declared."""
     worth_compiling: ClassVar[bool] = True
     """Whether long runs on a CPU are compiled where nobody says; convolutions are slower for it there."""
+    gathers: ClassVar[bool] = False
+    """Whether its losses compare the images of a batch with each other, and gather them by `triptych.nets.joint.gathered`
+    from all devices that share a batch."""
     views: ViewsConfig | None = None
     """How the two views differ that a batch has of every image; none for a method that looks once, unchanged."""
 
@@ -190,6 +193,11 @@ class Method(nn.Module, ABC):
         """Images that a batch of the training needs: batch normalisation has nothing to compare one image with."""
         over_batch = nn.modules.batchnorm._BatchNorm
         return 2 if any(isinstance(module, over_batch) for module in self.modules()) else 1
+
+    @property
+    def normalises_jointly(self) -> bool:
+        """Whether batch normalisation is over the whole batch where several devices share it; `batch_norm` in its config says ``local`` if not."""
+        return getattr(self.config, "batch_norm", "joint") != "local"
 
     @abstractmethod
     def phases(self) -> tuple[Phase, ...]:

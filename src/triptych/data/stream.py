@@ -12,6 +12,7 @@ from triptych.config import ViewsConfig
 from triptych.data.spec import Binarize, Images
 from triptych.data.views import Parameters, apply, draw, single_threaded
 from triptych.errors import TriptychError
+from triptych.ranks import ALONE, Ranks
 from triptych.seeds import derive
 from triptych.types import Batch
 
@@ -36,17 +37,23 @@ def place(images: Images, device: torch.device) -> Tensor:
 
 
 def as_floats(
-    pixels: Tensor, binarize: Binarize, generator: torch.Generator | None = None
+    pixels: Tensor,
+    binarize: Binarize,
+    generator: torch.Generator | None = None,
+    rows: tuple[int, int] | None = None,
 ) -> Tensor:
     """uint8 levels as floats in [0, 1], binarized if asked.
 
-    ``dynamic`` draws every pixel from Bernoulli(level / 255), as in Salakhutdinov and Murray (2008).
+    ``dynamic`` draws every pixel from Bernoulli(level / 255), as in Salakhutdinov and Murray (2008). Where the
+    pixels are a part of what is drawn for together, ``rows`` says which row is their first, and of how many.
     """
     x = pixels.float().div_(255)
     if binarize == "dynamic":
         assert generator is not None
-        draw = torch.rand(x.shape, generator=generator, device=generator.device)
-        return (draw.to(x.device) < x).float()
+        first, count = rows or (0, len(x))
+        shape = (count, *x.shape[1:])
+        draw = torch.rand(shape, generator=generator, device=generator.device)
+        return (draw.narrow(0, first, len(x)).to(x.device) < x).float()
     if binarize == "threshold":
         return (x >= 0.5).float()
     return x
@@ -58,7 +65,8 @@ class Stream:
     Each epoch visits the images in a new order drawn from (seed, epoch); the last
     images that do not fill a batch are left out, so that every batch has one size.
     ``smallest`` is how many images a batch needs for the method. With ``views`` a batch has two of every image, from a table of draws that
-    (seed, epoch) gives: what happens to an image does not depend on its batch.
+    (seed, epoch) gives: what happens to an image does not depend on its batch. Of several ``ranks`` each makes its
+    part of every batch, and together they make the same images as one alone.
 
     A batch is made in two parts: `plan` says on the host what is in it, and `look` makes it on the device.
     """
@@ -73,6 +81,7 @@ class Stream:
         fingerprint: str = "",
         views: ViewsConfig | None = None,
         smallest: int = 1,
+        ranks: Ranks = ALONE,
     ) -> None:
         if batch_size < 1:
             raise TriptychError(f"--batch-size {batch_size} is too small; give 1 or more")
@@ -91,6 +100,7 @@ class Stream:
         self.pixels = place(images, device)
         self.batch_size, self.seed, self.device, self.binarize = batch_size, seed, device, binarize
         self.fingerprint, self.views = fingerprint, views
+        self.ranks, self.part = ranks, ranks.part(batch_size)
         self.batches_per_epoch = len(images) // batch_size
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
         self._table: tuple[int, Parameters] | None = None
@@ -103,6 +113,12 @@ class Stream:
             self._epoch = epoch
             self._order = torch.randperm(len(self.pixels), generator=self._orders)
         return self._order
+
+    @property
+    def share(self) -> float:
+        """How much of every batch is made here: all of it, where there is one rank."""
+        start, stop = self.part
+        return (stop - start) / self.batch_size
 
     def table(self, epoch: int) -> Parameters:
         """What is done to each view of each image in one epoch."""
@@ -121,7 +137,7 @@ class Stream:
     def plan(self, first: int, count: int) -> tuple[Tensor, ...]:
         """What ``count`` batches from number ``first`` on are made of, counted from the start of the training.
 
-        Tensors on the host, count×batch size×…: the places of the images; with views what is drawn for each of them;
+        Tensors on the host, count×images of a batch that are made here×…: the places of the images; with views what is drawn for each of them;
         and the pixels, where the device has no room for all.
         """
         parts = []
@@ -130,10 +146,11 @@ class Stream:
             epoch, position = divmod(number, self.batches_per_epoch)
             many = min(end - number, self.batches_per_epoch - position)
             start, stop = (at * self.batch_size for at in (position, position + many))
-            parts.append(self._planned(epoch, self.order(epoch)[start:stop]))
+            order = self.order(epoch)[start:stop].view(many, self.batch_size)
+            parts.append(self._planned(epoch, order[:, slice(*self.part)].flatten()))
             number += many
         joined = (torch.cat(same) for same in zip(*parts, strict=True))
-        return tuple(part.view(count, self.batch_size, *part.shape[1:]) for part in joined)
+        return tuple(part.view(count, -1, *part.shape[1:]) for part in joined)
 
     def _planned(self, epoch: int, index: Tensor) -> tuple[Tensor, ...]:
         drawn = () if self.views is None else self.table(epoch).at(index)
@@ -156,7 +173,8 @@ class Stream:
         if self.views is not None:
             both = ((values[:, view] for values in rest) for view in range(VIEWS))
             return Batch(tuple(views(pixels, Parameters(*one)) for one in both), index)
-        return Batch((as_floats(pixels, self.binarize, generator),), index)
+        rows = self.part[0], self.batch_size
+        return Batch((as_floats(pixels, self.binarize, generator, rows),), index)
 
     def seed_of(self, number: int) -> int:
         """What the generator of a batch is seeded with."""

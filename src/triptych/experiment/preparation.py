@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from typing import Any, cast
 
 import torch
@@ -15,6 +16,7 @@ from triptych.environment import cores, device_for, memory
 from triptych.errors import TriptychError
 from triptych.experiment.config import ExperimentConfig
 from triptych.nets.initialise import Undrawn, initialise
+from triptych.ranks import ALONE, Ranks
 from triptych.training import events
 from triptych.training.step import images_per_step
 from triptych.types import DataSpec, Method, capabilities
@@ -28,16 +30,21 @@ MANY_STEPS = 10_000
 """Steps from which compiling, some ten seconds on a CPU and up to half a minute on a GPU, has paid for itself."""
 
 
-def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfig, Method, Stream]:
+def prepare(
+    config: ExperimentConfig, dataset: Dataset, ranks: Ranks = ALONE
+) -> tuple[ExperimentConfig, Method, Stream]:
     """What `triptych.training.loop.fit` needs: the config with every ``auto`` decided, method and batches.
 
-    Also sets the number of threads that the config asks for.
+    Of several ``ranks`` each gets the same method and its part of the batches. Also sets the number of threads that
+    the config asks for.
+
+    Raises `TriptychError` for what does not fit, also on as many devices as the config has, where this is one process.
     """
     if config.train.log == "tensorboard":
         events.need()
-    device = device_for(config.train.device)
+    device = ranks.own(device_for(config.train.device))
     spec = _spec(dataset, config.data)
-    config = _resolved(config, spec, device)
+    config = _resolved(config, spec, device, ranks)
     torch.set_num_threads(config.train.threads)
     method = build(config, spec, device)
     stream = Stream(
@@ -49,7 +56,9 @@ def prepare(config: ExperimentConfig, dataset: Dataset) -> tuple[ExperimentConfi
         dataset.fingerprint,
         method.views,
         method.smallest_batch,
+        ranks,
     )
+    _refuse_unshared(config, method, device, ranks)
     config = _compiled_or_not(config, method, stream)
     if config.train.compile == "on" and device.type == "cuda" and _transposes(method):
         # In this layout PyTorch 2.11 compiles transposed convolutions to code that stops in an assertion; the
@@ -78,9 +87,14 @@ def _spec(dataset: Dataset, data: DataConfig) -> DataSpec:
     return DataSpec(dataset.shape, values, dataset.mirrors, moments.mean, moments.std)
 
 
-def _resolved(config: ExperimentConfig, spec: DataSpec, device: torch.device) -> ExperimentConfig:
+def _resolved(
+    config: ExperimentConfig, spec: DataSpec, device: torch.device, ranks: Ranks
+) -> ExperimentConfig:
     """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
-    threads = config.train.threads or cores()
+    # The variable is for each of the processes of a launcher, and else for all that are begun here.
+    told = ranks.size > 1 and "OMP_NUM_THREADS" in os.environ
+    beside = 1 if told else ranks.local_size if ranks.size > 1 else config.train.devices
+    threads = config.train.threads or max(1, cores() // beside)
     method = config.kind.resolve(config.method, spec)
     on_cuda, capture = device.type == "cuda", config.train.capture
     if capture == "on" and not on_cuda:
@@ -108,6 +122,29 @@ def _compiled_or_not(config: ExperimentConfig, method: Method, stream: Stream) -
     pays = pays and config.train.duration.steps(per_epoch) >= MANY_STEPS
     train = dataclasses.replace(config.train, compile="on" if pays else "off")
     return dataclasses.replace(config, train=train)
+
+
+def _refuse_unshared(
+    config: ExperimentConfig, method: Method, device: torch.device, ranks: Ranks
+) -> None:
+    """Refuse batches that so many devices cannot share."""
+    batch, devices = config.train.batch_size, config.train.devices
+    if devices > 1 and device.type not in ("cpu", "cuda"):
+        raise TriptychError(f"there is one {device.type} device; say --devices 1, or --device cpu")
+    if ranks.size == 1:
+        # Those that will be begun.
+        Ranks(0, devices, 0, devices).own(device)
+    smallest = 1 if method.normalises_jointly else method.smallest_batch
+    if batch < devices * smallest:
+        raise TriptychError(
+            f"{devices} devices cannot share batches of {batch}, of which each needs {smallest}; "
+            f"give --batch-size {devices * smallest} or more"
+        )
+    if method.gathers and batch % devices:
+        raise TriptychError(
+            f"{config.method_name} compares the images of a batch with each other, and {batch} of them do not divide "
+            f"evenly among {devices} devices; give --batch-size {batch - batch % devices} for instance"
+        )
 
 
 def _transposes(method: Method) -> bool:

@@ -15,16 +15,19 @@ from triptych import plugins
 from triptych.config import DeviceName
 from triptych.data.spec import Dataset
 from triptych.data.stream import Stream
-from triptych.environment import environment
-from triptych.errors import TriptychError
+from triptych.environment import device_for, environment
+from triptych.errors import LostError, TriptychError
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
 from triptych.experiment.config import ExperimentConfig
+from triptych.experiment.launch import Fallen, on_devices
 from triptych.experiment.preparation import ENVIRONMENT, environment_text, facts, prepare
 from triptych.experiment.trained import images_of, opened
+from triptych.ranks import joined, size_from_environment
 from triptych.runs import Run
 from triptych.training import events
 from triptych.training.loop import Display, fit
+from triptych.training.step import images_per_step
 from triptych.types import Method
 
 __all__ = ["resume", "train"]
@@ -42,24 +45,49 @@ def train(
 
     ``dataset`` is what ``config.data`` names, where it has been loaded already.
 
-    Nothing is written before data and method have proved to fit each other.
+    Nothing is written before data and method have proved to fit each other. On several devices a process each is begun
+    for the training; where a launcher such as torchrun has begun them already, each of them calls this.
     Returns the run, whose `status` says whether it is done or was interrupted.
 
     Raises `TriptychError` for anything wrong with the input, and for a loss that is not finite.
     """
     dataset = dataset or data_plane.load(config.data)
-    config, method, stream = prepare(config.anchored(), dataset)
+    with joined(device_for(config.train.device)) as ranks:
+        if ranks.size > 1:
+            config = _on(config, ranks.size)
+        config, method, stream = prepare(config.anchored(), dataset, ranks)
+        ranks.same("the fingerprint of the images", dataset.fingerprint)
+        run = ranks.of_first(
+            _made(config, method, dataset, stream, out, Path(root)) if ranks.first else None
+        )
+        assert run is not None
+        if config.train.devices > ranks.size:
+            total = _total(config, method, stream)
+            # The ranks have their own.
+            del method, stream
+            _follow(config, run, total, display)
+        else:
+            _fit(config, run, method, dataset, stream, display, resume=False)
+    return run
+
+
+def _made(
+    config: ExperimentConfig,
+    method: Method,
+    dataset: Dataset,
+    stream: Stream,
+    out: str | Path | None,
+    root: Path,
+) -> Run:
+    """The folder of a new run."""
     files = {
         ENVIRONMENT: environment_text(_environment(config, method, dataset, stream.device)),
         **_copied(config),
     }
-    if out is None:
-        title = f"{config.method_name}-{Path(config.data.name).name}"
-        run = Run.create_numbered(Path(root), title, config.tables(), files)
-    else:
-        run = Run.create(Path(out), config.tables(), files)
-    _fit(config, run, method, dataset, stream, display, resume=False)
-    return run
+    if out is not None:
+        return Run.create(Path(out), config.tables(), files)
+    title = f"{config.method_name}-{Path(config.data.name).name}"
+    return Run.create_numbered(root, title, config.tables(), files)
 
 
 def resume(
@@ -68,12 +96,14 @@ def resume(
     data_dir: str | Path | None = None,
     data: str | Path | None = None,
     device: DeviceName | None = None,
+    devices: int | None = None,
     display: Display | None = None,
 ) -> Run:
     """Go on with a run that was interrupted, to the same bits as if it never had been.
 
-    ``data`` says where images of one's own lie now, and ``device`` where to go on: on another
-    device than before the bits differ, which is warned of.
+    ``data`` says where images of one's own lie now, ``device`` where to go on, and ``devices`` on how many: on another
+    device or number than before the bits differ, which is warned of. Without it they are as many as before. Where a launcher has
+    begun several processes, each of them calls this, and finds the run in a folder that all of them see.
 
     Raises `TriptychError` where the data are not those that the run began with, and where its
     config.toml, or the file of its method, was edited since.
@@ -82,22 +112,105 @@ def resume(
     if run.status() == "done":
         raise TriptychError(f"'{path}' is done already: {run.reason()}")
     dataset = images_of(run, config, exact=True, named=data is not None)
+    begun = size_from_environment()
+    config = _on(config, begun if begun > 1 else devices or _devices_before(run, config))
     before = config.train.device
     if device is not None:
         # How a step is done was decided for the device before.
         capture = config.train.capture if device == before else "auto"
         train = dataclasses.replace(config.train, device=device, capture=capture)
         config = dataclasses.replace(config, train=train)
-    config, method, stream = prepare(config, dataset)
-    if stream.device.type != before:
-        warnings.warn(
-            f"'{path}' goes on on {stream.device.type} and began on {before}: "
-            "it does not end in the same bits",
-            stacklevel=2,
-        )
-    _note_environment(run, _environment(config, method, dataset, stream.device))
-    _fit(config, run, method, dataset, stream, display, resume=run.checkpoint("last").exists())
+    with joined(device_for(config.train.device)) as ranks:
+        config, method, stream = prepare(config, dataset, ranks)
+        if not method.normalises_jointly and config.train.devices != _devices_before(run, config):
+            raise TriptychError(
+                f"'{path}' normalises each device's part of a batch by itself, and was trained on "
+                f"{_devices_before(run, config)}: on {config.train.devices} it would be another method"
+            )
+        if ranks.first and stream.device.type != before:
+            warnings.warn(
+                f"'{path}' goes on on {stream.device.type} and began on {before}: "
+                "it does not end in the same bits",
+                stacklevel=2,
+            )
+        if config.train.devices > ranks.size:
+            if run.status() == "running":
+                raise TriptychError(f"another process is training '{path}' just now")
+            total = _total(config, method, stream)
+            del method, stream
+            _follow(config, run, total, display)
+            return run
+        if ranks.first:
+            _note_environment(run, _environment(config, method, dataset, stream.device))
+        goes_on = run.checkpoint("last").exists()
+        ranks.same("whether there is a checkpoint to go on from", goes_on)
+        _fit(config, run, method, dataset, stream, display, resume=goes_on)
     return run
+
+
+def _on(config: ExperimentConfig, devices: int) -> ExperimentConfig:
+    """The same on so many devices; the threads of each are decided anew where they are others."""
+    train = config.train
+    threads = train.threads if devices == train.devices else 0
+    return dataclasses.replace(
+        config, train=dataclasses.replace(train, devices=devices, threads=threads)
+    )
+
+
+def _devices_before(run: Run, config: ExperimentConfig) -> int:
+    """On how many devices a run was when it was saved last, or begun."""
+    found = run.about("last").get("devices", config.train.devices)
+    return found if isinstance(found, int) and found > 0 else config.train.devices
+
+
+def _total(config: ExperimentConfig, method: Method, stream: Stream) -> int:
+    return config.train.duration.steps(stream.batches_per_epoch / images_per_step(method.phases()))
+
+
+def _follow(config: ExperimentConfig, run: Run, total: int, display: Display | None) -> None:
+    """Let a process on each device train a run that has been made, and show what they log.
+
+    Raises `TriptychError` where the run broke, and where one of the processes died.
+    """
+    told = len(run.metrics())
+
+    def look() -> None:
+        nonlocal told
+        lines = run.metrics()
+        # A run that goes on begins with what it had saved.
+        told = min(told, len(lines))
+        for line in lines[told:]:
+            if "note" in line:
+                warnings.warn(str(line["note"]), stacklevel=2)
+            elif display:
+                rest = {k: v for k, v in line.items() if k not in ("step", "epoch", "seconds")}
+                display(line["step"], total, line["epoch"], rest)
+        told = len(lines)
+
+    images, train = config.data, config.train
+    named = images.name != run.config["data"]["name"]
+    job = {
+        "verb": "train",
+        "run": str(run.path.resolve()),
+        "data_dir": images.dir,
+        "data": images.name if named else None,
+        "device": train.device,
+    }
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
+    fallen = on_devices(train.devices, job, train.threads, look)
+    if run.status() == "failed":
+        raise TriptychError(run.reason())
+    if fallen is None or run.status() == "done":
+        return
+    raise TriptychError(_how_it_fell(run, fallen, train.devices))
+
+
+def _how_it_fell(run: Run, fallen: list[Fallen], devices: int) -> str:
+    step = run.about("last").get("step")
+    kept = "nothing was saved yet" if step is None else f"step {step} is saved"
+    why = "; ".join(map(str, fallen)) or "all ranks ended before the training did"
+    return f"{why}; {kept}, go on with: triptych train --resume {run.path} --devices {devices}"
 
 
 def _copied(config: ExperimentConfig) -> dict[str, str]:
@@ -149,13 +262,16 @@ def _fit(
         # A look reads them where the training has them.
         placed={"train": (dataset.splits["train"].pixels, stream.pixels)},
     )
+    ranks = stream.ranks
     with ExitStack() as stack:
-        stack.enter_context(run.lock())
-        if config.train.log == "tensorboard":
+        if ranks.first:
+            stack.enter_context(run.lock())
+        if ranks.first and config.train.log == "tensorboard":
             run = stack.enter_context(events.Followed(run.path))
-        run.reopen()
-        if not resume:
-            run.rewind(-1)
+        if ranks.first:
+            run.reopen()
+            if not resume:
+                run.rewind(-1)
         try:
             ended = fit(
                 method,
@@ -167,11 +283,17 @@ def _fit(
                 display=display,
                 resume=resume,
             )
-        except TriptychError as error:
-            run.finish("FAILED", str(error))
+        except LostError:
+            # Nothing is wrong with the run: it goes on from its last checkpoint.
             raise
         except Exception as error:
-            run.finish("FAILED", f"{type(error).__name__}: {error}")
+            said = (
+                str(error)
+                if isinstance(error, TriptychError)
+                else f"{type(error).__name__}: {error}"
+            )
+            if ranks.first:
+                run.finish("FAILED", said)
             raise
-        if ended == "done":
+        if ended == "done" and ranks.first:
             run.finish("DONE", f"trained for {config.train.duration}")

@@ -17,6 +17,7 @@ from triptych import experiment
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.playable.export import write_playable
+from triptych.processes import stoppable
 from triptych.reporting.draw import draw
 from triptych.reporting.page.page import compose, write_whole
 from triptych.reporting.safe import Attempts
@@ -39,7 +40,7 @@ from triptych.studies.execute import (
     unfinished,
 )
 from triptych.studies.forecast import left_of
-from triptych.studies.guard import alone, stoppable
+from triptych.studies.guard import alone
 from triptych.studies.plan import Cell, Study
 from triptych.studies.pool import Pool
 from triptych.studies.watch import watch, watch_run

@@ -12,10 +12,11 @@ from triptych import data as data_plane
 from triptych import experiment
 from triptych.environment import cores, device_for
 from triptych.errors import TriptychError
+from triptych.processes import stoppable
 from triptych.progress import Progress, silent
 from triptych.studies.card import Coming, Crowd, forecast, on_card, share
 from triptych.studies.forecast import Recorded
-from triptych.studies.guard import alone, stoppable
+from triptych.studies.guard import alone
 from triptych.studies.plan import Cell, Study, open_folder, refuse_another
 from triptych.studies.pool import Pool, Task, begin
 from triptych.studies.watch import Row, watch

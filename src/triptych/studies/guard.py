@@ -1,16 +1,14 @@
-"""Work in a folder that takes long: by one process at once, and stopped by SIGTERM as by Ctrl-C."""
+"""Work in a folder that takes long: by one process at once."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from triptych.errors import TriptychError
 
-__all__ = ["alone", "stoppable"]
+__all__ = ["alone"]
 
 
 @contextmanager
@@ -30,22 +28,3 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Let SIGTERM raise `KeyboardInterrupt` as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:
-        # Only the main thread may set handlers.
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

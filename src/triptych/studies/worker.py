@@ -6,9 +6,7 @@ study wants to stop or has died, it stops as at Ctrl-C, with a complete checkpoi
 
 from __future__ import annotations
 
-import _thread
 import dataclasses
-import os
 import shutil
 import sys
 import threading
@@ -23,6 +21,7 @@ from triptych.environment import device_for
 from triptych.errors import TriptychError, printable
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
+from triptych.processes import interrupt_at_end_of_input
 from triptych.progress import Progress, silent
 from triptych.runs import Run
 from triptych.studies.plan import Cell, load
@@ -140,15 +139,6 @@ def _wait_until_free(run: Run) -> None:
         time.sleep(0.5)
 
 
-def _follow() -> None:
-    """Interrupt the main thread when standard input ends."""
-    # Not `sys.stdin`: a thread that waits in it is a fatal error when Python ends.
-    while os.read(0, 1):
-        pass
-    stopping.set()
-    _thread.interrupt_main()
-
-
 def no_room(error: Exception) -> bool:
     """Whether a card had no memory left, or serves one process at a time; its libraries have words of their own for it.
 
@@ -176,7 +166,7 @@ def as_worker(path: Path, do: Callable[[], None]) -> int:
     Returns the exit code: 0 for a run with an outcome, 2 for wrong input, 130 for one to go on with, `NO_ROOM`
     where the card had no memory left: then nothing is recorded of it, and who began the process decides.
     """
-    threading.Thread(target=_follow, daemon=True).start()
+    interrupt_at_end_of_input(stopping.set)
     try:
         do()
     except KeyboardInterrupt:

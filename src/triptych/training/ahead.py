@@ -39,8 +39,10 @@ class Ahead:
         # Of each half: its rows have come; they are not read any more.
         self._come = [torch.cuda.Event() if cuda else None for _ in range(2)]  # type: ignore[no-untyped-call]
         self._read = [torch.cuda.Event() if cuda else None for _ in range(2)]  # type: ignore[no-untyped-call]
+        # Which device is meant by default is a matter of each thread.
+        there = (torch.cuda.set_device, (device,)) if device.index is not None else (None, ())
         self._threads = (
-            ThreadPoolExecutor(1, "ahead") if (cuda if aside is None else aside) else None
+            ThreadPoolExecutor(1, "ahead", *there) if (cuda if aside is None else aside) else None
         )
         self._rings: list[Tensor] = []
         self._pinned: list[list[Tensor]] = [[], []]

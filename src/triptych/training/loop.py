@@ -19,6 +19,8 @@ from triptych import checkpoint
 from triptych.data.stream import Stream
 from triptych.environment import deterministic, tf32
 from triptych.errors import TriptychError
+from triptych.nets.joint import normalise_jointly
+from triptych.ranks import Ranks
 from triptych.runs import Run
 from triptych.training.optim import PhaseOptimizer
 from triptych.training.settings import TrainConfig
@@ -27,6 +29,9 @@ from triptych.training.watch import Watch
 from triptych.types import Method, Moment
 
 __all__ = ["Display", "fit", "is_landmark"]
+
+PROMPT = 0.5
+"""Seconds, about, after which several ranks ask each other whether somebody wants to stop."""
 
 
 class Display(Protocol):
@@ -68,16 +73,22 @@ def fit(
     first step too; what it gives is logged, and decides which weights are the best: those
     before any training are what the others are held against, and no candidate.
 
+    Where the stream is shared by several ranks each of them runs this loop: every step is that of the whole batch,
+    all look, and the first one writes and shows.
+
     Raises `TriptychError` when a loss is not finite; the last checkpoint is then the last good one.
     """
+    ranks = stream.ranks
     with ExitStack() as stack:
-        interrupted = stack.enter_context(_interruptible())
+        wish = Wish(ranks, stack.enter_context(_interruptible()))
         stack.enter_context(_flags_kept(method))
         stack.enter_context(tf32(config.tf32))
         stack.enter_context(deterministic(stream.device))
-        state = TrainState(method, stream, run.config)
+        if ranks.size > 1 and method.normalises_jointly:
+            normalise_jointly(method, ranks)
+        state = TrainState(method, stream, run)
         if resume:
-            state.load(run)
+            state.load()
         phases = method.phases()
         steps_per_epoch = stream.batches_per_epoch / images_per_step(phases)
         total = config.duration.steps(steps_per_epoch)
@@ -105,27 +116,34 @@ def fit(
         def look(moment: Moment) -> None:
             if observe is None or not (moment.due or moment.landmark):
                 return
+            state.average()
             method.eval()
-            found = observe(moment)
+            # The first one has the log, in which a look may look back.
+            found = ranks.of_first(observe(moment))
             method.train()
             if found:
-                run.log({**where(), **found})
-                state.select(run, found)
+                tell({**where(), **found})
+                state.select(found)
                 if display:
                     display(moment.step, total, where()["epoch"], found)
+
+        def tell(entry: Mapping[str, Any]) -> None:
+            if ranks.first:
+                run.log(entry)
 
         if state.step == 0:
             look(Moment(0, total, due=False, landmark=True))
         method.train()
         started = time.perf_counter() - state.seconds
-        for note in advance.begin(state.step):
-            warnings.warn(note, stacklevel=2)
-            run.log({**where(), "note": note})
+        for note in [*state.notes, *advance.begin(state.step)]:
+            tell({**where(), "note": note})
+            if ranks.first:
+                warnings.warn(note, stacklevel=2)
         for step in range(state.step, total):
             advance(step)
 
             state.step = step + 1
-            stop = interrupted()
+            stop = wish(state.step)
             last = state.step == total
             logs = state.step % config.log_every == 0 or last
             due = state.step % validate_every == 0 or last
@@ -135,16 +153,17 @@ def fit(
                 continue
 
             # Checking waits for the device, so that its work is in the time.
-            state.check(run)
+            state.check()
             state.seconds = time.perf_counter() - started
             if logs:
                 metrics = state.read()
-                run.log(where() | metrics)
+                tell(where() | metrics)
+                wish.pace(state.seconds / state.step)
                 if display:
                     display(state.step, total, where()["epoch"], metrics)
             look(moment)
             if saves:
-                state.save(run)
+                state.save()
             started = time.perf_counter() - state.seconds
             if stop and not last:
                 return "interrupted"
@@ -154,14 +173,18 @@ def fit(
 class TrainState:
     """Everything that a checkpoint holds: weights, optimizers, counters, and what is not yet logged."""
 
-    def __init__(self, method: Method, stream: Stream, config: Mapping[str, Any]) -> None:
+    def __init__(self, method: Method, stream: Stream, run: Run) -> None:
         self.method = method
         self.stream = stream
-        self.config = config
+        self.run = run
+        self.ranks = stream.ranks
+        # Others may be on a machine that has no such folder.
+        self.config = run.config if self.ranks.first else {}
+        self.notes: list[str] = []
         self.skip = torch.zeros((), device=stream.device)
         phases = method.phases()
         self.optimizers = {p.name: PhaseOptimizer(method, p, self.skip) for p in phases}
-        self.watches = {p.name: Watch(p.name, self.skip) for p in phases}
+        self.watches = {p.name: Watch(p.name, self.skip, self.ranks.size) for p in phases}
         self.step = 0
         self.seconds = 0.0
         self.best: float | None = None
@@ -175,18 +198,22 @@ class TrainState:
             for name, value in watch.read().items()
         }
 
-    def check(self, run: Run) -> None:
-        """Stop the run if a loss or a weight is not finite."""
+    def check(self) -> None:
+        """Stop the run if a loss or a weight is not finite; all ranks find the same."""
         # What has to be asked is asked at once: a device that is asked tensor by tensor is waited for as often.
         floats = {k: v for k, v in self.method.state_dict().items() if v.is_floating_point()}
         finite = [value.isfinite().all() for value in floats.values()]
         skip, *good = torch.stack([self.skip > 0, *finite]).tolist()
         if skip:
             bad = next((*found, w.phase) for w in self.watches.values() if (found := w.bad()))
+            step, term, culprits, phase = bad
+            at = f"step {step}"
+            if self.ranks.size > 1:
+                at += f" on rank {', '.join(map(str, culprits))} of {self.ranks.size}"
             raise TriptychError(
-                f"the term '{bad[1]}' of phase '{bad[2]}' was not finite at step {bad[0]}; "
+                f"the term '{term}' of phase '{phase}' was not finite at {at}; "
                 f"lower the learning rate (an option of --method), and find the last good state, "
-                f"if one was saved, in '{run.checkpoint('last')}'"
+                f"if one was saved, in '{self.run.checkpoint('last')}'"
             )
         # A gradient can break the weights while the loss was still finite.
         for name, ok in zip(floats, good, strict=True):
@@ -196,7 +223,20 @@ class TrainState:
                     "lower the learning rate (an option of --method)"
                 )
 
-    def select(self, run: Run, metrics: Mapping[str, float | str]) -> None:
+    def average(self) -> None:
+        """Give all ranks the mean of what each of them has of its own: running statistics of its part of the batches."""
+        if self.ranks.size == 1 or self.method.normalises_jointly:
+            return
+        own = [b for b in self.method.buffers() if b.is_floating_point()]
+        if not own:
+            return
+        flat = torch.cat([b.reshape(-1) for b in own])
+        self.ranks.add_(flat)
+        parts = torch.split(flat / self.ranks.size, [b.numel() for b in own])
+        for buffer, mean in zip(own, parts, strict=True):
+            buffer.copy_(mean.view(buffer.shape))
+
+    def select(self, metrics: Mapping[str, float | str]) -> None:
         """Keep the weights as ``best`` if the method's selection metric says so."""
         selection = self.method.selection
         if selection is None or selection.metric not in metrics:
@@ -210,10 +250,17 @@ class TrainState:
             self.best = value
             chosen = {**selection._asdict(), "value": value, "untrained": self.untrained}
             about = {**self._origin(), "chosen": chosen}
-            checkpoint.save(run.checkpoint("best"), self._weights(), about)
+            if self.ranks.first:
+                checkpoint.save(self.run.checkpoint("best"), self._weights(), about)
 
-    def save(self, run: Run) -> None:
-        """Write the complete state as ``last``."""
+    def save(self) -> None:
+        """Write the complete state as ``last``, once, if all ranks have the same weights."""
+        self.average()
+        if self.ranks.size > 1:
+            # What adds in another order somewhere, or draws by itself, is seen here.
+            self.ranks.same("the digest of the weights", checkpoint.weights_digest(self._weights()))
+        if not self.ranks.first:
+            return
         tensors = self._weights()
         for optimizer in self.optimizers.values():
             tensors |= optimizer.state()
@@ -226,10 +273,11 @@ class TrainState:
             "untrained": self.untrained,
             "terms": {name: watch.names for name, watch in self.watches.items()},
         }
-        checkpoint.save(run.checkpoint("last"), tensors, about)
+        checkpoint.save(self.run.checkpoint("last"), tensors, about)
 
-    def load(self, run: Run) -> None:
-        """Take back what `save` wrote."""
+    def load(self) -> None:
+        """Take back what `save` wrote, on any number of ranks: each reads all of it."""
+        run = self.run
         path = run.checkpoint("last")
         tensors, about = checkpoint.load(path)
         checkpoint.load_weights(self.method, tensors, path)
@@ -246,6 +294,16 @@ class TrainState:
             raise TriptychError(f"the checkpoint '{path}' is of weights alone; take the last one")
         self.step, self.seconds = about["step"], about["seconds"]
         self.best, self.untrained = about["best"], about["untrained"]
+        before = about.get("devices", 1)
+        if before != self.ranks.size:
+            self.notes.append(
+                f"goes on on {_devices(self.ranks.size)} from step {self.step}, before it was {_devices(before)}: "
+                "the same training, but for rounding"
+            )
+        # All have read before anything is changed.
+        self.ranks.meet()
+        if not self.ranks.first:
+            return
         if run.about("best").get("step", 0) > self.step:
             # Chosen after the state that goes on was saved: on another device that may never come again,
             # and where the bits are the same the looks that follow choose it once more.
@@ -260,10 +318,31 @@ class TrainState:
             "data": self.stream.fingerprint,
             "spec": dataclasses.asdict(self.method.spec),
             "config": self.config,
+            "devices": self.ranks.size,
         }
 
     def _weights(self) -> dict[str, Tensor]:
         return {f"{checkpoint.WEIGHTS}{k}": v for k, v in self.method.state_dict().items()}
+
+
+def _devices(count: int) -> str:
+    return f"{count} device{'s' * (count != 1)}"
+
+
+class Wish:
+    """Whether somebody wants to stop: one process knows it by itself, several agree on a step at which all of them do."""
+
+    def __init__(self, ranks: Ranks, told: Callable[[], bool]) -> None:
+        self.ranks, self.told, self.every = ranks, told, 1
+
+    def __call__(self, step: int) -> bool:
+        """Whether to stop after so many steps."""
+        return step % self.every == 0 and self.ranks.any(self.told())
+
+    def pace(self, seconds: float) -> None:
+        """Ask each other less often where a step takes fewer ``seconds``: asking is a message."""
+        if self.ranks.size > 1:
+            self.every = max(1, round(self.ranks.of_first(PROMPT / max(seconds, 1e-6))))
 
 
 @contextmanager

@@ -20,6 +20,8 @@ class TrainConfig:
     """Images in a batch; the last partial batch of an epoch is left out."""
     device: DeviceName = "auto"
     """Where to compute; `auto` takes a GPU if there is one."""
+    devices: int = 1
+    """Devices that share every batch, a process each; the training is the same on any number, but for rounding."""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Precision of the networks' matrix products; losses and weights are always fp32."""
     compile: Literal["auto", "on", "off"] = "auto"
@@ -44,3 +46,4 @@ class TrainConfig:
         limited("--log-every", self.log_every, 1, LONGEST)
         limited("--batch-size", self.batch_size, 1, LONGEST)
         limited("--threads", self.threads, 0, THREADS)
+        limited("--devices", self.devices, 1, THREADS)

@@ -15,6 +15,7 @@ from torch import Tensor
 from triptych.data.stream import Stream
 from triptych.data.views import Parameters, apply, apply_on_device
 from triptych.environment import UNORDERED
+from triptych.errors import LostError, TriptychError
 from triptych.seeds import derive
 from triptych.training.ahead import Ahead
 from triptych.training.optim import PhaseOptimizer
@@ -164,6 +165,7 @@ class Step:
     ) -> None:
         self.method, self.stream, self.config, self.seed = method, stream, config, seed
         self.optimizers, self.watches, self.skip = optimizers, watches, skip
+        self.ranks = stream.ranks
         self.total, self.phases = total, method.phases()
         self.batches = images_per_step(self.phases)
         device = stream.device
@@ -172,7 +174,7 @@ class Step:
         self.binarizing: list[torch.Generator] = []
         self._make_generators()
         self.ahead = Ahead(self._rows, self._window(), total, device)
-        self.losses = _reducing(method)
+        self.losses = _reducing(method, shared=self.ranks.size > 1)
         recordable = device.type != "cpu" or config.capture == "on"
         self.views: Views = apply_on_device if recordable else apply
         self.graph: Graph | None = None
@@ -240,18 +242,43 @@ class Step:
                 noise: dict[str, Tensor] = {}
                 if phase.noise:
                     generator = self.generators[phase.name, repeat]
-                    noise = draw_noise(phase.noise, self.stream.batch_size, generator)
+                    # What is drawn for the others is drawn too: it does not depend on how many there are.
+                    drawn = draw_noise(phase.noise, self.stream.batch_size, generator)
+                    noise = {name: z[slice(*self.stream.part)] for name, z in drawn.items()}
                 with torch.autocast(
                     self.at.device.type, torch.bfloat16, self.config.dtype == "bf16"
                 ):
                     found = self.losses(phase.name, batch, noise, progress)
                 objective, values, bad, names = found
                 optimizer.zero_grad()
+                if self.ranks.size > 1:
+                    # The mean over the whole batch is the sum of these.
+                    objective, values = objective * self.stream.share, values * self.stream.share
                 objective.backward()  # type: ignore[no-untyped-call]
+                if self.ranks.size > 1:
+                    values, bad = self._join(optimizer, values, bad)
                 watch.see(values, bad, names, self.at)
                 optimizer.step(own)
         self.method.after_step()
         self.at.add_(1)
+
+    def _join(
+        self, optimizer: PhaseOptimizer, values: Tensor, bad: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Give every rank the sum of all gradients, of the reduced terms, and which ranks had a bad one: in one message."""
+        gradients = [p.grad for p in optimizer.parameters if p.grad is not None]
+        flags = [
+            bad if rank == self.ranks.rank else torch.zeros_like(bad)
+            for rank in range(self.ranks.size)
+        ]
+        flat = torch.cat([*(g.reshape(-1) for g in gradients), values, *flags])
+        self.ranks.add_(flat)
+        sizes = [g.numel() for g in gradients]
+        *sums, values, bad = torch.split(flat, [*sizes, len(values), self.ranks.size])
+        with torch.no_grad():
+            for gradient, summed in zip(gradients, sums, strict=True):
+                gradient.copy_(summed.view(gradient.shape))
+        return values.float(), bad.float()
 
     def _make_generators(self) -> None:
         """One for each phase and repeat that wants noise, and one for each batch that is binarized anew."""
@@ -273,11 +300,12 @@ class Step:
 
     def _window(self) -> int:
         """Steps of which the host says ahead what they need."""
-        images = self.batches * self.stream.batch_size
+        start, stop = self.stream.part
+        images = self.batches * (stop - start)
         at_most = WINDOW
         if not self.stream.resident:
             at_most = min(at_most, CARRIED // self.stream.pixels[0].numel())
-        return max(1, at_most // max(images, self.stream.batch_size))
+        return max(1, at_most // max(images, stop - start))
 
     def _rows(self, first: int, count: int) -> tuple[Tensor, ...]:
         """Of each of some steps: the progress before it, the rate of every group, and its batches as they are planned."""
@@ -303,18 +331,23 @@ class Step:
         self.losses = lambda phase, *rest: each[phase](phase, *rest)
         if self.views is apply_on_device:
             self.views = torch.compile(self.views, dynamic=False)
+        failed: str | None = None
         try:
             self._rehearse(step)
         # Other runs may leave more room another time: whoever began this one decides.
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, LostError):
             raise
         # Whatever the compiler fails with: a fault of the method's own comes again without it.
         except Exception as error:
-            self.losses, self.views = plain
-            return [f"not compiled, going on without: {_reason(error)}"]
+            failed = _reason(error)
         finally:
             self._put_back(start)
-        return []
+        # Ranks that took different ways would wait for each other.
+        why = next((said for said in self.ranks.gathered(failed) if said is not None), None)
+        if why is None:
+            return []
+        self.losses, self.views = plain
+        return [f"not compiled, going on without: {why}"]
 
     def _unordered(self, step: int, start: Start) -> list[str]:
         """What PyTorch says has no deterministic form on this device, of all that a step does."""
@@ -334,6 +367,7 @@ class Step:
 
     def _record(self, graph: Graph, step: int, start: Start) -> list[str]:
         """Record a step, and see that replaying it does what doing it does."""
+        failed: str | None = None
         try:
             for _ in range(REHEARSALS - 1):
                 self._rehearse(step)
@@ -348,19 +382,19 @@ class Step:
             self._put_back(start)
             for _ in range(REHEARSALS):
                 self._rehearse(step, graph.replay)
-            replayed = self._kept()
-        except torch.OutOfMemoryError:
+            if (name := _elsewhere(start[0], eager, self._kept())) is not None:
+                failed = f"replayed, it leads elsewhere ('{name}')"
+        except (torch.OutOfMemoryError, LostError):
             raise
         except Exception as error:
-            # Those of a recording that broke off may take themselves to be recorded still.
-            self._make_generators()
-            return [f"not recorded as a graph, going on step by step: {_reason(error)}"]
+            failed = _reason(error)
         finally:
             self._put_back(start)
-        if (name := _elsewhere(start[0], eager, replayed)) is not None:
-            return [
-                f"not recorded as a graph, going on step by step: replayed, it leads elsewhere ('{name}')"
-            ]
+        why = next((said for said in self.ranks.gathered(failed) if said is not None), None)
+        if why is not None:
+            # Those of a recording that broke off may take themselves to be recorded still.
+            self._make_generators()
+            return [f"not recorded as a graph, going on step by step: {why}"]
         self.graph = graph
         return []
 
@@ -406,13 +440,23 @@ class Step:
                 tensor.zero_()
 
 
-def _reducing(method: Method) -> Losses:
-    """The losses of a method, reduced: a function of tensors and the phase's name alone, for a compiler to read."""
+def _reducing(method: Method, *, shared: bool) -> Losses:
+    """The losses of a method, reduced: a function of tensors and the phase's name alone, for a compiler to read.
+
+    ``shared`` says that each of several ranks has a part of the batch: what is one number of the batch as a whole cannot be
+    put together from those of its parts, unless the method gathers them.
+    """
 
     def reduced(
         phase: str, batch: Batch, noise: Mapping[str, Tensor], progress: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
-        return reduce_losses(method.losses(phase, batch, noise, progress))
+        losses = method.losses(phase, batch, noise, progress)
+        if shared and losses.minimise.ndim == 0 and not method.gathers:
+            raise TriptychError(
+                f"what the phase '{phase}' minimises is one number for the whole batch, and each device sees a part of it: "
+                "the method has to gather the parts and say so (see Method.gathers), or be trained on one device"
+            )
+        return reduce_losses(losses)
 
     return reduced
 

@@ -18,12 +18,12 @@ def reduce_losses(losses: Losses) -> tuple[Tensor, Tensor, Tensor, tuple[str, ..
     """What an update needs of its losses.
 
     Returns the scalar to differentiate; the means of it and of every term as one
-    vector; 1 if any of them is not finite, else 0; and their names.
+    vector; 1 if any of them is not finite, else 0, as a vector of one; and their names.
     """
     objective = losses.minimise.mean()
     terms = [term.detach().float().mean() for term in losses.terms.values()]
     values = torch.stack([objective.detach().float(), *terms])
-    bad = 1 - values.isfinite().all().float()
+    bad = 1 - values.isfinite().all().float().view(1)
     return objective, values, bad, ("objective", *losses.terms)
 
 
@@ -35,7 +35,7 @@ class Watch:
     from the first update with a bad value on it is 1, and nobody changes anything more.
     """
 
-    def __init__(self, phase: str, skip: Tensor) -> None:
+    def __init__(self, phase: str, skip: Tensor, ranks: int = 1) -> None:
         self.phase, self.skip = phase, skip
         self.names: tuple[str, ...] = ()
         # Of a sum of many steps single precision loses what the last ones add; one kind of device has no other.
@@ -44,28 +44,31 @@ class Watch:
         self.count = torch.zeros((), dtype=torch.int64, device=skip.device)
         self.broken = torch.zeros(0, device=skip.device)
         self.broken_at = torch.full_like(self.count, -1)
+        self.broken_by = torch.zeros(ranks, device=skip.device)
 
     def see(self, values: Tensor, bad: Tensor, names: tuple[str, ...], step: Tensor) -> None:
-        """Take in the reduced terms of one update of a step, which is counted from 0."""
+        """Take in the reduced terms of one update of a step, which is counted from 0; ``bad`` has a flag for each rank."""
         if not self.names:
             self._begin(names)
-        # Both are 0 or 1: the first bad one is the only one that is above.
-        first = bad > self.skip
+        # All are 0 or 1: the first bad one is the only one that is above.
+        anyone = bad.amax()
+        first = anyone > self.skip
         torch.where(first, values, self.broken, out=self.broken)
         torch.where(first, step, self.broken_at, out=self.broken_at)
+        torch.where(first, bad, self.broken_by, out=self.broken_by)
         self.sums.add_(values)
         self.count.add_(1)
-        torch.maximum(self.skip, bad, out=self.skip)
+        torch.maximum(self.skip, anyone, out=self.skip)
 
-    def bad(self) -> tuple[int, str] | None:
-        """Step, counted from 1, and term of the first bad value of all phases, if this phase had it."""
+    def bad(self) -> tuple[int, str, list[int]] | None:
+        """Step, counted from 1, term and ranks of the first bad value of all phases, if this phase had it."""
         step = int(self.broken_at)
         if step < 0:
             return None
         finite = self.broken.isfinite().tolist()
         # The objective is not finite either, but it is a term that names the cause.
         bad = [name for name, ok in zip(self.names, finite, strict=True) if not ok]
-        return step + 1, (bad[1:] or bad)[0]
+        return step + 1, (bad[1:] or bad)[0], self.broken_by.nonzero().flatten().tolist()
 
     def read(self) -> dict[str, float]:
         """The mean of every term since the last call, and start again."""
@@ -76,7 +79,7 @@ class Watch:
 
     def tensors(self) -> list[Tensor]:
         """Everything that `see` changes, but for the shared ``skip``."""
-        return [self.sums, self.count, self.broken, self.broken_at]
+        return [self.sums, self.count, self.broken, self.broken_at, self.broken_by]
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold so that the next log line of a resumed run is the same."""

@@ -1,0 +1,44 @@
+"""One of the processes that share a run: ``python -m triptych.experiment.rank JOB``, begun by a launcher.
+
+The job is a line of JSON: the verb, and what `triptych.experiment.resume` or `triptych.experiment.evaluate` takes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from triptych import experiment
+from triptych.config import merge
+from triptych.errors import LostError, TriptychError, printable
+from triptych.evaluation.suite import EvaluateConfig
+from triptych.experiment.launch import LOST
+from triptych.processes import interrupt_at_end_of_input
+
+__all__ = ["main"]
+
+
+def work(verb: str, run: str, config: dict[str, Any] | None = None, **where: str | None) -> None:
+    """Do this rank's part."""
+    if verb == "evaluate":
+        experiment.evaluate(run, merge(EvaluateConfig(), config or {}), **where)  # type: ignore[arg-type]
+    else:
+        experiment.resume(run, **where)  # type: ignore[arg-type]
+
+
+def main() -> int:
+    """The exit code: 0 also where somebody stopped it, 2 for wrong input or a run that broke, `LOST`."""
+    interrupt_at_end_of_input()
+    try:
+        work(**json.loads(sys.argv[1]))
+    except KeyboardInterrupt:
+        return 0
+    except TriptychError as error:
+        print(printable(str(error)), file=sys.stderr)
+        return LOST if isinstance(error, LostError) else 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
