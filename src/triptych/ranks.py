@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from triptych.errors import LostError, TriptychError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["ALONE", "PATIENCE", "Ranks", "current", "joined", "size_from_environment"]
+__all__ = ["ALONE", "PATIENCE", "Ranks", "current", "joined", "leave", "size_from_environment"]
 
 T = TypeVar("T")
 
@@ -181,6 +182,13 @@ def size_from_environment() -> int:
     return int(text)
 
 
+def leave(code: int) -> NoReturn:
+    """End this process as one of several: at once, since a backend whose meeting broke off aborts when Python takes it apart."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
     """Within it this process is one of the ranks that a launcher has begun, which meet here; `ALONE` without one.
@@ -208,6 +216,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     try:
         yield ranks
         # Not where something went wrong: who waits for the others then may wait for ever.
+        ranks.meet()
         dist.destroy_process_group()
     finally:
         _now, _host = ALONE, None

@@ -11,7 +11,7 @@ import tyro
 from triptych import methods, presets
 from triptych.cli.options import Flat, parse, take
 from triptych.cli.say import say
-from triptych.config import DeviceName
+from triptych.config import THREADS, DeviceName
 from triptych.data import DataConfig, load
 from triptych.errors import TriptychError, unknown
 from triptych.progress import bars
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHORTHANDS = ("--epochs", "--steps")
 
 USAGE = """usage: triptych train METHOD [--preset NAME] [OPTIONS]
-       triptych train --resume RUN [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps]
+       triptych train --resume RUN [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps] [--devices N]
 
 Train a method into a new run folder, or go on with one that was interrupted. METHOD is a name, or a
 file of your own that defines one: ./byol.py; --preset is a name, or a file of your own: ./mine.toml.
@@ -87,15 +87,17 @@ def _resume_or_help(words: list[str]) -> int:
         return 0 if words else 2
     rest = list(words)
     path, folder = take(rest, "--resume"), take(rest, "--data-dir")
-    data, device = take(rest, "--data"), take(rest, "--device")
+    data, device, devices = (take(rest, f"--{name}") for name in ("data", "device", "devices"))
     if path is None or rest:
         wrong = rest[0] if path is not None else words[0]
         raise TriptychError(
             f"'{wrong}' is not understood here; write 'triptych train METHOD ...' or "
-            "'triptych train --resume RUN [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps]'"
+            "'triptych train --resume RUN [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps] [--devices N]'"
         )
     if device not in (None, *get_args(DeviceName)):
         raise unknown("device", str(device), get_args(DeviceName))
+    if devices is not None and not (devices.isdecimal() and 0 < int(devices) <= THREADS):
+        raise TriptychError(f"--devices {devices} is no number of devices; give 2 for instance")
     from triptych import experiment
     from triptych.cli.display import training_display
 
@@ -105,6 +107,7 @@ def _resume_or_help(words: list[str]) -> int:
             data_dir=folder,
             data=data,
             device=cast("DeviceName | None", device),
+            devices=None if devices is None else int(devices),
             display=display,
         )
     return _say_how_it_ended(resumed)

@@ -15,6 +15,7 @@ from triptych.errors import LostError, TriptychError, printable
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment.launch import LOST
 from triptych.processes import interrupt_at_end_of_input
+from triptych.ranks import leave
 
 __all__ = ["main"]
 
@@ -41,4 +42,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

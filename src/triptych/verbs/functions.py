@@ -143,6 +143,7 @@ def resume(
     data: str | Path | None = None,
     data_dir: str | Path | None = None,
     device: DeviceName | None = None,
+    devices: int | None = None,
     progress: bool = True,
 ) -> Run:
     """Go on with a run that was interrupted, to the same bits as if it never had been.
@@ -152,6 +153,7 @@ def resume(
         data: where images of one's own lie now.
         data_dir: another local mirror of the named data sets.
         device: where to go on; on another one than before the bits differ, which is warned of.
+        devices: on how many; as many as before without it, and on another number the bits differ.
         progress: whether to show a bar where somebody watches.
 
     Raises as `train`.
@@ -172,6 +174,7 @@ def resume(
             data_dir=_text(data_dir),
             data=_text(data),
             device=device,
+            devices=devices,
             display=display,
         )
     return _to_its_end(gone_on)

@@ -54,6 +54,7 @@ class TrainOptions(DataOptions, total=False):
     steps: int
     batch_size: int
     device: DeviceName
+    devices: int
     dtype: Literal["fp32", "bf16"]
     compile: Literal["auto", "on", "off"]
     capture: Literal["auto", "on", "off"]
