@@ -232,9 +232,10 @@ def _gathered_tensors(
     rows = [torch.zeros(longest, dtype=torch.uint8, device=device) for _ in about]
     mine = torch.zeros(longest, dtype=torch.uint8, device=device)
     start = 0
-    # An empty one has no bytes, and may have strides that nothing can be viewed by.
-    for tensor in filter(torch.numel, tensors):
-        flat = tensor.contiguous().reshape(-1).view(torch.uint8)
+    for tensor in tensors:
+        # A tensor of one element counts as contiguous whatever its strides are, and may not be viewed as bytes.
+        plain = tensor.clone(memory_format=torch.contiguous_format)
+        flat = plain.view(-1).view(torch.uint8)
         mine[start : start + len(flat)].copy_(flat)
         start += len(flat)
     if longest:
