@@ -19,6 +19,7 @@ from triptych import __version__
 from triptych.config import DeviceName
 from triptych.data.spec import Dataset
 from triptych.errors import TriptychError, unknown
+from triptych.ranks import current
 
 __all__ = [
     "UNORDERED",
@@ -75,13 +76,12 @@ def device_for(wanted: str) -> torch.device:
 
 
 def cores() -> int:
-    """The cores that this process may use, or as many as ``OMP_NUM_THREADS`` says."""
+    """The cores that this process may use, its share where ranks share the machine; or as many as ``OMP_NUM_THREADS`` says."""
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdecimal() and int(limit) > 0:
         return int(limit)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (there or 1) // current().local_size)
 
 
 @contextmanager

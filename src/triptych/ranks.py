@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 from triptych.errors import LostError, TriptychError
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALONE", "PATIENCE", "Ranks", "current", "joined", "leave", "size_from_environment"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 PATIENCE = "TRIPTYCH_PATIENCE"
@@ -71,18 +74,25 @@ class Ranks:
         return torch.device("cuda", self.local)
 
     def gathered(self, thing: T) -> list[T]:
-        """The things of all ranks, in their order; tensors come as they are on the host.
+        """The things of all ranks, in their order; tensors in them stay on their kind of device.
 
-        Between processes of one training, which trust each other: things travel as pickles.
+        Between processes of one training, which trust each other: things travel as pickles, but for the bytes of
+        their tensors, which go from device to device.
         """
         if self.size == 1:
             return [thing]
         import torch.distributed as dist
 
-        found: list[Any] = [None] * self.size
+        outline, tensors = _taken_apart(thing)
+        about = [(t.dtype, t.shape, t.device.type) for t in tensors]
+        told: list[Any] = [None] * self.size
         with self._heard():
-            dist.all_gather_object(found, thing, group=_host)
-        return found
+            dist.all_gather_object(told, (outline, about), group=_host)
+            everybody = _gathered_tensors(tensors, [theirs for _, theirs in told])
+        return [
+            _put_together(outline, theirs)
+            for (outline, _), theirs in zip(told, everybody, strict=True)
+        ]
 
     def of_first(self, thing: T) -> T:
         """What rank 0 has; the others' is ignored."""
@@ -94,6 +104,55 @@ class Ranks:
         with self._heard():
             dist.broadcast_object_list(found, src=0, group=_host)
         return found[0]  # type: ignore[no-any-return]
+
+    def by_first(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives rank 0, which alone does it; where it fails there, it fails on all."""
+        if self.size == 1:
+            return work()
+        done, error = _attempted(work) if self.first else (None, None)
+        done, failure = self.of_first((done, self._failure(error)))
+        if failure is not None:
+            raise self._said(failure) from error
+        return done  # type: ignore[return-value]
+
+    def unanimous(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives this rank, if it succeeds on every one; where it fails on one, it fails on all.
+
+        ``work`` holds no meeting of its own: the others would wait there for the one that failed.
+        """
+        if self.size == 1:
+            return work()
+        done, error = _attempted(work)
+        failed = next((f for f in self.gathered(self._failure(error)) if f is not None), None)
+        if failed is not None:
+            raise self._said(failed) from error
+        return done  # type: ignore[return-value]
+
+    def shared(self, things: Sequence[S], work: Callable[[Sequence[S]], Iterable[T]]) -> list[T]:
+        """What ``work`` gives of all things, in their order, on every rank: each does its part of them, once.
+
+        Where it fails on one rank, it fails on all. ``work`` is not asked for an empty part, and holds no meeting.
+
+        Example:
+            >>> ALONE.shared([1, 2, 3], lambda part: (2 * thing for thing in part))
+            [2, 4, 6]
+        """
+        start, stop = self.part(len(things))
+        mine = things[start:stop]
+        found = self.unanimous(lambda: list(work(mine)) if stop > start else [])
+        return [one for part in self.gathered(found) for one in part]
+
+    def _failure(self, error: Exception | None) -> _Failure | None:
+        if error is None:
+            return None
+        if isinstance(error, TriptychError):
+            return _Failure(self.rank, str(error), True)
+        return _Failure(self.rank, f"{type(error).__name__}: {error}", False)
+
+    def _said(self, failure: _Failure) -> TriptychError:
+        if failure.expected:
+            return TriptychError(failure.sentence)
+        return TriptychError(f"rank {failure.rank} of {self.size} failed by {failure.sentence}")
 
     def any(self, flag: bool) -> bool:
         """Whether it is so for any rank."""
@@ -142,6 +201,85 @@ class Ranks:
                 f"rank {self.rank} of {self.size} does not hear of another one, which has ended or has kept it waiting "
                 f"for {_patience():g} seconds ({str(error).strip().splitlines()[0]})"
             ) from error
+
+
+class _Failure(NamedTuple):
+    """What a rank could not do, and whether that was a mistake in the input, which all ranks say alike."""
+
+    rank: int
+    sentence: str
+    expected: bool
+
+
+def _attempted(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    try:
+        return work(), None
+    # Whatever it is: the others wait to hear of it.
+    except Exception as error:
+        return None, error
+
+
+def _taken_apart(thing: object) -> tuple[bytes, list[Tensor]]:
+    """A thing as a pickle without its tensors, and these."""
+    import torch
+
+    tensors: list[Tensor] = []
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, part: object) -> int | None:
+            if not isinstance(part, torch.Tensor):
+                return None
+            tensors.append(part.detach())
+            return len(tensors) - 1
+
+    written = BytesIO()
+    Pickler(written).dump(thing)
+    return written.getvalue(), tensors
+
+
+def _put_together(outline: bytes, tensors: Sequence[Tensor]) -> Any:
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, pid: int) -> Tensor:
+            return tensors[pid]
+
+    return Unpickler(BytesIO(outline)).load()
+
+
+def _gathered_tensors(
+    tensors: Sequence[Tensor], about: Sequence[Sequence[tuple[torch.dtype, torch.Size, str]]]
+) -> list[list[Tensor]]:
+    """The tensors of every rank, of which all know type and shape: their bytes in one row a rank, as long as the longest."""
+    import torch
+    import torch.distributed as dist
+
+    def size(dtype: torch.dtype, shape: torch.Size) -> int:
+        return dtype.itemsize * shape.numel()
+
+    longest = max(sum(size(dtype, shape) for dtype, shape, _ in theirs) for theirs in about)
+    on_card = any(kind == "cuda" for theirs in about for *_, kind in theirs)
+    device = torch.device("cuda", torch.cuda.current_device()) if on_card else torch.device("cpu")
+    rows = [torch.zeros(longest, dtype=torch.uint8, device=device) for _ in about]
+    mine = torch.zeros(longest, dtype=torch.uint8, device=device)
+    start = 0
+    for tensor in tensors:
+        # A tensor of one element counts as contiguous whatever its strides are, and may not be viewed as bytes.
+        plain = tensor.clone(memory_format=torch.contiguous_format)
+        flat = plain.view(-1).view(torch.uint8)
+        mine[start : start + len(flat)].copy_(flat)
+        start += len(flat)
+    if longest:
+        dist.all_gather(rows, mine, group=None if on_card else _host)
+    found: list[list[Tensor]] = []
+    for theirs, row in zip(about, rows, strict=True):
+        found.append([])
+        start = 0
+        for dtype, shape, kind in theirs:
+            stop = start + size(dtype, shape)
+            # A copy begins where its numbers may, and holds no more memory than they take.
+            part = row[start:stop].clone().view(dtype).view(shape)
+            found[-1].append(part.to(kind))
+            start = stop
+    return found
 
 
 ALONE = Ranks()

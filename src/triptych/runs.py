@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -19,6 +19,7 @@ from triptych.config import dump
 from triptych.errors import DamagedError, TriptychError, printable, shown
 from triptych.files import read_bytes, staged, write
 from triptych.frames import frame
+from triptych.ranks import ALONE, Ranks
 from triptych.weights import Weights, staleness
 
 if TYPE_CHECKING:
@@ -93,6 +94,11 @@ class MethodFacts(NamedTuple):
 class Run:
     """One run's folder.
 
+    Where several processes work on it together, it need be there for the first of them alone: what any of them writes
+    is written by that one, and what a training or an evaluation reads (config, log, how it ended, what checkpoints say
+    of themselves) is read by it and handed to all. Reading is a meeting then: every rank asks for the same in the same
+    order. What only pictures and pages ask for (`results`, `arrays`, `moments`) is read where it is asked for.
+
     Example:
         >>> run = Run.create(tmp_path / "a", {"seed": 0, "method": {"name": "vae"}})
         >>> run.log({"step": 1, "train/elbo": -200.0})
@@ -102,8 +108,11 @@ class Run:
         'interrupted'
     """
 
-    def __init__(self, path: str | Path, made_with: Weights | None = None) -> None:
+    def __init__(
+        self, path: str | Path, made_with: Weights | None = None, ranks: Ranks = ALONE
+    ) -> None:
         self.path = Path(path)
+        self.ranks = ranks
         self.made_with = made_with
         """The weights of the evaluation that writes into the folder: what it keeps carries their digest."""
 
@@ -159,21 +168,28 @@ class Run:
             return cls.create(root / f"{number:05d}-{_slug(title)}", config, files)
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
+    def open(cls, path: str | Path, ranks: Ranks = ALONE) -> Run:
         """An existing run's folder; a `TriptychError` for anything else."""
         if not isinstance(path, (str, Path)):
             raise TriptychError(f"{shown(path)} is no run; give its folder")
         path = Path(path)
+        ranks.by_first(lambda: cls._must_be_there(path))
+        return cls(path, ranks=ranks)
+
+    @staticmethod
+    def _must_be_there(path: Path) -> None:
         if not (path / "config.toml").is_file():
             below = "*/seed-*/config.toml" if kind(path) == "study" else "*/config.toml"
             inside = sorted(str(p.parent.relative_to(path)) for p in path.glob(below))
             held = f"; it holds {', '.join(inside[:4])}: name one of them" if inside else ""
             raise TriptychError(f"'{path}' is not a run folder: it has no config.toml{held}")
-        return cls(path)
 
     @property
     def config(self) -> dict[str, Any]:
         """The tables of config.toml."""
+        return self.ranks.by_first(self._config)
+
+    def _config(self) -> dict[str, Any]:
         try:
             return records.config(self.path / "config.toml")
         except FileNotFoundError:
@@ -181,7 +197,7 @@ class Run:
 
     def environment(self) -> dict[str, Any]:
         """What environment.json holds; empty where it is not there."""
-        return records.environment(self.path / "environment.json")
+        return self.ranks.by_first(lambda: records.environment(self.path / "environment.json"))
 
     def method(self) -> MethodFacts:
         """The method as environment.json has it; of a folder that does not say, what its log shows.
@@ -206,9 +222,13 @@ class Run:
         """Where the checkpoint ``last`` or ``best`` lies."""
         return self.path / "checkpoints" / f"{which}.safetensors"
 
+    def has(self, which: str) -> bool:
+        """Whether there is a checkpoint ``last`` or ``best``."""
+        return self.ranks.by_first(self.checkpoint(which).exists)
+
     def about(self, which: str) -> dict[str, Any]:
         """What the checkpoint ``last`` or ``best`` says of itself; empty where there is none that says anything."""
-        return weights.about(self.checkpoint(which))
+        return self.ranks.by_first(lambda: weights.about(self.checkpoint(which)))
 
     def weights(self, which: str) -> Weights | None:
         """Step and digest of the checkpoint ``last`` or ``best`` as it is now; none where it does not say."""
@@ -234,9 +254,9 @@ class Run:
         """
         config = self.config
         trained = self.about("last").get("config") or self.about("best").get("config")
-        if not isinstance(trained, Mapping):
-            return source.edited(self.path, config)
-        return weights.edits(trained, config) + source.edited(self.path, trained)
+        told: Mapping[str, Any] = trained if isinstance(trained, Mapping) else config
+        its_file = self.ranks.by_first(lambda: source.edited(self.path, told))
+        return ([] if told is config else weights.edits(told, config)) + its_file
 
     def doubt(self) -> str:
         """Why the best weights are a bad choice, in a sentence; empty where nothing speaks against them."""
@@ -247,11 +267,18 @@ class Run:
 
     def write(self, name: str, text: str) -> None:
         """Replace a text file of the folder in one step, never half-written."""
-        write(self.path / name, text)
+        if self.ranks.first:
+            write(self.path / name, text)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run while training: a second process that tries is told so."""
+        with ExitStack() as stack:
+            self.ranks.by_first(lambda: stack.enter_context(self._held()))
+            yield
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.path / ".lock")
@@ -268,19 +295,25 @@ class Run:
 
     def status(self) -> Status:
         """How the run ended, or that it has not."""
+        return self.ranks.by_first(self._status)
+
+    def _status(self) -> Status:
         for name, status in (("DONE", "done"), ("FAILED", "failed")):
             if (self.path / name).exists():
                 return status  # type: ignore[return-value]
         if not (self.path / ".lock").exists():
             return "interrupted"
         try:
-            with self.lock():
+            with self._held():
                 return "interrupted"
         except (TriptychError, PermissionError):
             return "running"
 
     def reason(self) -> str:
         """What DONE or FAILED says."""
+        return self.ranks.by_first(self._reason)
+
+    def _reason(self) -> str:
         for name in ("DONE", "FAILED"):
             if (self.path / name).exists():
                 said = read_bytes(self.path / name, REASON).decode("utf-8", "replace")
@@ -296,6 +329,8 @@ class Run:
 
         What was measured stays, and is stale as soon as the weights are others (`results`).
         """
+        if not self.ranks.first:
+            return
         for name in ("DONE", "FAILED", "playable.json"):
             (self.path / name).unlink(missing_ok=True)
         folder = self.path / "figures"
@@ -306,12 +341,14 @@ class Run:
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
+        if not self.ranks.first:
+            return
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line cut off by a kill is dropped."""
-        return records.metrics(self.path / "metrics.jsonl")
+        return self.ranks.by_first(lambda: records.metrics(self.path / "metrics.jsonl"))
 
     def frame(self) -> DataFrame:
         """The same as a pandas frame: a row a step, a column for everything that was logged.
@@ -413,6 +450,8 @@ class Run:
 
     def record(self, results: Mapping[str, Result]) -> None:
         """Add results to results.json, replacing those of the same name and those of other images."""
+        if not self.ranks.first:
+            return
         added = {k: asdict(_finite(v)) for k, v in results.items()}
         images = {found for v in added.values() if (found := v["protocol"].get("fingerprint"))}
         merged = {
@@ -427,6 +466,8 @@ class Run:
 
     def save_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
         """Keep what a picture is drawn from as samples/name.npz, with the weights it was made with."""
+        if not self.ranks.first:
+            return
         weights = None if self.made_with is None else self.made_with.protocol()
         pack(self.path / "samples" / f"{name}.npz", arrays, weights)
 
@@ -440,6 +481,8 @@ class Run:
 
     def save_moment(self, step: int, images: npt.NDArray[np.uint8]) -> None:
         """Keep a square number of images N×C×H×W, side by side, as samples/moments/<step>.png."""
+        if not self.ranks.first:
+            return
         save_sheet(self.path / "samples" / "moments" / f"{step:08d}.png", images)
 
     def moments(self, side: int = 8) -> Moments:

@@ -96,7 +96,11 @@ def apart(one: Run, other: Run) -> tuple[float, float]:
     """The largest difference in the checkpoints, as a share of its tensor's largest number where that is above 1, and in the logs."""
     a, b = (checkpoint.load(run.checkpoint("last"))[0] for run in (one, other))
     assert a.keys() == b.keys()
-    found = [float((a[k] - b[k]).abs().max() / max(1, a[k].abs().max())) for k in a if a[k].is_floating_point()]
+    found = [
+        float((a[k] - b[k]).abs().max() / max(1, a[k].abs().max()))
+        for k in a
+        if a[k].is_floating_point()
+    ]
     first, second = ([line for line in run.metrics() if "note" not in line] for run in (one, other))
     assert [line["step"] for line in first] == [line["step"] for line in second]
     logged = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from triptych.evaluation.samples.distances import frechet_distance
 from triptych.evaluation.samples.extractors import Extractor, untrained
 from triptych.evaluation.samples.mode_collapse import LOW, collapsed, spread
 from triptych.evaluation.samples.prior import prior_latents
-from triptych.evaluation.subject import Subject, as_levels
+from triptych.evaluation.subject import BLOCK, Subject, as_levels
 from triptych.runs import Run, grouped
 from triptych.types import HasCritic, HasLikelihood, Moment, Projects, Samples
 
@@ -29,6 +31,8 @@ MANY = 1000
 
 FEWEST = 10
 """Real images below which their spread is no measure of anybody's."""
+
+Levels = npt.NDArray[np.uint8]
 
 LIKELIHOOD = ("valid/elbo", "valid/reconstruction", "valid/kl")
 
@@ -69,7 +73,8 @@ class Monitor:
             found["left_out"] = "; ".join(
                 f"{', '.join(names)}: {why}" for why, names in grouped(self.unwatched)
             )
-        return found
+        # On machines that differ figures do by a rounding, and what decides over weights is to be one.
+        return self.subject.ranks.of_first(found)
 
     @cached_property
     def unwatched(self) -> dict[str, str]:
@@ -109,10 +114,22 @@ class Monitor:
 
     @torch.inference_mode()
     def _samples(self, method: Samples, moment: Moment) -> dict[str, float | str]:
-        images = torch.cat([method.sample(z) for z in torch.split(self._latents, self._at_once)])
-        if moment.landmark:
-            self.run.save_moment(moment.step, as_levels(images[:WATCHED]))
-        features = self._extractor(images)
+        pieces = torch.split(self._latents, self._at_once)
+        critic = method if self._split == "valid" and isinstance(method, HasCritic) else None
+
+        def draw(number: int) -> tuple[Levels | None, Tensor, Tensor | None]:
+            images = method.sample(pieces[number])
+            kept = moment.landmark and number == 0
+            return (
+                as_levels(images[:WATCHED]) if kept else None,
+                self._extractor(images),
+                None if critic is None else _scores(critic, images),
+            )
+
+        drawn = self.subject.shared(draw, range(len(pieces)))
+        features = torch.cat([features for _, features, _ in drawn])
+        if drawn[0][0] is not None:
+            self.run.save_moment(moment.step, drawn[0][0])
         found: dict[str, float | str] = {}
         diversity = float("nan")
         if "samples/diversity" not in self.unwatched:
@@ -123,10 +140,9 @@ class Monitor:
             found["samples/healthy_step"] = moment.step
         if self._split == "valid":
             found["valid/frechet_untrained"] = frechet_distance(self._real_features, features)
-            if isinstance(method, HasCritic):
-                real, fake, seen = (
-                    self._score(method, some) for some in (self._real, images, self._seen)
-                )
+            if critic is not None:
+                fake = float(torch.cat([s for *_, s in drawn if s is not None]).mean())
+                real, seen = (self._score(critic, some) for some in (self._real, self._seen))
                 found |= {"valid/critic_gap": real - fake, "valid/critic_memory": seen - real}
         return found
 
@@ -137,7 +153,8 @@ class Monitor:
 
     def _score(self, method: HasCritic, images: Tensor) -> float:
         parts = torch.split(images, self._at_once)
-        return float(torch.cat([method.critic(method.scaled(x)) for x in parts]).mean())
+        scores = self.subject.shared(partial(_scores, method), parts)
+        return float(torch.cat(scores).mean())
 
     def _alarm(self, moment: Moment, diversity: float) -> dict[str, float | str]:
         """One alarm a run, at the first look at which the collapse is sure."""
@@ -178,7 +195,7 @@ class Monitor:
 
     @cached_property
     def _real_features(self) -> Tensor:
-        return self._extractor(self._real)
+        return torch.cat(self.subject.shared(self._extractor, torch.split(self._real, BLOCK)))
 
     @property
     def _few(self) -> int:
@@ -191,3 +208,9 @@ class Monitor:
         # Neighbours in a file may be of one class: as many as the samples, from all over it.
         every = len(self._real) // self._few
         return spread(self._real_features[::every][: self._few])
+
+
+def _scores(method: HasCritic, images: Tensor) -> Tensor:
+    with torch.inference_mode():
+        found: Tensor = method.critic(method.scaled(images))
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,12 +18,14 @@ from triptych.data.spec import Binarize, Dataset
 from triptych.data.stream import as_floats, place
 from triptych.errors import unknown
 from triptych.progress import Progress, silent
+from triptych.ranks import ALONE, Ranks
 from triptych.seeds import derive
 from triptych.types import Encodes, Method
 from triptych.weights import Weights
 
-__all__ = ["BLOCK", "Network", "Placed", "Subject", "as_arrays", "as_levels", "generator"]
+__all__ = ["BLOCK", "Each", "Network", "Placed", "Subject", "as_arrays", "as_levels", "generator"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 Placed: TypeAlias = tuple[npt.NDArray[np.uint8], Tensor]
@@ -31,6 +33,9 @@ Placed: TypeAlias = tuple[npt.NDArray[np.uint8], Tensor]
 
 Network: TypeAlias = Callable[[Tensor], Tensor]
 """Anything that maps a batch to a batch: a generator, features, a classifier."""
+
+Each: TypeAlias = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+"""How a function is applied to one thing after the other: ``map``, or as `Subject.shared` does."""
 
 BLOCK = 500
 """Images in a block. Noise is drawn block by block, so it does not depend on memory or batch size."""
@@ -68,7 +73,14 @@ def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, npt.NDArray[Any]]:
 
 @dataclass(frozen=True)
 class Subject:
-    """A method in ``eval()`` mode and the data to measure it on."""
+    """A method in ``eval()`` mode and the data to measure it on.
+
+    Where several processes measure it together, all of them call the same functions in the same order. What goes over
+    images, latents, directions or sets is `shared`: each rank does its part, nothing is done twice, and all have all of
+    it. Every piece is the same whatever the number of ranks, so that the figures are as well. What follows from that
+    by little work (a Fréchet distance, a rank, a picture) each rank does by itself; what is read from a cache or trained
+    for it, such as the classifier that judges samples, is the first rank's, which hands it to the others.
+    """
 
     method: Method
     dataset: Dataset
@@ -86,6 +98,8 @@ class Subject:
     """The method's name on the command line."""
     placed: dict[str, Placed] = field(default_factory=dict, repr=False, compare=False)
     """Pixels of splits that are on the device already; those of the others go there when they are asked for."""
+    ranks: Ranks = ALONE
+    """Who measures it together."""
     _encoded: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def block_count(self, split: str) -> int:
@@ -127,22 +141,42 @@ class Subject:
         for number in range(self.block_count(split)):
             yield number, self.block(split, number)
 
-    def map_blocks(self, split: str, work: Callable[[int], T]) -> Iterator[T]:
-        """``work(number)`` of every block, in order; on a CPU each core takes a block of its own."""
-        yield from self._mapped(range(self.block_count(split)), work)
+    def shared(
+        self, work: Callable[[S], T], things: Sequence[S], said: str = "", *, each: Each = map
+    ) -> list[T]:
+        """``work`` of every one of some things, in order, on every rank: each does its part of them.
 
-    def _mapped(self, numbers: Sequence[int], work: Callable[[int], T]) -> Iterator[T]:
-        """``work`` of every number, in order, on every core of a CPU.
+        Args:
+            work: must not call anything shared itself.
+            things: the same on every rank.
+            said: what progress calls them.
+            each: how a rank goes through its part.
+        """
+
+        def part(mine: Sequence[S]) -> Iterator[T]:
+            for done, found in enumerate(each(work, mine), start=1):
+                if said:
+                    self.progress(said, min(done * self.ranks.size, len(things)), len(things))
+                yield found
+
+        return self.ranks.shared(things, part)
+
+    def map_blocks(self, split: str, work: Callable[[int], T], said: str = "") -> list[T]:
+        """``work(number)`` of every block, `shared`; on a CPU each core takes a block of its own."""
+        return self.shared(work, range(self.block_count(split)), said, each=self._on_every_core)
+
+    def _on_every_core(self, work: Callable[[S], T], things: Sequence[S]) -> Iterator[T]:
+        """``work`` of every thing, in order, on every core of a CPU.
 
         Nothing waits for a barrier between two small operations, and drawing noise is not serial any more.
         """
         threads = torch.get_num_threads()
-        if self.device.type != "cpu" or threads == 1 or len(numbers) < threads:
-            yield from map(work, numbers)
+        if self.device.type != "cpu" or threads == 1 or len(things) < threads:
+            yield from map(work, things)
             return
         try:
             with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
-                yield from pool.map(work, numbers)
+                yield from pool.map(work, things)
         finally:
             # What a worker sets is also the default of threads that start later.
             torch.set_num_threads(threads)
@@ -185,7 +219,7 @@ class Subject:
                 )
 
         with torch.inference_mode():
-            return torch.cat(list(self._mapped(range(0, count, size), work)))
+            return torch.cat(self.shared(work, range(0, count, size), each=self._on_every_core))
 
     def examples(self, split: str, count: int) -> Tensor:
         """``count`` images evenly spread over a split (which may be sorted by class)."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
 from triptych.data.spec import Dataset
-from triptych.environment import at_most, cores, tf32
+from triptych.environment import at_most, cores, device_for, tf32
 from triptych.errors import TriptychError, unknown
 from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
 from triptych.evaluation.suite import EvaluateConfig
@@ -15,6 +16,7 @@ from triptych.evaluation.suite import evaluate as measure
 from triptych.experiment.preparation import ENVIRONMENT, environment_text, facts
 from triptych.experiment.trained import Trained, by, open_trained, opened, title_of, weighted
 from triptych.progress import Progress, silent
+from triptych.ranks import current, joined
 from triptych.runs import Result, Run
 from triptych.types import Encodes
 
@@ -31,17 +33,20 @@ def evaluate(
 ) -> dict[str, Result]:
     """Measure a run, write results.json and what pictures are drawn from; returns the results.
 
-    Products and convolutions in fp32 are fp32's on a GPU too, whatever the training allowed.
+    Products and convolutions in fp32 are fp32's on a GPU too, whatever the training allowed. Where a launcher has begun
+    several processes, each measures its share, a device each; the first writes, and all have all results.
     """
     config = config or EvaluateConfig()
-    with at_most(config.threads or cores()), tf32(False):
+    with joined(device_for(config.device)) as ranks, ExitStack() as stack:
+        stack.enter_context(at_most(config.threads or cores()))
+        stack.enter_context(tf32(False))
         trained = open_trained(
             path,
             config.checkpoint,
             data_dir=data_dir,
             data=data,
             device=config.device,
-            progress=progress,
+            progress=progress if ranks.first else silent,
         )
         subject = trained.subject
         _complete(trained)
@@ -50,14 +55,15 @@ def evaluate(
         features = (
             extractor(config.features, subject.dataset, subject.device) if config.features else None
         )
-        return measure(
+        found = measure(
             subject,
-            Run(trained.run.path, made_with=subject.made_with),
+            Run(trained.run.path, subject.made_with, ranks),
             config,
             features,
             untrained=trained.untrained,
-            last=trained.last if trained.run.checkpoint("last").exists() else None,
+            last=trained.last if trained.run.has("last") else None,
         )
+        return ranks.of_first(found)
 
 
 def _complete(trained: Trained) -> None:
@@ -71,7 +77,7 @@ def _complete(trained: Trained) -> None:
 def extractor(path: Path, dataset: Dataset, device: torch.device) -> Extractor:
     """The features of a trained encoder, where ``path`` is its run, or of a TorchScript file."""
     if not path.is_dir():
-        return from_torchscript(path, device)
+        return current().unanimous(lambda: from_torchscript(path, device))
     run, config = opened(path)
     method, weights = weighted(run, config, device, "best")
     if not isinstance(method, Encodes):

@@ -20,6 +20,7 @@ from triptych.evaluation.subject import Subject
 from triptych.experiment.config import ExperimentConfig
 from triptych.experiment.preparation import build
 from triptych.progress import Progress, silent
+from triptych.ranks import current
 from triptych.runs import Run
 from triptych.types import DataSpec, Method
 from triptych.weights import UNTRAINED, Weights
@@ -103,6 +104,7 @@ def open_trained(
         weights.digest,
         "" if trained_on == dataset.fingerprint else trained_on,
         config.method_name,
+        ranks=run.ranks,
     )
     return Trained(run, config, subject)
 
@@ -130,14 +132,21 @@ def recorded(path: str | Path) -> ExperimentConfig:
 def opened(
     path: str | Path, data_dir: str | Path | None = None, data: str | Path | None = None
 ) -> tuple[Run, ExperimentConfig]:
-    """A run and its config, if that is what it was trained with; `TriptychError` names what is not."""
-    run = Run.open(Path(path))
+    """A run and its config, if that is what it was trained with; `TriptychError` names what is not.
+
+    Of several ranks the first has the folder, and reads for all; a method's own file must be there for each.
+    """
+    ranks = current()
+    run = Run.open(Path(path), ranks)
     if edited := run.edited():
         raise TriptychError(
             f"'{path}' was trained with another config: {'; '.join(edited)}; put it back, or train "
             f"a new run with --preset {run.path / 'config.toml'}"
         )
-    config = ExperimentConfig.from_tables(run.config, run.path).at(data_dir, data)
+    tables = run.config
+    config = ranks.unanimous(
+        lambda: ExperimentConfig.from_tables(tables, run.path).at(data_dir, data)
+    )
     return run, config.anchored() if data is not None else config
 
 
@@ -147,10 +156,10 @@ def weighted(
     """The method with the weights of a checkpoint, and which weights these are; a `TriptychError` for another name."""
     if which not in ("best", "last"):
         raise unknown("checkpoint", str(which), ("best", "last"))
-    if not run.checkpoint(which).exists():
+    if not run.has(which):
         which = "last"
     path = run.checkpoint(which)
-    tensors, about = checkpoint.load(path)
+    tensors, about = run.ranks.by_first(lambda: checkpoint.load(path))
     try:
         spec = merge(DataSpec((1, 1, 1), "grey"), about["spec"])
         weights = Weights(which, int(about["step"]), str(about["weights"]))
@@ -182,6 +191,24 @@ def images_of(
         (data for which in ("last", "best") if (data := run.about(which).get("data"))),
         told.get("fingerprint"),
     )
+    found = run.ranks.unanimous(
+        lambda: _images(run, config, progress, told, wanted, exact=exact, named=named)
+    )
+    run.ranks.same("the fingerprint of its images", found.fingerprint)
+    return found
+
+
+def _images(
+    run: Run,
+    config: ExperimentConfig,
+    progress: Progress,
+    told: Mapping[str, Any],
+    wanted: str | None,
+    *,
+    exact: bool,
+    named: bool,
+) -> Dataset:
+    """Those on this machine."""
     try:
         dataset, why = data_plane.load(config.data, progress=progress), ""
     except TriptychError as error:

@@ -8,6 +8,7 @@ directions, from the same latents.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,8 @@ def directions(
     check_coordinates(coordinates, method.latent)
     z, u = prior_latents(subject, LATENTS), _axes_and_random(subject, method.latent)
     classify = classifier.network if classifier else None
-    both = survey(method.sample, z, u, SHIFTS, classify, subject.progress)
+    shared = partial(subject.shared, said="latent directions (a few at once)")
+    both = survey(method.sample, z, u, SHIFTS, classify, shared)
     axes = {k: v[: method.latent] for k, v in both.items()}
     random = {k: v[method.latent :] for k, v in both.items()}
     with torch.inference_mode():

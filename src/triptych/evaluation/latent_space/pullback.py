@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,7 @@ from torch.func import jvp, vmap
 
 from triptych.evaluation.samples.prior import prior_latents
 from triptych.evaluation.statistics import holm
-from triptych.evaluation.subject import Subject, as_levels, generator
-from triptych.progress import Progress, silent
+from triptych.evaluation.subject import Each, Subject, as_levels, generator
 from triptych.runs import Result
 from triptych.types import Samples
 
@@ -45,35 +45,32 @@ RANDOM = 10_000
 ALPHA = 0.05
 
 
-def pullback_metrics(
-    function: Callable[[Tensor], Tensor], z: Tensor, progress: Progress = silent
-) -> Tensor:
+def pullback_metrics(function: Callable[[Tensor], Tensor], z: Tensor, each: Each = map) -> Tensor:
     """JᵀJ of a function at every latent, by forward-mode differentiation: exact, one product a coordinate.
 
     Args:
         function: 1×latent → 1×anything, deterministic: pixels, or features of them.
         z: N×latent.
-        progress: told of latents done.
+        each: how the latents are gone through, one after the other.
 
     Returns:
         N×latent×latent float64, symmetric and positive semi-definite, in squared units of the output,
         summed over it. Their mean estimates M.
     """
     basis = torch.eye(z.shape[1], device=z.device, dtype=z.dtype)
-    found = []
+
+    def metric(at: Tensor) -> Tensor:
+        def product(v: Tensor) -> Tensor:
+            moved: Tensor = jvp(function, (at,), (v[None],))[1]
+            return moved.flatten()
+
+        jacobian = vmap(product, chunk_size=TANGENTS)(basis).double()
+        return jacobian @ jacobian.T
+
     with torch.no_grad(), warnings.catch_warnings():
         # At its first use torch loads its own rules of forward mode by a function that it has deprecated.
         warnings.filterwarnings("ignore", "`torch.jit.script`", DeprecationWarning)
-        for row in torch.split(z, 1):
-
-            def product(v: Tensor, at: Tensor = row) -> Tensor:
-                moved: Tensor = jvp(function, (at,), (v[None],))[1]
-                return moved.flatten()
-
-            jacobian = vmap(product, chunk_size=TANGENTS)(basis).double()
-            found.append(jacobian @ jacobian.T)
-            progress("pullback metric (latents)", len(found), len(z))
-    return torch.stack(found)
+        return torch.stack(list(each(metric, torch.split(z, 1))))
 
 
 def effective_dimension(metrics: Tensor) -> tuple[float, float]:
@@ -155,7 +152,9 @@ def principal(subject: Subject) -> tuple[dict[str, Result], dict[str, npt.NDArra
     method = subject.method
     assert isinstance(method, Samples)
     z = prior_latents(subject, LATENTS)
-    metrics = pullback_metrics(method.sample, z, subject.progress)
+    metrics = pullback_metrics(
+        method.sample, z, partial(subject.shared, said="pullback metric (latents)")
+    )
     values, rows = principal_directions(metrics.mean(0))
     axes = largest_components(rows[:SHOWN], generator(torch.device("cpu"), "pullback"))
     protocol = subject.protocol(

@@ -34,6 +34,8 @@ PAIRS = 256
 FEWEST = 2
 """Pairs of held-out images that have a spread."""
 ALPHA = torch.arange(11) / 10
+AT_ONCE = BLOCK // len(ALPHA)
+"""Pairs whose whole ways are a block of images at most."""
 MIDDLE = slice(3, 8)
 """α = 0.3 … 0.7: nearer the ends every way is close to a sample."""
 
@@ -81,13 +83,15 @@ def training_features(subject: Subject, extract: Network) -> Tensor:
     """Features of the training images, N×d, or of `BANK` of them."""
     count = len(subject.dataset.splits["train"])
     wanted = torch.linspace(0, count - 1, min(count, BANK), dtype=torch.float64).round().long()
-    found, blocks = [], subject.block_count("train")
-    with torch.inference_mode():
-        for number, x in subject.blocks("train"):
-            inside = wanted[wanted // BLOCK == number] - number * BLOCK
-            found.append(extract(x[inside.to(x.device)]))
-            subject.progress("features of the training images (blocks)", number + 1, blocks)
-    return torch.cat(found)
+
+    def features(number: int) -> Tensor:
+        inside = wanted[wanted // BLOCK == number] - number * BLOCK
+        with torch.inference_mode():
+            x = subject.block("train", number)
+            return extract(x[inside.to(x.device)])
+
+    said = "features of the training images (blocks)"
+    return torch.cat(subject.map_blocks("train", features, said))
 
 
 def primary_sentence(primary: Paired, control: Paired | None, features: str) -> str:
@@ -186,7 +190,7 @@ def _scores(
 ) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
     """The distance to the training images along each way, and every score of each."""
     paths = _along(subject, unit, pairs)
-    distances = {way: nearest_distance(path, bank) for way, path in paths.items()}
+    distances = {way: _to_training(subject, path, bank) for way, path in paths.items()}
     measured = {
         way: {PRIMARY: distances[way][:, MIDDLE].mean(1), **path_scores(path)}
         for way, path in paths.items()
@@ -239,13 +243,26 @@ def _along(subject: Subject, network: Network, pairs: int) -> dict[str, Tensor]:
     """What a network makes of the images of each way, pairs×steps×outputs."""
     method = subject.method
     assert isinstance(method, Samples)
-    found: dict[str, list[Tensor]] = {}
-    with torch.inference_mode():
-        for z in torch.split(end_points(subject, pairs), BLOCK // len(ALPHA)):
-            for way, images in ways(method, z, ALPHA.to(z)).items():
-                outputs = network(images.flatten(0, 1)).float()
-                found.setdefault(way, []).append(outputs.view(*images.shape[:2], -1))
-    return {way: torch.cat(outputs) for way, outputs in found.items()}
+
+    def outputs(z: Tensor) -> dict[str, Tensor]:
+        with torch.inference_mode():
+            made = ways(method, z, ALPHA.to(z)).items()
+            return {
+                way: network(images.flatten(0, 1)).float().view(*images.shape[:2], -1)
+                for way, images in made
+            }
+
+    found = subject.shared(outputs, torch.split(end_points(subject, pairs), AT_ONCE))
+    return {way: torch.cat([some[way] for some in found]) for way in found[0]}
+
+
+def _to_training(subject: Subject, path: Tensor, bank: Tensor) -> Tensor:
+    """`nearest_distance` of every step of the paths, pairs×steps."""
+
+    def distance(part: Tensor) -> Tensor:
+        return nearest_distance(part, bank)
+
+    return torch.cat(subject.shared(distance, torch.split(path, AT_ONCE)))
 
 
 def _held_out(
@@ -258,12 +275,14 @@ def _held_out(
         return {}, None
     # Neighbours in a file sorted by class would be of one class.
     ends = torch.stack([images[:pairs], images[pairs : 2 * pairs]], 1)
-    found = []
-    with torch.inference_mode():
-        for part in torch.split(ends, BLOCK // len(ALPHA)):
+
+    def features(part: Tensor) -> Tensor:
+        with torch.inference_mode():
             path = overlay(part, ALPHA.to(part))
-            found.append(unit(path.flatten(0, 1)).view(*path.shape[:2], -1))
-    distances = nearest_distance(torch.cat(found), bank)
+            return unit(path.flatten(0, 1)).view(*path.shape[:2], -1)
+
+    paths = torch.cat(subject.shared(features, torch.split(ends, AT_ONCE)))
+    distances = _to_training(subject, paths, bank)
     alone, overlays = distances[:, [0, -1]], distances[:, MIDDLE].mean(1)
     control = paired_t(_differences(overlays, alone.mean(1)))
     return {"held-out images": alone.flatten(), "held-out overlays": overlays}, control

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from triptych.evaluation.subject import BLOCK, Network
-from triptych.progress import Progress, silent
+from triptych.evaluation.subject import BLOCK, Each, Network
 
 __all__ = [
     "ATTRIBUTES",
@@ -106,7 +105,7 @@ def survey(
     directions: Tensor,
     shifts: Sequence[float] = SHIFTS,
     classify: Network | None = None,
-    progress: Progress = silent,
+    each: Each = map,
 ) -> dict[str, Values]:
     """What x = sample(z + ε u) is, against sample(z), for every direction u and shift ε.
 
@@ -117,7 +116,7 @@ def survey(
         directions: D×latent, of unit length.
         shifts: ε, ascending; attributes are taken at the first, classes at all others.
         classify: N×C×H×W → N×K logits, if anybody can tell.
-        progress: told of directions done.
+        each: how the few directions that are sampled at once are gone through.
 
     Returns:
         D values of each: ``movement@ε``, the RMS change of a pixel, mean over latents;
@@ -126,22 +125,22 @@ def survey(
         ``confidence@ε``, its mean probability over all samples; the mean signed change of
         every attribute (hue of colour images only).
     """
-    found: list[dict[str, Tensor]] = []
     with torch.inference_mode():
         start = sample(z)
-        steps = z.new_tensor(shifts)[:, None, None]
-        for u in torch.split(directions, max(1, BLOCK // (len(shifts) * len(z)))):
+    steps = z.new_tensor(shifts)[:, None, None]
+
+    def measure(u: Tensor) -> dict[str, Tensor]:
+        with torch.inference_mode():
             moved = z + steps * u[:, None, None]
             images = sample(moved.flatten(0, 2))
             images = images.view(*moved.shape[:3], *images.shape[1:])
-            found.append(_movements(start, images, shifts) | _changes(start, images[:, 0]))
+            found = _movements(start, images, shifts) | _changes(start, images[:, 0])
             if classify is not None:
-                found[-1] |= _classes(classify, images[:, 1:], shifts[1:])
-            progress(
-                "latent directions",
-                sum(len(f[f"movement@{shifts[0]:g}"]) for f in found),
-                len(directions),
-            )
+                found |= _classes(classify, images[:, 1:], shifts[1:])
+            return found
+
+    few = max(1, BLOCK // (len(shifts) * len(z)))
+    found = list(each(measure, torch.split(directions, few)))
     return {name: torch.cat([f[name] for f in found]).cpu().double().numpy() for name in found[0]}
 
 

@@ -51,15 +51,17 @@ ONE_IMAGE = "one image has no standard error"
 def _elbo_terms(subject: Subject, split: str) -> dict[str, Tensor]:
     method = subject.method
     assert isinstance(method, HasLikelihood)
-    found: dict[str, list[Tensor]] = {}
-    with torch.inference_mode():
-        for number, x in subject.blocks(split):
-            draw = generator(subject.device, "elbo", split, number)
+
+    def terms(number: int) -> dict[str, Tensor]:
+        draw = generator(subject.device, "elbo", split, number)
+        with torch.inference_mode():
+            x = subject.block(split, number)
             noise = torch.randn(len(x), method.latent, generator=draw, device=subject.device)
-            for name, value in method.elbo(x, noise).items():
-                found.setdefault(name, []).append(value)
+            return dict(method.elbo(x, noise))
+
+    found = subject.map_blocks(split, terms)
     # To the host once: a device is not waited for between blocks.
-    return {name: torch.cat(values).cpu() for name, values in found.items()}
+    return {name: torch.cat([block[name] for block in found]).cpu() for name in found[0]}
 
 
 def validation_elbo(subject: Subject) -> dict[str, float]:
@@ -147,8 +149,6 @@ def importance_estimate(
         raise TriptychError(f"--samples {samples} is too few; give 1 or more")
     chunk = min(samples, HEADLINE)
     blocks = nested_blocks(math.ceil(samples / chunk) * chunk)
-    heads: list[WeightSums] = []
-    curves: list[Tensor] = []
 
     def measure(number: int) -> tuple[WeightSums, Tensor]:
         bounds, head = NestedBounds(blocks), None
@@ -163,10 +163,8 @@ def importance_estimate(
             assert head is not None
             return head, bounds.curve().cpu()
 
-    for head, curve in subject.map_blocks(split, measure):
-        heads.append(head)
-        curves.append(curve)
-        subject.progress("log-likelihood (blocks)", len(curves), subject.block_count(split))
+    found = subject.map_blocks(split, measure, "log-likelihood (blocks)")
+    heads, curves = zip(*found, strict=True)
     sums = WeightSums(
         torch.cat([h.log_sum for h in heads]).cpu(),
         torch.cat([h.log_sum_squares for h in heads]).cpu(),
@@ -236,7 +234,8 @@ def log_likelihood(
     """
     method = subject.method
     assert isinstance(method, HasLikelihood)
-    dtype, note = _checked(subject, split, dtype)
+    # The first rank decides for all, whatever hardware theirs is.
+    dtype, note = subject.ranks.by_first(lambda: _checked(subject, split, dtype))
     found = importance_estimate(subject, split, samples, dtype)
     value, stderr = _mean(found.sums.bound())
     note = ", ".join(filter(None, [note, ONE_IMAGE if stderr is None else ""]))

@@ -8,7 +8,7 @@ from torch import Tensor
 from triptych.evaluation.subject import Subject
 from triptych.objectives.elbo import kl_to_standard_normal
 from triptych.runs import Result
-from triptych.types import Decodes, HasLikelihood
+from triptych.types import Decodes, DiagonalGaussian, HasLikelihood
 
 __all__ = ["active_units", "traversal"]
 
@@ -19,8 +19,13 @@ ACTIVE = 0.01
 def _posteriors(subject: Subject, split: str) -> tuple[Tensor, Tensor]:
     method = subject.method
     assert isinstance(method, HasLikelihood)
-    with torch.inference_mode():
-        found = [method.posterior(x) for _, x in subject.blocks(split)]
+
+    def posterior(number: int) -> DiagonalGaussian:
+        with torch.inference_mode():
+            found: DiagonalGaussian = method.posterior(subject.block(split, number))
+        return found
+
+    found = subject.map_blocks(split, posterior)
     return (
         torch.cat([q.mean for q in found]).cpu().double(),
         torch.cat([q.log_variance for q in found]).cpu().double(),

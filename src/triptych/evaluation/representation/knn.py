@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ from triptych.evaluation.representation.cosine_neighbours import nearest
 from triptych.evaluation.statistics import proportion, share_error
 from triptych.evaluation.subject import Subject
 from triptych.files import write
+from triptych.ranks import ALONE, Ranks
 from triptych.runs import Result
 
 __all__ = [
@@ -144,8 +147,9 @@ def scored(
     labels: Labels,
     k: int | None = None,
     temperature: float = TEMPERATURE,
+    ranks: Ranks = ALONE,
 ) -> Scored:
-    """How often `knn_predict` is right, over all queries and class by class.
+    """How often `knn_predict` is right, over all queries and class by class; each rank asks for its share of them.
 
     Example:
         >>> bank, rare = torch.eye(2), torch.tensor([[1.0, 0.0]] * 9 + [[0.0, 1.0]])
@@ -155,7 +159,12 @@ def scored(
     """
     k = min(voters(bank_labels) if k is None else k, len(bank))
     classes = torch.from_numpy(bank_labels).to(bank.device)
-    return _score(knn_predict(bank, classes, queries, k, temperature), labels, k)
+
+    def predict(rows: Sequence[int]) -> list[Tensor]:
+        mine = queries[rows[0] : rows[-1] + 1]
+        return [knn_predict(bank, classes, mine, k, temperature)]
+
+    return _score(torch.cat(ranks.shared(range(len(queries)), predict)), labels, k)
 
 
 def _score(predicted: Tensor, labels: Labels, k: int) -> Scored:
@@ -182,20 +191,33 @@ def scored_pixels(
 ) -> Scored:
     """`scored` of a split's images as vectors of their values in [0, 1], which need not all be in memory at once."""
     k = min(voters(who.bank) if k is None else k, len(who.bank))
-    found = []
-    for queries in _pixels(subject, split):
-        similarity = queries.new_empty(len(queries), 0)
-        index, start = similarity.long(), 0
-        for bank in _pixels(subject, "train"):
-            near, place = nearest(bank, queries, k)
-            both = torch.cat([similarity, near], 1)
-            similarity, order = (v[:, :k] for v in both.sort(dim=1, descending=True, stable=True))
-            index = torch.cat([index, place + start], 1).gather(1, order)
-            start += len(bank)
-            del bank  # Before the next is put together.
-        classes = torch.from_numpy(who.bank).to(index.device)
-        found.append(_voted(similarity, index, classes, temperature))
+    found: list[Tensor] = []
+    for images in _pixels(subject, split):
+        asked = partial(_voted_pixels, subject, images, who.bank, k, temperature)
+        found += subject.ranks.shared(range(len(images)), asked)
     return _score(torch.cat(found).cpu()[torch.from_numpy(who.rows)], who.labels, k)
+
+
+def _voted_pixels(
+    subject: Subject,
+    images: Tensor,
+    labels: Labels,
+    k: int,
+    temperature: float,
+    rows: Sequence[int],
+) -> Iterator[Tensor]:
+    """The classes of some of the images by the vote of the training images, a part of which is there at a time."""
+    queries = images[rows[0] : rows[-1] + 1]
+    similarity = queries.new_empty(len(queries), 0)
+    index, start = similarity.long(), 0
+    for bank in _pixels(subject, "train"):
+        near, place = nearest(bank, queries, k)
+        both = torch.cat([similarity, near], 1)
+        similarity, order = (v[:, :k] for v in both.sort(dim=1, descending=True, stable=True))
+        index = torch.cat([index, place + start], 1).gather(1, order)
+        start += len(bank)
+        del bank  # Before the next is put together.
+    yield _voted(similarity, index, torch.from_numpy(labels).to(index.device), temperature)
 
 
 def _pixels(subject: Subject, split: str) -> Iterator[Tensor]:
@@ -220,17 +242,29 @@ def pixels_top1(subject: Subject, split: str, who: Judged) -> tuple[float, int]:
     dataset = subject.dataset
     key = digest((RECIPE, dataset.fingerprint, subject.binarize, split))[:32]
     path = cache_root() / "floors" / f"{key}.json"
+    kept = subject.ranks.by_first(partial(_kept, path))
+    if kept is not None:
+        return kept
+    found = scored_pixels(subject, split, who)
+    if dataset.fingerprint:
+        told: dict[str, str | float | int] = {"data": dataset.title}
+        told |= {"pixels_knn_top1": found.top1, "k": found.k}
+        subject.ranks.by_first(lambda: _keep(path, told))
+    return found.top1, found.k
+
+
+def _keep(path: Path, told: Mapping[str, str | float | int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, json.dumps(told))
+
+
+def _kept(path: Path) -> tuple[float, int] | None:
+    """What `pixels_top1` has written; nothing where it is not there, or damaged: it can be made again."""
     try:
         kept = json.loads(path.read_text())
         return float(kept["pixels_knn_top1"]), int(kept["k"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # Not there, or damaged: it can be made again.
-    found = scored_pixels(subject, split, who)
-    if dataset.fingerprint:
-        kept = {"data": dataset.title, "pixels_knn_top1": found.top1, "k": found.k}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, json.dumps(kept))
-    return found.top1, found.k
+        return None
 
 
 def knn(subject: Subject, split: str) -> dict[str, Result]:
@@ -274,7 +308,8 @@ def encoder_top1(subject: Subject, split: str) -> dict[str, Result]:
 def _scored_features(subject: Subject, split: str, who: Judged) -> Scored:
     queries = subject.features(split)
     rows = torch.from_numpy(who.rows).to(queries.device)
-    return scored(subject.features("train"), who.bank, queries[rows], who.labels)
+    bank = subject.features("train")
+    return scored(bank, who.bank, queries[rows], who.labels, ranks=subject.ranks)
 
 
 def _top1(share: float, who: Judged, protocol: Mapping[str, str | int | float]) -> Result:

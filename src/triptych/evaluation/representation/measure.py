@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import torch
@@ -23,6 +23,7 @@ from triptych.types import Moment, Projects
 
 __all__ = ["FEWEST", "FeaturesMonitor", "representation"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 MANY = 2000
@@ -134,7 +135,7 @@ class FeaturesMonitor:
             bank = self.subject.features("train") if bank is None else bank
             queries = self.subject.features(name)
             rows = torch.from_numpy(who.rows).to(queries.device)
-            scored = knn.scored(bank, who.bank, queries[rows], who.labels)
+            scored = knn.scored(bank, who.bank, queries[rows], who.labels, ranks=self.subject.ranks)
             found[f"{name}/knn_top1"] = scored.top1
             found[f"{name}/knn_balanced"] = scored.balanced
             found["knn/k"] = scored.k
@@ -192,7 +193,11 @@ def representation(
     with _mapping(subject, run, split) as keep_map:
         fits = probe.probes(subject, split)
         fits_at_end = probe.probes(end, split) if end else []
-        mapped, *probed = _side_by_side([keep_map, *fits, *fits_at_end], subject.device)
+        # The map is the first of all works, and so the first rank's, which alone keeps it.
+        works = [keep_map, *fits, *fits_at_end]
+        mapped, *probed = subject.shared(
+            lambda work: work(), works, each=partial(_side_by_side, subject.device)
+        )
     for result in probed[: len(fits)]:
         found |= result
     for result in probed[len(fits) :]:
@@ -207,19 +212,19 @@ def representation(
     return found | {name: at_end[name.removesuffix("_last")] for name in names}
 
 
-def _side_by_side(works: Sequence[Callable[[], T]], device: torch.device) -> list[T]:
+def _side_by_side(device: torch.device, do: Callable[[S], T], works: Sequence[S]) -> list[T]:
     """What each gives: on a CPU a core has one at a time; beside an accelerator the first, which only waits, is the last.
 
     Probes are thousands of small operations, which several threads do no sooner than one.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:
-        return [work() for work in reversed(works)][::-1]
+        return [do(work) for work in reversed(works)][::-1]
     each = max(1, threads // len(works))
     try:
         with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(each)) as pool:
             # Whoever interrupts it waits for what is begun, and not for what is not.
-            return list(pool.map(lambda work: work(), works))
+            return list(pool.map(do, works))
     finally:
         # What a worker sets is also the default of threads that start later.
         torch.set_num_threads(threads)
@@ -233,7 +238,7 @@ def _mapping(subject: Subject, run: Run, split: str) -> Iterator[Callable[[], di
         why = f"a map needs {atlas.FEWEST} images or more; {named(split)} images: {count}"
         yield lambda: left_out(subject, split, ["feature-map"], why)
         return
-    with atlas.mapping(subject, split, aside=threads > 1) as made:
+    with atlas.mapping(subject, split, aside=threads > 1 and subject.ranks.first) as made:
 
         def keep() -> dict[str, Result]:
             run.save_arrays("feature-map", **made())

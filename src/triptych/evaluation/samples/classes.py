@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from triptych.evaluation.samples.classifier import LabelClassifier
 from triptych.evaluation.samples.histogram import (
@@ -35,15 +36,17 @@ def _predicted(subject: Subject, classifier: LabelClassifier) -> Array:
     """How many of the samples the classifier takes for each class; the same latents for every run."""
     method, device = subject.method, subject.device
     assert isinstance(method, Samples)
-    counts = torch.zeros(len(classifier.classes), dtype=torch.int64, device=device)
-    with torch.inference_mode():
-        for number in range(SAMPLES // BLOCK):
-            draw = generator(device, "class histogram", number)
+
+    def predict(number: int) -> Tensor:
+        draw = generator(device, "class histogram", number)
+        with torch.inference_mode():
             z = torch.randn(BLOCK, method.latent, generator=draw, device=device)
-            found = classifier.network(method.sample(z)).argmax(-1)
-            # Whole numbers: their sum is the same in any order.
-            counts.scatter_add_(0, found, torch.ones_like(found))
-            subject.progress("class histogram (samples)", (number + 1) * BLOCK, SAMPLES)
+            found: Tensor = classifier.network(method.sample(z)).argmax(-1)
+        return found
+
+    blocks = range(SAMPLES // BLOCK)
+    found = subject.shared(predict, blocks, f"class histogram ({BLOCK} samples)")
+    counts = torch.cat(found).bincount(minlength=len(classifier.classes))
     return counts.cpu().numpy()
 
 

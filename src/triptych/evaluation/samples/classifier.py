@@ -109,7 +109,14 @@ def _labels(subject: Subject, split: str) -> npt.NDArray[np.int64]:
 
 
 def _trained(subject: Subject, classes: int) -> Classifier:
-    """The classifier in ``eval()`` with frozen weights; of two processes at once one trains, the other waits."""
+    """The classifier in ``eval()`` with frozen weights, which are those of the first rank."""
+    network = Classifier(subject.dataset.shape, classes)
+    network.load_state_dict(subject.ranks.by_first(lambda: _weights(subject, classes)))
+    return network.to(subject.device).eval().requires_grad_(False)
+
+
+def _weights(subject: Subject, classes: int) -> dict[str, Tensor]:
+    """Those in the cache, or trained now and put there; of two processes at once one trains, the other waits."""
     dataset = subject.dataset
     key = digest((RECIPE, dataset.fingerprint, subject.binarize, *dataset.shape))[:32]
     path = cache_root() / "classifiers" / f"{key}.safetensors"
@@ -126,7 +133,7 @@ def _trained(subject: Subject, classes: int) -> Classifier:
             f"cannot keep the classifier in '{path.parent}' ({error.strerror}); "
             "name a folder that can be written in the variable TRIPTYCH_CACHE"
         ) from None
-    return network.to(subject.device).eval().requires_grad_(False)
+    return {name: value.cpu() for name, value in network.state_dict().items()}
 
 
 def _load(network: Classifier, path: Path) -> bool:
@@ -176,8 +183,13 @@ def _shifted(x: Tensor, draw: torch.Generator) -> Tensor:
 
 def _confusion(subject: Subject, split: str, network: Classifier) -> npt.NDArray[np.int64]:
     truth, classes = _labels(subject, split), network.head.out_features
-    with torch.inference_mode():
-        found = torch.cat([network(x).argmax(-1).cpu() for _, x in subject.blocks(split)])
+
+    def predict(number: int) -> Tensor:
+        with torch.inference_mode():
+            predicted: Tensor = network(subject.block(split, number)).argmax(-1)
+        return predicted
+
+    found = torch.cat(subject.map_blocks(split, predict)).cpu()
     # Of a class that it was not taught it knows nothing, and has perhaps no output.
     known = np.isin(truth, _labels(subject, "train"))
     pairs = truth[known] * classes + found.numpy()[known]

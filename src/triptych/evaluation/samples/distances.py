@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -266,7 +267,7 @@ def distances(subject: Subject, split: str, extractor: Extractor) -> dict[str, R
         return {}
     count = min(len(rows), MOST)
     real = _real_features(subject, split, rows[:count], extractor)
-    made = [_sample_features(subject, method, number, count, extractor) for number in range(SETS)]
+    made = _sample_features(subject, method, count, extractor)
     found = _measured(subject, split, extractor, real, made)
     baseline = [
         _real_features(subject, "train", some, extractor)
@@ -299,33 +300,42 @@ def _real_features(subject: Subject, split: str, rows: Tensor, extractor: Extrac
     pixels = subject.dataset.splits[split].pixels
     draw = generator(torch.device("cpu"), "distances", "binarize", split, int(rows[0]))
 
-    found = []
-    for part in torch.split(rows, BLOCK):
-        levels = torch.from_numpy(pixels[part.numpy()]).to(subject.device)
-        found.append(extractor(as_floats(levels, subject.binarize, draw)))
-    return torch.cat(found)
+    blocks = torch.split(rows, BLOCK)
+
+    def images() -> Iterator[Tensor]:
+        # All of them, since what is drawn for one follows what is drawn for those before it.
+        for block in blocks:
+            levels = torch.from_numpy(pixels[block.numpy()]).to(subject.device)
+            yield as_floats(levels, subject.binarize, draw)
+
+    def features(numbers: Sequence[int]) -> Iterator[Tensor]:
+        return map(extractor, islice(images(), numbers[0], numbers[-1] + 1))
+
+    return torch.cat(subject.ranks.shared(range(len(blocks)), features))
 
 
 def _sample_features(
-    subject: Subject, method: Samples, number: int, count: int, extractor: Extractor
-) -> Tensor:
-    """Features of one set of samples, from latents that are the same for every run."""
-    draw = generator(subject.device, "distances", "samples", number)
-    found = []
-    for start in range(0, count, BLOCK):
-        size = min(BLOCK, count - start)
-        z = torch.randn(size, method.latent, generator=draw, device=subject.device)
+    subject: Subject, method: Samples, count: int, extractor: Extractor
+) -> list[Tensor]:
+    """Features of every set of samples, from latents that are the same for every run."""
+
+    def features(z: Tensor) -> Tensor:
         with torch.inference_mode():
-            found.append(extractor(method.sample(z)))
-        done = number * count + start + size
-        subject.progress("features of samples (images)", done, SETS * count)
-    features = torch.cat(found)
-    if not features.isfinite().all():
+            return extractor(method.sample(z))
+
+    sizes = [min(BLOCK, count - start) for start in range(0, count, BLOCK)]
+    latents = []
+    for number in range(SETS):
+        draw = generator(subject.device, "distances", "samples", number)
+        shapes = ((size, method.latent) for size in sizes)
+        latents += [torch.randn(s, generator=draw, device=subject.device) for s in shapes]
+    found = torch.cat(subject.shared(features, latents, "features of samples (blocks)"))
+    if not found.isfinite().all():
         raise TriptychError(
             f"samples of the {subject.checkpoint} weights are not finite numbers over the features "
             f"'{extractor.name}'; evaluate other weights with --checkpoint, or other --features"
         )
-    return features
+    return list(torch.split(found, count))
 
 
 def _measured(
@@ -338,14 +348,17 @@ def _measured(
 ) -> dict[str, Result]:
     """All six measures of every set against the reference, as results."""
     what = f"comparing {'training images' if suffix else 'samples'} with {split} (sets)"
-    values: dict[str, list[float]] = {name: [] for name in ESTIMATORS}
-    for done, features in enumerate(sets, start=1):
+
+    def compare(features: Tensor) -> dict[str, float]:
         near = overlap(real[:MOST_NEIGHBOURS], features[:MOST_NEIGHBOURS])
-        values["frechet"].append(frechet_distance(real, features))
-        values["kid"].append(kernel_distance(real, features))
-        for name, value in near._asdict().items():
-            values[name].append(value)
-        subject.progress(what, done, len(sets))
+        return {
+            "frechet": frechet_distance(real, features),
+            "kid": kernel_distance(real, features),
+            **near._asdict(),
+        }
+
+    compared = subject.shared(compare, sets, what)
+    values = {name: [of_set[name] for of_set in compared] for name in ESTIMATORS}
     found = {}
     for name, estimator in ESTIMATORS.items():
         most = MOST_NEIGHBOURS if name in Overlap._fields else MOST
