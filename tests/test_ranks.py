@@ -3,7 +3,7 @@
 MEETINGS = """
 import json, torch
 from triptych.ranks import joined
-with joined(torch.device("cpu")) as ranks:
+with joined() as ranks:
     x = torch.full((3,), float(ranks.rank + 1))
     ranks.add_(x)
     print(json.dumps([x.tolist(), ranks.gathered(ranks.rank), ranks.of_first(ranks.rank), ranks.any(ranks.rank == 1)]))
@@ -24,7 +24,7 @@ def thing(rank):
 def parts(one):
     return [one["sums"].log_sum, one["sums"].log_sum_squares, *one["kinds"]]
 
-with joined(torch.device("cpu")) as ranks:
+with joined() as ranks:
     found = ranks.gathered(thing(ranks.rank))
     for rank, one in enumerate(found):
         own = thing(rank)
@@ -46,7 +46,7 @@ import torch
 from triptych.errors import TriptychError
 from triptych.ranks import joined
 
-with joined(torch.device("cpu")) as ranks:
+with joined() as ranks:
     def fail(culprit, error):
         if ranks.rank == culprit:
             raise error

@@ -328,28 +328,29 @@ def leave(code: int) -> NoReturn:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Ranks]:
+def joined() -> Iterator[Ranks]:
     """Within it this process is one of the ranks that a launcher has begun, which meet here; `ALONE` without one.
 
-    Tensors are added by NCCL on CUDA and by Gloo elsewhere.
+    Tensors are added by NCCL on CUDA and by Gloo on the CPU. On a machine with GPUs each rank has one of its own by default.
     """
     global _now, _host
     size = size_from_environment()
     if size == 1 or _now is not ALONE:
         yield _now
         return
+    import torch
     import torch.distributed as dist
 
     rank, local = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK"))
     ranks = Ranks(rank, size, local, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
-    patience, on_cuda = timedelta(seconds=_patience()), device.type == "cuda"
-    if on_cuda:
-        import torch
-
-        torch.cuda.set_device(ranks.own(device))
+    patience, backend = timedelta(seconds=_patience()), "gloo"
+    if local < torch.cuda.device_count():
+        torch.cuda.set_device(local)
+        backend = "cpu:gloo,cuda:nccl"
     with ranks._heard():
-        dist.init_process_group("nccl" if on_cuda else "gloo", timeout=patience)
-        _host = dist.new_group(backend="gloo", timeout=patience) if on_cuda else None
+        dist.init_process_group(backend, timeout=patience)
+        # What the hosts tell each other does not go through their GPUs.
+        _host = dist.new_group(backend="gloo", timeout=patience)
     _now = ranks
     try:
         yield ranks

@@ -417,6 +417,10 @@ class Run:
             if not _left_out(result) and not stale(_protocol_of(result))
         }
 
+    def recorded(self) -> dict[str, Result]:
+        """All of results.json, what was left out and what is stale too."""
+        return {name: Result(**result) for name, result in self._recorded().items()}
+
     def left_out(self) -> dict[str, str]:
         """What results.json names without a value, and what is stale: name → the reason."""
         stale, found = self._stale(), {}

@@ -24,7 +24,7 @@ from triptych.types import Batch
 name, folder, tables, precise, stop, resume = sys.argv[1], Path(sys.argv[2]), *map(json.loads, sys.argv[3:])
 warnings.simplefilter("ignore")
 plain = torch.Tensor.float
-with joined(torch.device("cpu")) as ranks:
+with joined() as ranks:
     config = merge(default_config(name), tables)
     dataset = data.load(config.data)
     config, method, stream = experiment.prepare(config, dataset, ranks)

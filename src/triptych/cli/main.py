@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from triptych import __version__
 from triptych.errors import TriptychError, printable, unknown
+from triptych.ranks import leave, size_from_environment
 
 __all__ = ["main"]
 
@@ -43,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]
+    launched = size_from_environment() > 1
+    if launched and os.environ["RANK"] != "0" and not debug:
+        # All do the same, and one says so; with --debug all do.
+        for number in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     for stream in (sys.stdout, sys.stderr):
         # Names of files and classes may hold what this terminal, or none, has characters for.
         if isinstance(stream, io.TextIOWrapper):
@@ -50,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _one_line  # type: ignore[assignment]
     try:
         code = _dispatch(words)
+        if launched:
+            leave(code)
         # What is still to be written must fail here, where it is understood, and not when Python ends.
         sys.stdout.flush()
         return code
@@ -65,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         except OSError:
             _give_up_output()
+        if launched:
+            leave(2)
         return 2
     except KeyboardInterrupt:
         print("\ntriptych: stopped", file=sys.stderr)

@@ -40,6 +40,8 @@ class EvaluateConfig:
 
     device: DeviceName = "auto"
     """Where to compute; it need not be where the run was trained."""
+    devices: int = 1
+    """Devices that share the images, a process each; the numbers are the same on any number, but for rounding."""
     split: str = "test"
     """The split that the headline figures are measured on."""
     checkpoint: Literal["best", "last"] = "best"
@@ -58,6 +60,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
         limited("--samples", self.samples, 1, WIDEST)
+        limited("--devices", self.devices, 1, THREADS)
         if self.threads is not None:
             limited("--threads", self.threads, 1, THREADS)
         for coordinate in self.coordinates:

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import torch
 
+from triptych.config import to_dict
 from triptych.data.spec import Dataset
-from triptych.environment import at_most, cores, device_for, tf32
+from triptych.environment import at_most, cores, tf32
 from triptych.errors import TriptychError, unknown
 from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.evaluation.suite import evaluate as measure
+from triptych.experiment.launch import on_devices
 from triptych.experiment.preparation import ENVIRONMENT, environment_text, facts
 from triptych.experiment.trained import Trained, by, open_trained, opened, title_of, weighted
 from triptych.progress import Progress, silent
-from triptych.ranks import current, joined
+from triptych.ranks import current, joined, size_from_environment
 from triptych.runs import Result, Run
 from triptych.types import Encodes
 
@@ -37,7 +39,9 @@ def evaluate(
     several processes, each measures its share, a device each; the first writes, and all have all results.
     """
     config = config or EvaluateConfig()
-    with joined(device_for(config.device)) as ranks, ExitStack() as stack:
+    if config.devices > 1 and size_from_environment() == 1:
+        return _on_devices(path, config, data_dir, data)
+    with joined() as ranks, ExitStack() as stack:
         stack.enter_context(at_most(config.threads or cores()))
         stack.enter_context(tf32(False))
         trained = open_trained(
@@ -64,6 +68,28 @@ def evaluate(
             last=trained.last if trained.run.has("last") else None,
         )
         return ranks.of_first(found)
+
+
+def _on_devices(
+    path: str | Path, config: EvaluateConfig, data_dir: str | Path | None, data: str | Path | None
+) -> dict[str, Result]:
+    """The same by a process on each device of this machine; all that stands in results.json then."""
+    run = Run.open(path)
+    where = {"data_dir": data_dir, "data": data}
+    job = {
+        "verb": "evaluate",
+        "run": str(run.path.resolve()),
+        "config": to_dict(config),
+        **{name: None if place is None else str(place) for name, place in where.items()},
+    }
+    threads = config.threads or max(1, cores() // config.devices)
+    fallen = on_devices(config.devices, job, threads)
+    if fallen is None:
+        raise KeyboardInterrupt
+    if fallen:
+        # What is wrong with the input every rank says alike.
+        raise TriptychError(fallen[0].words if fallen[0].code == 2 else "; ".join(map(str, fallen)))
+    return run.recorded()
 
 
 def _complete(trained: Trained) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from typing import Any, cast
 
 import torch
@@ -91,10 +90,8 @@ def _resolved(
     config: ExperimentConfig, spec: DataSpec, device: torch.device, ranks: Ranks
 ) -> ExperimentConfig:
     """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
-    # The variable is for each of the processes of a launcher, and else for all that are begun here.
-    told = ranks.size > 1 and "OMP_NUM_THREADS" in os.environ
-    beside = 1 if told else ranks.local_size if ranks.size > 1 else config.train.devices
-    threads = config.train.threads or max(1, cores() // beside)
+    # A rank knows its share; here are those of all that will be begun.
+    threads = config.train.threads or max(1, cores() // (config.train.devices // ranks.size))
     method = config.kind.resolve(config.method, spec)
     on_cuda, capture = device.type == "cuda", config.train.capture
     if capture == "on" and not on_cuda:

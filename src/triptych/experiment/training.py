@@ -15,7 +15,7 @@ from triptych import plugins
 from triptych.config import DeviceName
 from triptych.data.spec import Dataset
 from triptych.data.stream import Stream
-from triptych.environment import device_for, environment
+from triptych.environment import environment
 from triptych.errors import LostError, TriptychError
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
@@ -23,7 +23,7 @@ from triptych.experiment.config import ExperimentConfig
 from triptych.experiment.launch import Fallen, on_devices
 from triptych.experiment.preparation import ENVIRONMENT, environment_text, facts, prepare
 from triptych.experiment.trained import images_of, opened
-from triptych.ranks import joined, size_from_environment
+from triptych.ranks import joined
 from triptych.runs import Run
 from triptych.training import events
 from triptych.training.loop import Display, fit
@@ -51,24 +51,19 @@ def train(
 
     Raises `TriptychError` for anything wrong with the input, and for a loss that is not finite.
     """
-    dataset = dataset or data_plane.load(config.data)
-    with joined(device_for(config.train.device)) as ranks:
+    with joined() as ranks:
+        dataset = dataset or ranks.unanimous(lambda: data_plane.load(config.data))
         if ranks.size > 1:
             config = _on(config, ranks.size)
-        config, method, stream = prepare(config.anchored(), dataset, ranks)
         ranks.same("the fingerprint of the images", dataset.fingerprint)
-        run = ranks.of_first(
-            _made(config, method, dataset, stream, out, Path(root)) if ranks.first else None
-        )
-        assert run is not None
+        config, method, stream = prepare(config.anchored(), dataset, ranks)
+        made = ranks.by_first(lambda: _made(config, method, dataset, stream, out, Path(root)).path)
+        run = Run(made, ranks=ranks)
         if config.train.devices > ranks.size:
-            total = _total(config, method, stream)
-            # The ranks have their own.
-            del method, stream
-            _follow(config, run, total, display)
+            _follow(config, run, _total(config, method, stream), display)
         else:
             _fit(config, run, method, dataset, stream, display, resume=False)
-    return run
+    return Run(made)
 
 
 def _made(
@@ -108,24 +103,26 @@ def resume(
     Raises `TriptychError` where the data are not those that the run began with, and where its
     config.toml, or the file of its method, was edited since.
     """
-    run, config = opened(path, data_dir, data)
-    if run.status() == "done":
-        raise TriptychError(f"'{path}' is done already: {run.reason()}")
-    dataset = images_of(run, config, exact=True, named=data is not None)
-    begun = size_from_environment()
-    config = _on(config, begun if begun > 1 else devices or _devices_before(run, config))
-    before = config.train.device
-    if device is not None:
-        # How a step is done was decided for the device before.
-        capture = config.train.capture if device == before else "auto"
-        train = dataclasses.replace(config.train, device=device, capture=capture)
-        config = dataclasses.replace(config, train=train)
-    with joined(device_for(config.train.device)) as ranks:
+    with joined() as ranks:
+        run, config = opened(path, data_dir, data)
+        status = run.status()
+        if status == "done":
+            raise TriptychError(f"'{path}' is done already: {run.reason()}")
+        if status == "running":
+            raise TriptychError(f"another process is training '{path}' just now")
+        dataset = images_of(run, config, exact=True, named=data is not None)
+        before, devices_before = config.train.device, _devices_before(run, config)
+        config = _on(config, ranks.size if ranks.size > 1 else devices or devices_before)
+        if device is not None:
+            # How a step is done was decided for the device before.
+            capture = config.train.capture if device == before else "auto"
+            train = dataclasses.replace(config.train, device=device, capture=capture)
+            config = dataclasses.replace(config, train=train)
         config, method, stream = prepare(config, dataset, ranks)
-        if not method.normalises_jointly and config.train.devices != _devices_before(run, config):
+        if not method.normalises_jointly and config.train.devices != devices_before:
             raise TriptychError(
                 f"'{path}' normalises each device's part of a batch by itself, and was trained on "
-                f"{_devices_before(run, config)}: on {config.train.devices} it would be another method"
+                f"{devices_before}: on {config.train.devices} it would be another method"
             )
         if ranks.first and stream.device.type != before:
             warnings.warn(
@@ -134,18 +131,11 @@ def resume(
                 stacklevel=2,
             )
         if config.train.devices > ranks.size:
-            if run.status() == "running":
-                raise TriptychError(f"another process is training '{path}' just now")
-            total = _total(config, method, stream)
-            del method, stream
-            _follow(config, run, total, display)
-            return run
-        if ranks.first:
+            _follow(config, run, _total(config, method, stream), display)
+        else:
             _note_environment(run, _environment(config, method, dataset, stream.device))
-        goes_on = run.checkpoint("last").exists()
-        ranks.same("whether there is a checkpoint to go on from", goes_on)
-        _fit(config, run, method, dataset, stream, display, resume=goes_on)
-    return run
+            _fit(config, run, method, dataset, stream, display, resume=run.has("last"))
+    return Run(run.path)
 
 
 def _on(config: ExperimentConfig, devices: int) -> ExperimentConfig:
@@ -264,14 +254,12 @@ def _fit(
     )
     ranks = stream.ranks
     with ExitStack() as stack:
-        if ranks.first:
-            stack.enter_context(run.lock())
+        stack.enter_context(run.lock())
         if ranks.first and config.train.log == "tensorboard":
-            run = stack.enter_context(events.Followed(run.path))
-        if ranks.first:
-            run.reopen()
-            if not resume:
-                run.rewind(-1)
+            run = stack.enter_context(events.Followed(run.path, ranks=ranks))
+        run.reopen()
+        if not resume:
+            run.rewind(-1)
         try:
             ended = fit(
                 method,
@@ -292,8 +280,7 @@ def _fit(
                 if isinstance(error, TriptychError)
                 else f"{type(error).__name__}: {error}"
             )
-            if ranks.first:
-                run.finish("FAILED", said)
+            run.finish("FAILED", said)
             raise
-        if ended == "done" and ranks.first:
+        if ended == "done":
             run.finish("DONE", f"trained for {config.train.duration}")

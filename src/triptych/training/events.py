@@ -60,7 +60,8 @@ class Followed(Run, AbstractContextManager["Followed"]):
             old.unlink()
         self._began = (self.path / "config.toml").stat().st_mtime
         self._writer = SummaryWriter(str(folder))
-        for entry in self.metrics():
+        # Only the first of several ranks is here.
+        for entry in Run(self.path).metrics():
             self._write(entry)
         self._writer.flush()
 

@@ -118,25 +118,21 @@ def fit(
                 return
             state.average()
             method.eval()
-            # The first one has the log, in which a look may look back.
+            # What decides over the best weights is the same for all.
             found = ranks.of_first(observe(moment))
             method.train()
             if found:
-                tell({**where(), **found})
+                run.log({**where(), **found})
                 state.select(found)
                 if display:
                     display(moment.step, total, where()["epoch"], found)
-
-        def tell(entry: Mapping[str, Any]) -> None:
-            if ranks.first:
-                run.log(entry)
 
         if state.step == 0:
             look(Moment(0, total, due=False, landmark=True))
         method.train()
         started = time.perf_counter() - state.seconds
         for note in [*state.notes, *advance.begin(state.step)]:
-            tell({**where(), "note": note})
+            run.log({**where(), "note": note})
             if ranks.first:
                 warnings.warn(note, stacklevel=2)
         for step in range(state.step, total):
@@ -157,7 +153,7 @@ def fit(
             state.seconds = time.perf_counter() - started
             if logs:
                 metrics = state.read()
-                tell(where() | metrics)
+                run.log(where() | metrics)
                 wish.pace(state.seconds / state.step)
                 if display:
                     display(state.step, total, where()["epoch"], metrics)
@@ -178,8 +174,7 @@ class TrainState:
         self.stream = stream
         self.run = run
         self.ranks = stream.ranks
-        # Others may be on a machine that has no such folder.
-        self.config = run.config if self.ranks.first else {}
+        self.config = run.config
         self.notes: list[str] = []
         self.skip = torch.zeros((), device=stream.device)
         phases = method.phases()
@@ -276,10 +271,10 @@ class TrainState:
         checkpoint.save(self.run.checkpoint("last"), tensors, about)
 
     def load(self) -> None:
-        """Take back what `save` wrote, on any number of ranks: each reads all of it."""
+        """Take back what `save` wrote, on any number of ranks: each gets all of it."""
         run = self.run
         path = run.checkpoint("last")
-        tensors, about = checkpoint.load(path)
+        tensors, about = self.ranks.by_first(lambda: checkpoint.load(path))
         checkpoint.load_weights(self.method, tensors, path)
         if about.get("data") != self.stream.fingerprint:
             raise TriptychError(
@@ -300,14 +295,10 @@ class TrainState:
                 f"goes on on {_devices(self.ranks.size)} from step {self.step}, before it was {_devices(before)}: "
                 "the same training, but for rounding"
             )
-        # All have read before anything is changed.
-        self.ranks.meet()
-        if not self.ranks.first:
-            return
         if run.about("best").get("step", 0) > self.step:
             # Chosen after the state that goes on was saved: on another device that may never come again,
             # and where the bits are the same the looks that follow choose it once more.
-            run.checkpoint("best").unlink()
+            self.ranks.by_first(run.checkpoint("best").unlink)
             self.best = None
         run.rewind(self.step)
 

@@ -70,6 +70,7 @@ class EvaluateOptions(TypedDict, total=False):
     """The fields of `EvaluateConfig`."""
 
     device: DeviceName
+    devices: int
     split: str
     checkpoint: Literal["best", "last"]
     samples: int
