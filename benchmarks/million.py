@@ -7,7 +7,7 @@ them by `triptych.data.load`, and then asks of a fresh process each what the fig
 
 - ``first``: seconds from `load` to the first batch, without views and with SimSiam's;
 - ``train``: steps of a small SimSiam across the end of an epoch;
-- ``look``: what the monitor does before the first step, with labels and without.
+- ``look``: what the monitor does before the first step: of a VAE, and of SimSiam without labels and with them.
 
 RssAnon, the memory that is a process's own and not the files' pages, is read a hundred times a second, and its peak
 said. The shards and the cache, 6.4 GB, lie below ``--folder`` and are removed at the end.
@@ -133,7 +133,9 @@ def child(part: str, source: str, variant: str) -> dict[str, float]:
     seconds = {"imports": began - STARTED, "load": loaded - began}
     if part == "decode":
         return seconds
-    config = experiment.default_config(*("vae", None) if variant == "plain" else ("simsiam", "small"))
+    config = experiment.default_config(
+        *("vae", None) if variant == "plain" else ("simsiam", "small")
+    )
     train = replace(config.train, batch_size=BATCH, device="cpu", compile="off")
     config, method, stream = experiment.prepare(replace(config, train=train), dataset)
     if part == "first":
@@ -216,6 +218,7 @@ def main() -> None:
         if "train" in chosen.only:
             ask("train", source, "views")
         if "look" in chosen.only:
+            ask("look", source, "plain")
             ask("look", source, "unlabelled")
             ask("look", source, "labelled")
     finally:

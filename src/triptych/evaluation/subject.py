@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from triptych.data.spec import Binarize, Dataset
+from triptych.data.hashing import digest
+from triptych.data.spec import Binarize, Dataset, Images
 from triptych.data.stream import as_floats, place
 from triptych.errors import unknown
 from triptych.progress import Progress, silent
@@ -208,6 +209,31 @@ class Subject:
         """The places of ``count`` images evenly spread over a split."""
         last = len(self.dataset.splits[split]) - 1
         return torch.linspace(0, last, min(count, last + 1)).round().long().numpy()
+
+    def thinned(self, most: Mapping[str, int]) -> Subject:
+        """The same with no more than ``most`` images of each split that it names: every second, every third and so on.
+
+        Itself where there are no more. What has a fingerprint gets one of its own; no pixel is copied.
+        """
+        splits = dict(self.dataset.splits)
+        for name, images in self.dataset.splits.items():
+            every = math.ceil(len(images) / most.get(name, len(images)))
+            if every > 1:
+                labels = None if images.labels is None else images.labels[::every]
+                splits[name] = Images(images.pixels[::every], labels)
+        if all(splits[name] is images for name, images in self.dataset.splits.items()):
+            return self
+        fingerprint = self.dataset.fingerprint
+        if fingerprint:
+            sizes = [f"{name} {len(images)}" for name, images in splits.items()]
+            fingerprint = digest([fingerprint, "thinned", *sizes])[:16]
+        return replace(
+            self,
+            dataset=replace(self.dataset, splits=splits, fingerprint=fingerprint),
+            placed={
+                k: v for k, v in self.placed.items() if k in splits and v[0] is splits[k].pixels
+            },
+        )
 
     def protocol(self, split: str, **fields: str | int | float) -> dict[str, str | int | float]:
         """The fields that every result has, and those of one measurement."""
