@@ -1,10 +1,12 @@
 """Mean and deviation of channels: against NumPy in double precision, and where there is no deviation."""
 
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from triptych.data import DataConfig, load
 from triptych.data import moments as module
 from triptych.data.moments import MEASURED, moments
 from triptych.data.spec import Dataset, Images
@@ -92,3 +94,23 @@ def test_a_data_set_measures_its_training_images_once(monkeypatch: pytest.Monkey
     assert dataset.moments is dataset.moments
     assert dataset.moments == moments(splits["train"].pixels)
     assert len(counted) == 1 and counted[0] is splits["train"].pixels
+
+
+def test_images_that_were_decoded_before_are_not_looked_at_again(monkeypatch: pytest.MonkeyPatch):
+    first = load(DataConfig("mnist-5k"))
+    expected = first.moments
+    assert expected == moments(first.splits["train"].pixels)
+    with monkeypatch.context() as changed:
+        changed.setattr("triptych.data.spec.moments", lambda pixels: pytest.fail("looked again"))
+        assert load(DataConfig("mnist-5k")).moments == expected
+    other = load(DataConfig("mnist-5k", holdout=900))
+    assert other.moments == moments(other.splits["train"].pixels) != expected
+
+
+@pytest.mark.parametrize("damaged", ["", "{", '{"mean": [1], "std": [1.0], "notes": []}', "[]"])
+def test_what_was_remembered_badly_is_measured_again(damaged: str, cache: Path):
+    expected = load(DataConfig("mnist-5k")).moments
+    (kept,) = (cache / "moments").iterdir()
+    kept.write_text(damaged)
+    assert load(DataConfig("mnist-5k")).moments == expected
+    assert kept.read_text() != damaged

@@ -185,8 +185,16 @@ class Subject:
                     ]
                 )
 
+        starts = range(0, count, size)
+        found: Tensor | None = None
         with torch.inference_mode():
-            return torch.cat(list(self._mapped(range(0, count, size), work)))
+            for start, part in zip(starts, self._mapped(starts, work), strict=True):
+                # Into its place at once: no part lies between two networks' outputs, nor is there twice.
+                if found is None:
+                    found = part.new_empty(count, *part.shape[1:])
+                found[start : start + len(part)] = part
+        assert found is not None
+        return found
 
     def examples(self, split: str, count: int) -> Tensor:
         """``count`` images evenly spread over a split (which may be sorted by class)."""

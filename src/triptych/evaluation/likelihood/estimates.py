@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from triptych.errors import TriptychError
-from triptych.evaluation.subject import Subject, generator
+from triptych.evaluation.subject import BLOCK, Subject, generator
 from triptych.intervals import EFFECTIVE
 from triptych.objectives.importance import NestedBounds, WeightSums, nested_blocks
 from triptych.runs import Result
@@ -51,15 +51,19 @@ ONE_IMAGE = "one image has no standard error"
 def _elbo_terms(subject: Subject, split: str) -> dict[str, Tensor]:
     method = subject.method
     assert isinstance(method, HasLikelihood)
-    found: dict[str, list[Tensor]] = {}
+    found: dict[str, Tensor] = {}
     with torch.inference_mode():
         for number, x in subject.blocks(split):
             draw = generator(subject.device, "elbo", split, number)
             noise = torch.randn(len(x), method.latent, generator=draw, device=subject.device)
             for name, value in method.elbo(x, noise).items():
-                found.setdefault(name, []).append(value)
+                # Into their place at once: kept one by one, values would lie scattered among layers' outputs, whose
+                # memory then fits no later layer's, and a process would grow by gigabytes.
+                if name not in found:
+                    found[name] = value.new_empty(len(subject.dataset.splits[split]))
+                found[name][number * BLOCK : number * BLOCK + len(x)] = value
     # To the host once: a device is not waited for between blocks.
-    return {name: torch.cat(values).cpu() for name, values in found.items()}
+    return {name: values.cpu() for name, values in found.items()}
 
 
 def validation_elbo(subject: Subject) -> dict[str, float]:

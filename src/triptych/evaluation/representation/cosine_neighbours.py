@@ -209,7 +209,9 @@ def _products(rows: Tensor, terms: Tensor, places: Tensor) -> Tensor:
     found = rows.new_empty(len(terms), count)
     held = rows.new_empty(size * count, width)
     # Not a matrix product: the order of its sums may depend on how many queries there are.
-    pairs = zip(torch.split(terms, size), torch.split(places, size), found.split(size), strict=True)
+    pairs = zip(
+        torch.split(terms, size), torch.split(places, size), torch.split(found, size), strict=True
+    )
     for q, i, sums in pairs:
         picked = held[: i.numel()]
         torch.index_select(rows, 0, i.flatten(), out=picked)
