@@ -109,4 +109,8 @@ def test_a_thinned_subject_forgets_where_the_images_that_it_has_not_are(subject:
     placed = {k: (v.pixels, torch.empty(0)) for k, v in subject.dataset.splits.items()}
     fewer = replace(subject, placed=placed).thinned({"train": 300})
     assert fewer.placed.keys() == placed.keys() - {"train"}
-    assert fewer.dataset.fingerprint == subject.dataset.fingerprint == ""
+
+
+def test_a_thinned_subject_without_a_fingerprint_gets_none(subject: Subject):
+    bare = replace(subject, dataset=replace(subject.dataset, fingerprint=""))
+    assert bare.thinned({"train": 300}).dataset.fingerprint == ""
