@@ -140,9 +140,7 @@ def size_from_environment() -> int:
     if "RANK" not in os.environ or "LOCAL_RANK" not in os.environ:
         return 1
     if not text.isdecimal() or int(text) < 1:
-        raise TriptychError(
-            f"the environment's WORLD_SIZE is {text!r}; a launcher such as torchrun sets it"
-        )
+        raise TriptychError(f"the environment's WORLD_SIZE is {text!r}; a launcher such as torchrun sets it")
     return int(text)
 
 
