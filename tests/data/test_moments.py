@@ -1,10 +1,12 @@
 """Mean and deviation of channels: against NumPy in double precision, and where there is no deviation."""
 
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from triptych.data import DataConfig, load
 from triptych.data import moments as module
 from triptych.data.moments import MEASURED, moments
 from triptych.data.spec import Dataset, Images
@@ -92,3 +94,25 @@ def test_a_data_set_measures_its_training_images_once(monkeypatch: pytest.Monkey
     assert dataset.moments is dataset.moments
     assert dataset.moments == moments(splits["train"].pixels)
     assert len(counted) == 1 and counted[0] is splits["train"].pixels
+
+
+def test_images_that_were_decoded_before_are_not_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "images.npy"
+    np.save(path, levels(60).transpose(0, 2, 3, 1))
+    few, more = (DataConfig(str(path), holdout=count) for count in (1, 20))
+    found = [load(config).moments for config in (few, more)]
+    assert found == [moments(load(config).splits["train"].pixels) for config in (few, more)]
+    assert found[0] != found[1]
+    monkeypatch.setattr("triptych.data.spec.moments", lambda pixels: pytest.fail("looked again"))
+    assert found == [load(config).moments for config in (few, more)]
+
+
+@pytest.mark.parametrize("damaged", ["", "{", '{"mean": [1], "std": [1.0], "notes": []}', "[]"])
+def test_what_was_remembered_badly_is_measured_again(damaged: str, cache: Path):
+    expected = load(DataConfig("mnist-5k")).moments
+    (kept,) = (cache / "moments").iterdir()
+    kept.write_text(damaged)
+    assert load(DataConfig("mnist-5k")).moments == expected
+    assert kept.read_text() != damaged

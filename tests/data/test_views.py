@@ -487,3 +487,14 @@ def test_views_are_the_same_on_several_threads_at_once_and_after_a_fork():
                 assert torch.equal(pool.apply_async(apply, (pixels, p)).get(timeout=60), plain)
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("together", [1, 7, 499, 500])
+def test_draws_are_the_same_however_many_crops_are_tried_together(
+    together: int, monkeypatch: pytest.MonkeyPatch
+):
+    config = ViewsConfig(flip=0.5)
+    whole = draw(config, (32, 32), 500, seed=0, epoch=0)
+    monkeypatch.setattr("triptych.data.views.DRAWN", together)
+    for mine, expected in zip(draw(config, (32, 32), 500, seed=0, epoch=0), whole, strict=True):
+        assert torch.equal(mine, expected)

@@ -87,3 +87,30 @@ def test_other_weights_have_features_of_their_own(subject: Subject):
     other = known.with_weights(Scaled(6.0).eval(), Weights("last", 9, "ffff"))
     assert torch.equal(other.features("test"), 3 * first)
     assert torch.equal(known.features("test"), first)
+
+
+def test_a_thinned_subject_has_every_second_image_with_its_label(subject: Subject):
+    whole = subject.dataset.splits
+    known = replace(subject, dataset=replace(subject.dataset, fingerprint="0a1b"))
+    fewer = known.thinned({"train": 300}).dataset
+    assert len(fewer.splits["train"]) == 254
+    assert (fewer.splits["train"].pixels == whole["train"].pixels[::2]).all()
+    assert (fewer.splits["train"].labels == whole["train"].labels[::2]).all()
+    assert fewer.splits["train"].pixels.base is not None
+    assert fewer.splits["test"] is whole["test"]
+    assert fewer.fingerprint not in ("", "0a1b")
+
+
+def test_a_subject_with_no_more_images_than_are_wanted_is_itself(subject: Subject):
+    assert subject.thinned({"train": BLOCK + 7, "test": 10**6}) is subject
+
+
+def test_a_thinned_subject_forgets_where_the_images_that_it_has_not_are(subject: Subject):
+    placed = {k: (v.pixels, torch.empty(0)) for k, v in subject.dataset.splits.items()}
+    fewer = replace(subject, placed=placed).thinned({"train": 300})
+    assert fewer.placed.keys() == placed.keys() - {"train"}
+
+
+def test_a_thinned_subject_without_a_fingerprint_gets_none(subject: Subject):
+    bare = replace(subject, dataset=replace(subject.dataset, fingerprint=""))
+    assert bare.thinned({"train": 300}).dataset.fingerprint == ""

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MEASURED", "Moments", "level_counts", "mean_and_deviation", "moments"]
+from triptych.data.places import cache_root
+from triptych.errors import TriptychError
+from triptych.files import read_text, write
+from triptych.records import fit
+
+__all__ = ["MEASURED", "Moments", "level_counts", "mean_and_deviation", "moments", "remembered"]
+
+RECIPE = "1"
+"""To be raised whenever the same images would give other moments: part of the name in the cache."""
 
 MEASURED = 5000
 """Images, at least where there are as many, behind the moments: evenly spaced in the training split."""
@@ -30,6 +41,30 @@ class Moments:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     notes: tuple[str, ...] = ()
+
+
+def remembered(fingerprint: str, make: Callable[[], Moments]) -> Moments:
+    """The moments of the images with this fingerprint, from the cache or made now and kept there.
+
+    Images evenly spread over a large file lie on pages of their own: a disk that has not read them lately has to
+    fetch nearly all of it, seconds for a million images.
+
+    Example:
+        >>> remembered("0f", lambda: Moments((0.5,), (0.25,))).std, remembered("0f", lambda: 1 / 0).mean
+        ((0.25,), (0.5,))
+    """
+    path = cache_root() / "moments" / f"{fingerprint}-{RECIPE}.json"
+    try:
+        kept = json.loads(read_text(path))
+        fit(kept, {"mean": [float], "std": [float], "notes": [str]}, "it")
+        return Moments(*(tuple(kept[name]) for name in ("mean", "std", "notes")))
+    except (FileNotFoundError, ValueError, RecursionError, TriptychError):
+        pass  # Not there, or damaged: they can be made again.
+    found = make()
+    with suppress(OSError, TriptychError):  # A cache that others share may be theirs to write.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, json.dumps(asdict(found)))
+    return found
 
 
 def level_counts(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

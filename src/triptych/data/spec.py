@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tyro
 
 from triptych.config import LONGEST, limited
-from triptych.data.moments import Moments, moments
+from triptych.data.moments import Moments, moments, remembered
 from triptych.errors import TriptychError, printable, shown
 
 __all__ = ["DataConfig", "Dataset", "Images", "Values"]
@@ -164,4 +164,10 @@ class Dataset:
     @cached_property
     def moments(self) -> Moments:
         """Mean and standard deviation of the training images' channels, computed once."""
-        return moments(self.splits["train"].pixels)
+        pixels = self.splits["train"].pixels
+        # What a cache has is opened again and again; what was made by hand may have any fingerprint.
+        return (
+            remembered(self.fingerprint, lambda: moments(pixels))
+            if self.decoded
+            else moments(pixels)
+        )

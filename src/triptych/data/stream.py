@@ -125,6 +125,7 @@ class Stream:
         assert self.views is not None
         if self._table is None or self._table[0] != epoch:
             count, _, height, width = self.pixels.shape
+            self._table = None  # Before the next is drawn: no step goes back.
             drawn = draw(self.views, (height, width), count, self.seed, epoch, VIEWS)
             self._table = epoch, drawn
         return self._table[1]

@@ -29,6 +29,9 @@ ATTEMPTS = 10
 CHUNK = 3 * 2**17
 """Values that pass through all operations together on a CPU, 128 images of CIFAR-10: they stay in its cache."""
 
+DRAWN = 2**12
+"""Images whose crops are tried together."""
+
 LUMA = 0.299, 0.587, 0.114
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 
@@ -126,21 +129,24 @@ def _crops(
     """Top, left, height and width, int64."""
     tall, wide = size
     low, high = config.crop_scale
-    # In place and as floats: fresh memory for ten attempts an image costs more than the arithmetic.
-    area = (
-        torch.rand(*shape, ATTEMPTS, generator=random).mul_(high - low).add_(low).mul_(tall * wide)
-    )
     narrow, broad = (torch.tensor(r).log() for r in config.crop_ratio)
-    ratio = torch.rand(*shape, ATTEMPTS, generator=random).mul_(broad - narrow).add_(narrow).exp_()
-    widths, heights = (area * ratio).sqrt_().round_(), area.div_(ratio).sqrt_().round_()
-    fits = (widths > 0) & (widths <= wide) & (heights > 0) & (heights <= tall)
-    # Of equal values, the first.
-    first = fits.view(torch.uint8).argmax(-1, keepdim=True)
-    found = fits.gather(-1, first).squeeze(-1)
-    lengths = [
-        tried.gather(-1, first).squeeze(-1).long().where(found, torch.tensor(whole))
-        for tried, whole in zip((heights, widths), _central(config, size), strict=True)
-    ]
+    central = _central(config, size)
+    areas = torch.rand(*shape, ATTEMPTS, generator=random)
+    found = torch.empty(shape, dtype=torch.bool)
+    lengths = [torch.empty(shape, dtype=torch.int64) for _ in range(2)]
+    # Of a few images at a time, in place and as floats: what is tried for a million would take a gigabyte, and
+    # fresh memory costs more than the arithmetic. Numbers that are drawn in turn are the same in parts.
+    for part in (slice(start, start + DRAWN) for start in range(0, shape[0], DRAWN)):
+        area = areas[part].mul_(high - low).add_(low).mul_(tall * wide)
+        ratio = torch.rand(area.shape, generator=random).mul_(broad - narrow).add_(narrow).exp_()
+        widths, heights = (area * ratio).sqrt_().round_(), area.div_(ratio).sqrt_().round_()
+        fits = (widths > 0) & (widths <= wide) & (heights > 0) & (heights <= tall)
+        # Of equal values, the first.
+        first = fits.view(torch.uint8).argmax(-1, keepdim=True)
+        found[part] = fits.gather(-1, first).squeeze(-1)
+        for length, tried, whole in zip(lengths, (heights, widths), central, strict=True):
+            chosen = tried.gather(-1, first).squeeze(-1).long()
+            length[part] = chosen.where(found[part], torch.tensor(whole))
     rooms = tall - lengths[0], wide - lengths[1]
     places = [
         # In float32 a draw close to 1 may round up to the whole.

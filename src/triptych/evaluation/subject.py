@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from triptych.data.spec import Binarize, Dataset
+from triptych.data.hashing import digest
+from triptych.data.spec import Binarize, Dataset, Images
 from triptych.data.stream import as_floats, place
 from triptych.errors import unknown
 from triptych.progress import Progress, silent
@@ -210,18 +211,39 @@ class Subject:
         elif self.binarize != "dynamic":
             piece = PIECE
 
-        def work(begin: int) -> Tensor:
+        def work(begin: int) -> dict[str, Tensor]:
             end = min(begin + size, count)
             with torch.inference_mode():
-                return torch.cat(
-                    [
-                        method.encode(images(start, min(start + piece, end))).float()
-                        for start in range(begin, end, piece)
-                    ]
-                )
+                parts = [
+                    method.encode(images(start, min(start + piece, end))).float()
+                    for start in range(begin, end, piece)
+                ]
+                return {"features": torch.cat(parts)}
+
+        return self.rows(range(0, count, size), work)["features"]
+
+    def rows(self, starts: range, work: Callable[[int], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """The rows that ``work`` gives from each start on, joined by name: `shared`, and on every core of a CPU.
+
+        Each part goes into its place at once: kept one by one, values would lie scattered among layers' outputs, whose
+        memory then fits no later layer's, and a process would grow by gigabytes.
+        """
+
+        def joined(mine: Sequence[int]) -> Iterator[dict[str, Tensor]]:
+            found: dict[str, Tensor] = {}
+            count = min(mine[-1] + starts.step, starts.stop) - mine[0]
+            for start, part in zip(mine, self._on_every_core(work, mine), strict=True):
+                for name, value in part.items():
+                    if name not in found:
+                        found[name] = value.new_empty(count, *value.shape[1:])
+                    found[name][start - mine[0] : start - mine[0] + len(value)] = value
+            yield found
 
         with torch.inference_mode():
-            return torch.cat(self.shared(work, range(0, count, size), each=self._on_every_core))
+            parts = self.ranks.shared(starts, joined)
+            if len(parts) == 1:
+                return parts[0]
+            return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def examples(self, split: str, count: int) -> Tensor:
         """``count`` images evenly spread over a split (which may be sorted by class)."""
@@ -244,6 +266,31 @@ class Subject:
         """The places of ``count`` images evenly spread over a split."""
         last = len(self.dataset.splits[split]) - 1
         return torch.linspace(0, last, min(count, last + 1)).round().long().numpy()
+
+    def thinned(self, most: Mapping[str, int]) -> Subject:
+        """The same with no more than ``most`` images of each split that it names: every second, every third and so on.
+
+        Itself where there are no more. What has a fingerprint gets one of its own; no pixel is copied.
+        """
+        splits = dict(self.dataset.splits)
+        for name, images in self.dataset.splits.items():
+            every = math.ceil(len(images) / most.get(name, len(images)))
+            if every > 1:
+                labels = None if images.labels is None else images.labels[::every]
+                splits[name] = Images(images.pixels[::every], labels)
+        if all(splits[name] is images for name, images in self.dataset.splits.items()):
+            return self
+        fingerprint = self.dataset.fingerprint
+        if fingerprint:
+            sizes = [f"{name} {len(images)}" for name, images in splits.items()]
+            fingerprint = digest([fingerprint, "thinned", *sizes])[:16]
+        return replace(
+            self,
+            dataset=replace(self.dataset, splits=splits, fingerprint=fingerprint),
+            placed={
+                k: v for k, v in self.placed.items() if k in splits and v[0] is splits[k].pixels
+            },
+        )
 
     def protocol(self, split: str, **fields: str | int | float) -> dict[str, str | int | float]:
         """The fields that every result has, and those of one measurement."""

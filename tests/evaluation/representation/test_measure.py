@@ -185,3 +185,24 @@ def test_whoever_interrupts_the_probes_does_not_wait_for_those_that_were_not_beg
     with at_most(2), pytest.raises(KeyboardInterrupt):
         measure._side_by_side(works, torch.device("cpu"))
     assert len(begun) < 10
+
+
+def test_of_large_splits_a_look_takes_neighbours_that_lie_evenly_in_them(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(measure, "NEIGHBOURS", {"train": 100, "test": 16})
+    run = trained(files[0], tmp_path / "run")
+    first = run.metrics()[0]
+    data = load(DataConfig(str(files[0])))
+    splits = {name: data.splits[name] for name in ("train", "test")}
+    assert [len(images) for images in splits.values()] == [240, 30]
+    few = {"train": slice(None, None, 3), "test": slice(None, None, 2)}
+    x = {
+        name: torch.from_numpy(images.pixels[few[name]].copy()).flatten(1) / 255
+        for name, images in splits.items()
+    }
+    labels = {name: images.labels[few[name]] for name, images in splits.items()}
+    expected = scored(x["train"], labels["train"], x["test"], labels["test"])
+    assert first["knn/bank"] == 80
+    assert first["knn/k"] == expected.k
+    assert first["floor/pixels_knn_top1"] == expected.top1

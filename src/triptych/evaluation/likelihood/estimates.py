@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from triptych.errors import TriptychError
-from triptych.evaluation.subject import Subject, generator
+from triptych.evaluation.subject import BLOCK, Subject, generator
 from triptych.intervals import EFFECTIVE
 from triptych.objectives.importance import NestedBounds, WeightSums, nested_blocks
 from triptych.runs import Result
@@ -52,16 +52,17 @@ def _elbo_terms(subject: Subject, split: str) -> dict[str, Tensor]:
     method = subject.method
     assert isinstance(method, HasLikelihood)
 
-    def terms(number: int) -> dict[str, Tensor]:
+    def terms(start: int) -> dict[str, Tensor]:
+        number = start // BLOCK
         draw = generator(subject.device, "elbo", split, number)
         with torch.inference_mode():
             x = subject.block(split, number)
             noise = torch.randn(len(x), method.latent, generator=draw, device=subject.device)
             return dict(method.elbo(x, noise))
 
-    found = subject.map_blocks(split, terms)
+    found = subject.rows(range(0, len(subject.dataset.splits[split]), BLOCK), terms)
     # To the host once: a device is not waited for between blocks.
-    return {name: torch.cat([block[name] for block in found]).cpu() for name in found[0]}
+    return {name: values.cpu() for name, values in found.items()}
 
 
 def validation_elbo(subject: Subject) -> dict[str, float]:

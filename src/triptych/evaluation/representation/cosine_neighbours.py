@@ -199,8 +199,22 @@ def _largest(scores: Tensor, count: int) -> Tensor:
 
 
 def _products(rows: Tensor, terms: Tensor, places: Tensor) -> Tensor:
-    """Σ rows[places] · terms for each query's own places, in pieces that stay in the cache."""
-    size = max(1, PRODUCTS // (places.shape[1] * rows.shape[1]))
+    """Σ rows[places] · terms for each query's own places, in pieces that stay in the cache.
+
+    All pieces are made in the same memory: between short-lived pieces of megabytes, results of their own
+    would lie where no later piece fits any more, and a process would grow by gigabytes.
+    """
+    count, width = places.shape[1], rows.shape[1]
+    size = min(max(1, PRODUCTS // (count * width)), len(terms))
+    found = rows.new_empty(len(terms), count)
+    held = rows.new_empty(size * count, width)
     # Not a matrix product: the order of its sums may depend on how many queries there are.
-    pairs = zip(torch.split(terms, size), torch.split(places, size), strict=True)
-    return torch.cat([(rows[i] * q[:, None]).sum(-1) for q, i in pairs])
+    pairs = zip(
+        torch.split(terms, size), torch.split(places, size), torch.split(found, size), strict=True
+    )
+    for q, i, sums in pairs:
+        picked = held[: i.numel()]
+        torch.index_select(rows, 0, i.flatten(), out=picked)
+        products = picked.view(*i.shape, width).mul_(q[:, None])
+        torch.sum(products, -1, out=sums)
+    return found

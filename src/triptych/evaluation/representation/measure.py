@@ -29,6 +29,9 @@ T = TypeVar("T")
 MANY = 2000
 """Held-out images, at most, of which two views are compared."""
 
+NEIGHBOURS = {"train": 100_000, "valid": 30_000, "test": 30_000}
+"""Images of a split, at most, that are neighbours or look for some at a moment: of a million, all would take hours."""
+
 FEWEST = 10
 """Images below which nothing is said of directions: n images vary in n − 1 of them at most, whatever was learned."""
 
@@ -50,7 +53,8 @@ class FeaturesMonitor:
     """Measures the features at a moment; at step 0, before any training, that is the untrained network, the baseline.
 
     ``<split>/knn_top1`` and ``knn_balanced`` for ``valid`` and ``test`` where there are labels, the training
-    images as bank, of which the ``knn/k`` nearest vote;
+    images as bank, of which the ``knn/k`` nearest vote (of large splits some that lie evenly in them, `NEIGHBOURS`;
+    ``knn/bank`` says then how many are in the bank);
     of two fixed views of held-out images (of training images where fewer than 10 are held out) ``features/std`` and ``features/effective_rank`` of the
     projections, ``features/backbone_rank``, and ``features/alignment``, ``features/uniformity`` of
     the projections; ``features/retrieval``, the share of first views whose nearest second view, by the
@@ -60,6 +64,7 @@ class FeaturesMonitor:
     def __init__(self, subject: Subject, run: Run) -> None:
         assert isinstance(subject.method, Projects)
         self.subject, self.run, self.method = subject, run, subject.method
+        self._fewer = subject.thinned(NEIGHBOURS)
 
     def __call__(self, moment: Moment) -> dict[str, float | str]:
         """Everything worth logging at this moment."""
@@ -132,21 +137,23 @@ class FeaturesMonitor:
         for name, who in self._who.items():
             if isinstance(who, str):
                 continue
-            bank = self.subject.features("train") if bank is None else bank
-            queries = self.subject.features(name)
+            bank = self._fewer.features("train") if bank is None else bank
+            queries = self._fewer.features(name)
             rows = torch.from_numpy(who.rows).to(queries.device)
             scored = knn.scored(bank, who.bank, queries[rows], who.labels, ranks=self.subject.ranks)
             found[f"{name}/knn_top1"] = scored.top1
             found[f"{name}/knn_balanced"] = scored.balanced
             found["knn/k"] = scored.k
+            if self._fewer is not self.subject:
+                found["knn/bank"] = len(who.bank)
             if moment.step == 0 and name == "test":
-                found["floor/pixels_knn_top1"], _ = knn.pixels_top1(self.subject, name, who)
+                found["floor/pixels_knn_top1"], _ = knn.pixels_top1(self._fewer, name, who)
         return found
 
     @cached_property
     def _who(self) -> dict[str, Judged | str]:
         """Whose classes neighbours are asked for, or why nobody's; the labels are the same at every look."""
-        return {name: judged(self.subject.dataset, name) for name in ("valid", "test")}
+        return {name: judged(self._fewer.dataset, name) for name in ("valid", "test")}
 
     @cached_property
     def split(self) -> str:

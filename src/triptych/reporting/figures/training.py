@@ -29,7 +29,7 @@ LINE = 3.0
 FIRST = 0.1
 """Share of the training whose values may lie outside the axes: the first steps would flatten the rest."""
 
-UNSHOWN = ("knn/k", "samples/healthy_step")
+UNSHOWN = ("knn/k", "knn/bank", "samples/healthy_step")
 """Logged numbers that are no measure of anything."""
 
 _LOOKS = {"train": (TRAINED, "-"), "valid": (MEASURED, DASHED)}
