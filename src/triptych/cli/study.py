@@ -42,6 +42,8 @@ class Options:
     """A local mirror of the named data sets."""
     jobs: Annotated[int | None, tyro.conf.arg(metavar="RUNS")] = None
     """Runs at once; the default is one a core, of one thread each, and on a GPU as many as pay there."""
+    on: Annotated[str, tyro.conf.arg(metavar="here|ray[:ADDRESS]|slurm[:PARTITION]")] = "here"
+    """Where the runs are done: on this machine, on a Ray cluster, or in the queue of Slurm."""
     seeds: tuple[int, ...] = ()
     """Other seeds than the file's."""
     changes: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE")] = ()
@@ -61,7 +63,9 @@ def run(words: list[str]) -> int:
         raise TriptychError(f"--jobs {options.jobs} is too small; give 1 or more")
     from triptych.studies.execute import check, execute, unfinished
     from triptych.studies.plan import find, load, refuse_another
+    from triptych.studies.where import where
 
+    on = where(options.on)
     study = load(find(words[0]), options.changes, options.seeds)
     folder = options.out or Path("studies") / study.config.name
     refuse_another(folder, study)
@@ -73,6 +77,7 @@ def run(words: list[str]) -> int:
             folder,
             jobs=options.jobs,
             data_dir=options.data_dir,
+            on=on,
             show=show,
             timing=timing,
             say=estimate,
@@ -81,6 +86,9 @@ def run(words: list[str]) -> int:
         again = shlex.join(["triptych", "study", *words])
         say(f"\n{folder}: stopped, everything is saved; go on with: {again}", aside=True)
         return 130
+    if ended.submitted:
+        say(ended.submitted)
+        return 0
     _report(study, folder)
     if ended.problems:
         cell, problem = next(iter(ended.problems.items()))

@@ -43,6 +43,7 @@ from triptych.studies.guard import alone, stoppable
 from triptych.studies.plan import Cell, Study
 from triptych.studies.pool import Pool
 from triptych.studies.watch import watch, watch_run
+from triptych.studies.where import HERE, Where
 from triptych.studies.worker import measure, train
 
 __all__ = ["Outcome", "reproduce"]
@@ -74,6 +75,7 @@ def reproduce(
     plan: Plan,
     folder: Path,
     *,
+    on: Where = HERE,
     show: Show = lambda board: None,
     timing: Callable[[], None] = lambda: None,
     say: Say = lambda seconds, crowd: None,
@@ -98,7 +100,7 @@ def reproduce(
         # Another process may have begun, or done, all of it until this one could hold the folder.
         refuse_another(plan, folder)
         record = Record(plan, folder)
-        work = Work(plan, folder, record, Board(record, show, (RUNS, *plan.studies)))
+        work = Work(plan, folder, record, Board(record, show, (RUNS, *plan.studies)), on)
         try:
             if record.done:
                 work.write_again()
@@ -142,6 +144,7 @@ class Work:
     folder: Path
     record: Record
     board: Board
+    on: Where = HERE
     problems: dict[str, str] = field(default_factory=dict)
     forecast: Forecast | None = None
     """Of all runs, on a card."""

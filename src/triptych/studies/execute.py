@@ -13,12 +13,14 @@ from triptych import experiment
 from triptych.environment import cores, device_for
 from triptych.errors import TriptychError
 from triptych.progress import Progress, silent
+from triptych.studies import on_slurm
 from triptych.studies.card import Coming, Crowd, forecast, on_card, share
 from triptych.studies.forecast import Recorded
 from triptych.studies.guard import alone, stoppable
 from triptych.studies.plan import Cell, Study, open_folder, refuse_another
 from triptych.studies.pool import Pool, Task, begin
 from triptych.studies.watch import Row, watch
+from triptych.studies.where import HERE, Where
 from triptych.studies.worker import settled, threads
 from triptych.training.settings import TrainConfig
 
@@ -51,6 +53,8 @@ class Ended(NamedTuple):
 
     stopped: bool
     problems: Mapping[Cell, str]
+    submitted: str = ""
+    """What became of runs that wait in a queue, in words: nothing of them is done yet."""
 
 
 def unfinished(study: Study, folder: Path) -> list[Cell]:
@@ -109,6 +113,7 @@ def execute(
     *,
     jobs: int | None = None,
     data_dir: str | None = None,
+    on: Where = HERE,
     show: Show = lambda rows, left: None,
     timing: Callable[[], None] = lambda: None,
     say: Say = lambda seconds, crowd: None,
@@ -122,6 +127,8 @@ def execute(
     Raises `TriptychError` for a folder with another study in it, and where another process works in it.
     """
     refuse_another(folder, study)
+    if on.kind == "slurm":
+        return Ended(False, {}, on_slurm.submit(study, folder, on, data_dir=data_dir, jobs=jobs))
     with alone(folder), stoppable():
         open_folder(folder, study)
         to_do = [study.arms[cell.arm] for cell in unfinished(study, folder)]

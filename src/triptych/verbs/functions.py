@@ -385,6 +385,7 @@ def study(
     *,
     seeds: Sequence[int] = (),
     jobs: int | None = None,
+    on: str = "here",
     changes: Sequence[str] = (),
     data_dir: str | Path | None = None,
     progress: bool = True,
@@ -401,6 +402,8 @@ def study(
         out: the study's folder; the default is its name below studies/.
         seeds: other seeds than the file's.
         jobs: runs at once; the default is one a core, and on a GPU as many as pay there.
+        on: where the runs are done: ``here``, on a Ray cluster (``ray`` or ``ray:ADDRESS``), or in the queue of
+            Slurm (``slurm`` or ``slurm:PARTITION``).
         changes: options that hold for every arm, ``train.duration='2 epochs'`` say.
         data_dir: a local mirror of the named data sets.
         progress: whether to show how far it is.
@@ -419,9 +422,11 @@ def study(
     from triptych.studies.conclude import conclude
     from triptych.studies.execute import check, execute, unfinished
     from triptych.studies.plan import refuse_another
+    from triptych.studies.where import where
 
     if jobs is not None:
         limited("jobs", jobs, 1, THREADS)
+    place = where(on)
     plan = planned(what, dict(options), changes, seeds)
     folder = Path(out) if out is not None else Path("studies") / plan.config.name
     refuse_another(folder, plan)
@@ -432,6 +437,7 @@ def study(
             folder,
             jobs=jobs,
             data_dir=_text(data_dir),
+            on=place,
             show=lambda rows, left: shown_in(
                 f"{plan.config.name} (% of {len(rows)} runs)",
                 round(100 * sum(row.share for row in rows) / len(rows)),
@@ -459,6 +465,7 @@ def reproduce(
     data_dir: str | Path | None = None,
     threads: int | None = None,
     jobs: int | None = None,
+    on: str = "here",
     progress: bool = True,
 ) -> Outcome:
     """Train, measure and draw all panels of a scale, and write one report; called again it goes on.
@@ -472,6 +479,7 @@ def reproduce(
         data_dir: a local mirror of the named data sets.
         threads: threads on the CPU; the default is one a core.
         jobs: runs at once, of a study, or on a GPU of all panels; the default is one a core, and on a GPU as many as pay there.
+        on: where the runs are done, as `study` takes it.
         progress: whether to show how far it is.
 
     Returns:
@@ -488,7 +496,9 @@ def reproduce(
     """
     from triptych.reproduction import reproduce as panels
     from triptych.reproduction.plan import plan
+    from triptych.studies.where import where
 
+    place = where(on)
     of_panels = {name: str(images) for name, images in (data or {}).items()}
     chosen = plan(
         str(scale),
@@ -503,6 +513,7 @@ def reproduce(
         outcome = panels.reproduce(
             chosen,
             folder,
+            on=place,
             show=lambda board: shown_in(
                 f"{chosen.scale} (% of {len(board.panels)} panels)",
                 round(100 * sum(p.share for p in board.panels.values()) / len(board.panels)),
