@@ -27,7 +27,7 @@ from triptych.training import events
 from triptych.training.loop import Display, fit
 from triptych.types import Method
 
-__all__ = ["resume", "train"]
+__all__ = ["copied", "resume", "train"]
 
 
 def train(
@@ -51,7 +51,7 @@ def train(
     config, method, stream = prepare(config.anchored(), dataset)
     files = {
         ENVIRONMENT: environment_text(_environment(config, method, dataset, stream.device)),
-        **_copied(config),
+        **copied(config),
     }
     if out is None:
         title = f"{config.method_name}-{Path(config.data.name).name}"
@@ -100,8 +100,8 @@ def resume(
     return run
 
 
-def _copied(config: ExperimentConfig) -> dict[str, str]:
-    """The file of a method of one's own, for the run's folder; from now on this machine knows its content."""
+def copied(config: ExperimentConfig) -> dict[str, str]:
+    """The file of a method of one's own, by its name in a folder that is to have it; from now on this machine knows its content."""
     source = config.source
     if source is None or source.package:
         return {}

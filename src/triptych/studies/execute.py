@@ -12,13 +12,15 @@ from triptych import data as data_plane
 from triptych import experiment
 from triptych.environment import cores, device_for
 from triptych.errors import TriptychError
+from triptych.experiment import ExperimentConfig
 from triptych.progress import Progress, silent
-from triptych.studies import on_slurm
+from triptych.studies import on_ray, on_slurm
 from triptych.studies.card import Coming, Crowd, forecast, on_card, share
 from triptych.studies.forecast import Recorded
 from triptych.studies.guard import alone, stoppable
-from triptych.studies.plan import Cell, Study, open_folder, refuse_another
-from triptych.studies.pool import Pool, Task, begin
+from triptych.studies.plan import FILE, Cell, Study, open_folder, refuse_another
+from triptych.studies.pool import Pool, Task
+from triptych.studies.process import Begin, Errand, begin
 from triptych.studies.watch import Row, watch
 from triptych.studies.where import HERE, Where
 from triptych.studies.worker import settled, threads
@@ -122,13 +124,23 @@ def execute(
 
     On a card it is measured how many (`triptych.studies.card`), unless ``jobs`` says it, and how long it will take:
     ``timing`` is called before, ``say`` with it. A run that fails is an outcome. Ctrl-C and SIGTERM stop every worker at a
-    complete checkpoint; the next call goes on from there, and so it does after any other death.
+    complete checkpoint; the next call goes on from there, and so it does after any other death. On a Ray cluster
+    the runs begin as it has room, at most ``jobs`` at once; on GPUs these are the runs that share one.
 
     Raises `TriptychError` for a folder with another study in it, and where another process works in it.
     """
     refuse_another(folder, study)
     if on.kind == "slurm":
         return Ended(False, {}, on_slurm.submit(study, folder, on, data_dir=data_dir, jobs=jobs))
+    if on.kind == "ray" and unfinished(study, folder):
+        # Ray listens to SIGTERM in its own way, until `stoppable` does.
+        with on_ray.connected(on, jobs) as cluster, alone(folder), stoppable():
+            open_folder(folder, study)
+            for config in study.arms.values():
+                # As after a training here.
+                experiment.copied(config)
+            at_once = cluster.at_once(config.train.device for config in study.arms.values())
+            return _work(study, folder, at_once, data_dir, show, begin=cluster.begin)
     with alone(folder), stoppable():
         open_folder(folder, study)
         to_do = [study.arms[cell.arm] for cell in unfinished(study, folder)]
@@ -145,10 +157,16 @@ def execute(
 
 
 def _work(
-    study: Study, folder: Path, jobs: int, data_dir: str | None, show: Show, share: int = 0
+    study: Study,
+    folder: Path,
+    jobs: int,
+    data_dir: str | None,
+    show: Show,
+    share: int = 0,
+    begin: Begin = begin,
 ) -> Ended:
     """`execute` in a folder that nobody else works in."""
-    pool = Pool(tasks(study, folder, data_dir, share), jobs)
+    pool = Pool(tasks(study, folder, data_dir, share, begin), jobs)
     began = time.monotonic()
     at_first = watch(study, folder, (), {})
 
@@ -178,20 +196,44 @@ def coming(study: Study, folder: Path, recorded: Recorded = GUESSED) -> list[Com
     ]
 
 
-def tasks(study: Study, folder: Path, data_dir: str | None, share: int = 0) -> list[Task]:
+def tasks(
+    study: Study, folder: Path, data_dir: str | None, share: int = 0, begin: Begin = begin
+) -> list[Task]:
     """The runs that have no outcome yet as what a `Pool` does, each with its ``share`` of the cores, or its config's."""
-    return [_task(study, folder, cell, data_dir, share) for cell in unfinished(study, folder)]
+    return [
+        _task(study, folder, cell, data_dir, share, begin) for cell in unfinished(study, folder)
+    ]
 
 
-def _task(study: Study, folder: Path, cell: Cell, data_dir: str | None, share: int) -> Task:
-    log = folder / "logs" / f"{cell.arm}-seed-{cell.seed}.log"
-    words = ["triptych.studies.worker", str(folder), cell.arm, str(cell.seed)]
-    words += [] if data_dir is None else [data_dir]
-    count = threads(study.arms[cell.arm].train) or share
-    path = cell.path(folder)
-    return Task(
-        path, log, lambda: begin(words, log, count), lambda: settled(path, study.config.evaluate)
+def _task(
+    study: Study, folder: Path, cell: Cell, data_dir: str | None, share: int, begin: Begin
+) -> Task:
+    config = study.arms[cell.arm].at(data_dir)
+    path, log = cell.path(folder), f"logs/{cell.arm}-seed-{cell.seed}.log"
+    errand = Errand(
+        folder,
+        run=str(path.relative_to(folder)),
+        log=log,
+        module="triptych.studies.worker",
+        place="",
+        words=(cell.arm, str(cell.seed), *_images(config)),
+        reads=(FILE, *study.files()),
+        threads=threads(config.train) or share,
+        device=config.train.device,
     )
+    return Task(
+        path, folder / log, lambda: begin(errand), lambda: settled(path, study.config.evaluate)
+    )
+
+
+def _images(config: ExperimentConfig) -> tuple[str, str]:
+    """The mirror and the images of one's own as any process finds them, on whatever machine; empty where there is none."""
+    try:
+        data = config.anchored().data
+    except TriptychError:
+        # They are not there any more; the worker says so.
+        return config.data.dir or "", ""
+    return data.dir or "", data.name if data_plane.entry_for(data.name) is None else ""
 
 
 def _time_left(before: list[Row], now: list[Row], seconds: float) -> float | None:

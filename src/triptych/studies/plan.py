@@ -19,6 +19,7 @@ from triptych.plugins import Own
 from triptych.records import Shape, fit
 
 __all__ = [
+    "FILE",
     "Cell",
     "Study",
     "StudyConfig",

@@ -1,6 +1,7 @@
-"""One run of a study in a process of its own: ``python -m triptych.studies.worker FOLDER ARM SEED [DATA_DIR]``.
+"""One run of a study in a process of its own: ``python -m triptych.studies.worker FOLDER ARM SEED [DATA_DIR [DATA]]``.
 
-It trains or goes on, then measures. When its standard input ends, because the
+It trains or goes on, then measures. DATA is where images of one's own lie, DATA_DIR a mirror of named data sets, and
+both are empty where there is none. When its standard input ends, because the
 study wants to stop or has died, it stops as at Ctrl-C, with a complete checkpoint.
 """
 
@@ -69,7 +70,7 @@ def settled(run: Path, evaluate: bool) -> bool:
     return (run / "DONE").exists() and (not evaluate or (run / MEASURED).exists())
 
 
-def work(folder: Path, cell: Cell, data_dir: str | None = None) -> None:
+def work(folder: Path, cell: Cell, data_dir: str | None = None, data: str | None = None) -> None:
     """Train or go on with one run of the study in ``folder``, and measure it.
 
     Raises:
@@ -78,7 +79,7 @@ def work(folder: Path, cell: Cell, data_dir: str | None = None) -> None:
     """
     # Written just now by the process that began this one, which has executed the method's file.
     study = load(folder / "study.toml", only_trusted=False)
-    path, config = cell.path(folder), study.experiment(cell)
+    path, config = cell.path(folder), study.experiment(cell).at(data=data)
     count = dataclasses.replace(config.train, threads=threads(config.train))
     config = dataclasses.replace(config, train=count)
     measures = EvaluateConfig(checkpoint=study.config.checkpoint) if study.config.evaluate else None
@@ -195,9 +196,10 @@ def as_worker(path: Path, do: Callable[[], None]) -> int:
 
 def main() -> int:
     """The exit code of `as_worker`."""
-    folder, arm, seed, *data_dir = sys.argv[1:]
+    folder, arm, seed, *data = sys.argv[1:]
+    places = [where or None for where in data]
     cell = Cell(arm, int(seed))
-    return as_worker(cell.path(Path(folder)), lambda: work(Path(folder), cell, *data_dir))
+    return as_worker(cell.path(Path(folder)), lambda: work(Path(folder), cell, *places))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,176 @@
+"""A study on a real Ray of two nodes on this machine: with a node lost in the midst it ends in the numbers of home."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import triptych
+from triptych.cli.main import main
+from triptych.errors import TriptychError
+from triptych.runs import Run
+from triptych.studies import on_node, on_ray
+from triptych.studies.compare import write
+from triptych.studies.execute import Ended, execute, unfinished
+from triptych.studies.on_node import Mailbox, pack, unpack
+from triptych.studies.plan import Cell, Study, load, open_folder
+from triptych.studies.process import Errand
+from triptych.studies.watch import Row
+from triptych.studies.where import Where
+from triptych.studies.worker import work
+
+ray = pytest.importorskip("ray", reason="Ray cannot be installed for this Python")
+
+FILE = """
+[study]
+method = "vae"
+seeds = [0]
+metrics = ["valid/elbo", "test/log_likelihood", "train/elbo"]
+curves = ["train/elbo"]
+
+[base]
+method.hidden = [8]
+method.latent = 3
+data.name = "mine.npy"
+train.duration = "4000 steps"
+train.batch_size = 8
+train.log_every = 100
+train.validate_every = "1000 steps"
+train.checkpoint_every = "200 steps"
+
+[arms.default]
+[arms.narrow]
+method.latent = 1
+[arms.broken]
+method.optimizer.lr = 1e30
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(cache: None) -> Iterator[Any]:
+    """A head without cores, where the studies lie, and nodes of a core each that come and go; all on 127.0.0.1."""
+    from ray._private import ray_constants
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # How Ray is told to stay on this machine; here it may have been imported before.
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        patch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
+        soon = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+        head = {
+            "num_cpus": 0,
+            "include_dashboard": False,
+            "node_ip_address": "127.0.0.1",
+            "object_store_memory": 150 * 2**20,
+            "_system_config": soon,
+        }
+        made = Cluster(initialize_head=True, head_node_args=head)
+        assert made.address.startswith("127.0.0.1:")
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture
+def on(cluster: Any) -> Where:
+    """The cluster with two nodes."""
+    while len(cluster.worker_nodes) < 2:
+        cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
+    return Where("ray", cluster.address)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    levels = draw.integers(0, 256, (80, 1, 1)) + draw.integers(-20, 20, (80, 8, 8))
+    np.save("mine.npy", np.clip(levels, 0, 255).astype(np.uint8))
+    Path("mine.toml").write_text(FILE)
+    return tmp_path
+
+
+def finish(folder: Path, study: Study) -> None:
+    """At home, in this process."""
+    open_folder(folder, study)
+    for cell in unfinished(study, folder):
+        if cell.arm == "broken":
+            with pytest.raises(TriptychError, match="not finite"):
+                work(folder, cell)
+        else:
+            work(folder, cell)
+
+
+def lines(run: Run) -> list[dict[str, Any]]:
+    """What was logged, but for the seconds."""
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in run.metrics()]
+
+
+def saved(folder: Path, arm: str) -> int:
+    """The step of the last checkpoint at home."""
+    return int(Run(folder / arm / "seed-0").about("last").get("step", 0))
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "brought-back"])
+def test_with_a_node_lost_it_ends_in_the_numbers_of_home(
+    here: Path, cluster: Any, on: Where, monkeypatch: pytest.MonkeyPatch, shared: bool
+):
+    """Where the nodes do not see the folder, somebody also stops it after that, and the next call goes on."""
+    study, folder = load(Path("mine.toml")), Path("remote")
+    finish(Path("home"), study)
+    monkeypatch.setattr(on_node, "RHYTHM", 0.0)
+    if not shared:
+        monkeypatch.setattr(on_ray, "_mark", lambda folder, mark: None)
+    states: list[list[str]] = []
+    killed: dict[str, int] = {}
+
+    def look(rows: list[Row], left: float | None) -> None:
+        states.append([row.state for row in rows])
+        at_work = [row.cell.arm for row in rows if row.state == "training"]
+        if not killed and set(at_work) == {"default", "narrow"}:
+            reached = {arm: saved(folder, arm) for arm in at_work}
+            if all(reached.values()):
+                killed.update(reached)
+                cluster.remove_node(cluster.worker_nodes[0], allow_graceful=False)
+        went_on = killed and any(said(arm) and saved(folder, arm) > killed[arm] for arm in killed)
+        if went_on and not shared and len(stopped) == 0:
+            stopped.append(True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def said(arm: str) -> bool:
+        log = folder / "logs" / f"{arm}-seed-0.log"
+        return log.exists() and "its node was lost" in log.read_text()
+
+    stopped: list[bool] = []
+    ended = execute(study, folder, on=on, show=look)
+    assert killed
+    assert max(state.count("training") + state.count("measuring") for state in states) == 2
+    assert [said(arm) for arm in ("default", "narrow")].count(True) == 1
+    if not shared:
+        assert ended == Ended(True, {})
+        assert unfinished(study, folder)
+        ended = execute(study, folder, on=on)
+    assert ended == Ended(False, {})
+    assert write(study, folder) == write(study, Path("home"))
+    for cell in study.cells():
+        there, at_home = Run(cell.path(folder)), Run(cell.path(Path("home")))
+        assert lines(there) == lines(at_home)
+        assert there.results() == at_home.results()
+        assert (there.path / ".lock").exists() == shared
+    assert Run(folder / "broken" / "seed-0").status() == "failed"
+    assert not list(folder.glob(".seen-*"))
