@@ -11,8 +11,8 @@ import pytest
 from triptych.runs import Run
 from triptych.studies import pool, worker
 from triptych.studies.pool import Pool, Task
-from triptych.studies.process import Child, Errand, begin
-from triptych.studies.worker import NO_ROOM, as_worker, settled
+from triptych.studies.process import NO_ROOM, Child, Errand, begin
+from triptych.studies.worker import as_worker, settled
 
 MARKS = """
 import sys, time

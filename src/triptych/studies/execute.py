@@ -34,6 +34,7 @@ __all__ = [
     "coming",
     "default_jobs",
     "elsewhere",
+    "errand",
     "execute",
     "problems_of",
     "tasks",
@@ -69,6 +70,7 @@ def check(
     cells: Iterable[Cell],
     data_dir: str | None = None,
     progress: Progress = silent,
+    on: Where = HERE,
 ) -> None:
     """See that the data of these runs are there, that their methods can be built, and that both fit.
 
@@ -78,7 +80,7 @@ def check(
     """
     for arm in dict.fromkeys(cell.arm for cell in cells):
         config = study.arms[arm].at(data_dir)
-        train = dataclasses.replace(elsewhere(config.train), threads=1)
+        train = dataclasses.replace(elsewhere(config.train, on), threads=1)
         try:
             dataset = data_plane.load(config.data, progress=progress)
             experiment.prepare(dataclasses.replace(config, train=train), dataset)
@@ -86,9 +88,13 @@ def check(
             raise TriptychError(f"arm '{arm}': {error}") from None
 
 
-def elsewhere(settings: TrainConfig) -> TrainConfig:
-    """The same training on the CPU, to see whether it can begin: a context on the card would take memory of the runs."""
-    on_cuda = device_for(settings.device).type == "cuda"
+def elsewhere(settings: TrainConfig, on: Where = HERE) -> TrainConfig:
+    """The same training on the CPU, to see whether it can begin: a context on the card would take memory of the runs.
+
+    A run that is done ``on`` a cluster may ask for a card that this machine does not have.
+    """
+    far = on.kind != "here" and settings.device == "cuda"
+    on_cuda = far or device_for(settings.device).type == "cuda"
     capture = "auto" if on_cuda else settings.capture
     return dataclasses.replace(settings, device="cpu", capture=capture)
 
@@ -131,7 +137,7 @@ def execute(
     """
     refuse_another(folder, study)
     if on.kind == "slurm":
-        return Ended(False, {}, on_slurm.submit(study, folder, on, data_dir=data_dir, jobs=jobs))
+        return _submit(study, folder, jobs, data_dir, on)
     if on.kind == "ray" and unfinished(study, folder):
         # Ray listens to SIGTERM in its own way, until `stoppable` does.
         with on_ray.connected(on, jobs) as cluster, alone(folder), stoppable():
@@ -154,6 +160,21 @@ def execute(
             return Ended(True, {})
         jobs = found.crowd.jobs
         return _work(study, folder, jobs, data_dir, show, share(jobs))
+
+
+def _submit(study: Study, folder: Path, jobs: int | None, data_dir: str | None, on: Where) -> Ended:
+    """`execute` in the queue of Slurm: nothing of it is done when this returns."""
+    with alone(folder):
+        open_folder(folder, study)
+        for config in study.arms.values():
+            # As after a training here.
+            experiment.copied(config)
+        # A job may have another current folder.
+        whole = folder.resolve()
+        errands = [errand(study, whole, cell, data_dir) for cell in unfinished(study, whole)]
+        if not errands:
+            return Ended(False, {})
+        return Ended(False, {}, on_slurm.submit(study.config.name, errands, on, jobs))
 
 
 def _work(
@@ -208,21 +229,27 @@ def tasks(
 def _task(
     study: Study, folder: Path, cell: Cell, data_dir: str | None, share: int, begin: Begin
 ) -> Task:
+    told, path = errand(study, folder, cell, data_dir, share), cell.path(folder)
+    return Task(
+        path, folder / told.log, lambda: begin(told), lambda: settled(path, study.config.evaluate)
+    )
+
+
+def errand(
+    study: Study, folder: Path, cell: Cell, data_dir: str | None = None, share: int = 0
+) -> Errand:
+    """One run of a study as what a process is told; ``share`` of the cores is what it has where its config says none."""
     config = study.arms[cell.arm].at(data_dir)
-    path, log = cell.path(folder), f"logs/{cell.arm}-seed-{cell.seed}.log"
-    errand = Errand(
+    return Errand(
         folder,
-        run=str(path.relative_to(folder)),
-        log=log,
+        run=str(cell.path(folder).relative_to(folder)),
+        log=cell.log,
         module="triptych.studies.worker",
         place="",
         words=(cell.arm, str(cell.seed), *_images(config)),
         reads=(FILE, *study.files()),
         threads=threads(config.train) or share,
         device=config.train.device,
-    )
-    return Task(
-        path, folder / log, lambda: begin(errand), lambda: settled(path, study.config.evaluate)
     )
 
 

@@ -19,18 +19,15 @@ from typing import Protocol
 
 from triptych import files
 from triptych.errors import TriptychError, printable
-from triptych.studies.process import Errand, begin
+from triptych.studies.process import STOPPED, Errand, begin
 
-__all__ = ["STOPPED", "Home", "Line", "Mailbox", "carry_out", "pack", "unpack"]
+__all__ = ["Home", "Line", "Mailbox", "carry_out", "pack", "unpack"]
 
 BEAT = 1.0
 """Seconds between questions to home whether to go on."""
 
 RHYTHM = 5.0
 """Seconds at least between two times that a run is brought back; a large one is brought at most a tenth of the time."""
-
-STOPPED = 130
-"""The exit code of a run to go on with, as `triptych.studies.worker.as_worker` has it."""
 
 LAST = ("checkpoints/last.safetensors", "DONE", "FAILED", "MEASURED")
 """The files of a run that say of the others that they are there: at home they are written after these."""

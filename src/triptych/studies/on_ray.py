@@ -14,8 +14,8 @@ from secrets import token_hex
 from typing import Any
 
 from triptych.errors import TriptychError, printable
-from triptych.studies.on_node import STOPPED, Mailbox
-from triptych.studies.process import Errand
+from triptych.studies.on_node import Mailbox
+from triptych.studies.process import STOPPED, Errand
 from triptych.studies.where import Where
 
 __all__ = ["Cluster", "connected"]

@@ -85,6 +85,11 @@ class Cell(NamedTuple):
         """Its run folder in the study's."""
         return folder / self.arm / f"seed-{self.seed}"
 
+    @property
+    def log(self) -> str:
+        """Where its process says what goes wrong, as seen from the study's folder."""
+        return f"logs/{self.arm}-seed-{self.seed}.log"
+
     def __str__(self) -> str:
         return f"{self.arm}, seed {self.seed}"
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from triptych.runs import Run
-from triptych.studies.process import Process
-from triptych.studies.worker import NO_ROOM
+from triptych.studies.process import NO_ROOM, Process, last_words
 
 __all__ = ["Pool", "Task"]
 
@@ -102,24 +101,15 @@ class Pool:
             self.alone.append(task)
             return
         if code == NO_ROOM and (task.path / "config.toml").exists() and not _trained(task.path):
-            Run(task.path).finish("FAILED", _last_words(worker))
+            Run(task.path).finish("FAILED", last_words(task.log, code))
         # Code 1 or 2 of a run that is trained and measured: what comes after, its figures say.
         broke = code in (1, 2) and not (task.path / "FAILED").exists()
         if broke or not task.settled():
-            self.problems[task.path] = _last_words(worker)
+            self.problems[task.path] = last_words(task.log, code)
 
 
 def _trained(run: Path) -> bool:
     return (run / "DONE").exists()
-
-
-def _last_words(worker: Worker) -> str:
-    """Why a worker ended without an outcome: the last line of its log."""
-    code = worker.process.poll()
-    if code is not None and code < 0:
-        return f"its process was ended by signal {-code} (out of memory, perhaps)"
-    lines = worker.task.log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), f"it ended with code {code}")
 
 
 def _stop(running: list[Worker]) -> None:

@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Begin", "Child", "Errand", "Process", "begin"]
+__all__ = ["NO_ROOM", "STOPPED", "Begin", "Child", "Errand", "Process", "begin", "last_words"]
+
+STOPPED = 130
+"""The exit code of a worker that was asked to stop: its run is to go on with."""
+
+NO_ROOM = 75
+"""The exit code of a worker whose card had no memory left: whether that is the run's own fault, it cannot know."""
 
 
 @dataclass(frozen=True)
@@ -104,3 +110,12 @@ def begin(errand: Errand) -> Child:
             process.stdin.write(f"{errand.line}\n".encode())
             process.stdin.flush()
     return process
+
+
+def last_words(log: Path, code: int | None) -> str:
+    """Why a process ended without an outcome: the last line of its log; ``code`` is its exit code, if that is known."""
+    if code is not None and code < 0:
+        return f"its process was ended by signal {-code} (out of memory, perhaps)"
+    ended = "it ended without a word" if code is None else f"it ended with code {code}"
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), ended)

@@ -27,12 +27,12 @@ from triptych.experiment import ExperimentConfig
 from triptych.progress import Progress, silent
 from triptych.runs import Run
 from triptych.studies.plan import Cell, load
+from triptych.studies.process import NO_ROOM, STOPPED
 from triptych.training.loop import Display
 from triptych.training.settings import TrainConfig
 
 __all__ = [
     "MEASURED",
-    "NO_ROOM",
     "as_worker",
     "measure",
     "no_room",
@@ -45,9 +45,6 @@ __all__ = [
 
 MEASURED = "MEASURED"
 """A file that the evaluation leaves behind when it is complete: results.json grows part by part."""
-
-NO_ROOM = 75
-"""The exit code of a worker whose card had no memory left: whether that is the run's own fault, it cannot know."""
 
 PATIENCE = 60.0
 """Seconds for which a process that still saves this run is waited for."""
@@ -131,7 +128,9 @@ def threads(settings: TrainConfig) -> int:
         >>> threads(TrainConfig(device="cpu")), threads(TrainConfig(device="cpu", threads=2))
         (1, 2)
     """
-    return settings.threads or int(device_for(settings.device).type == "cpu")
+    # A cluster has a card where the machine that asks for it may have none.
+    device = settings.device if settings.device == "cuda" else device_for(settings.device).type
+    return settings.threads or int(device == "cpu")
 
 
 def _wait_until_free(run: Run) -> None:
@@ -181,7 +180,7 @@ def as_worker(path: Path, do: Callable[[], None]) -> int:
     try:
         do()
     except KeyboardInterrupt:
-        return 130
+        return STOPPED
     except TriptychError as error:
         print(printable(str(error)), file=sys.stderr)
         return 0 if (path / "FAILED").exists() else 2

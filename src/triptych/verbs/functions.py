@@ -386,6 +386,8 @@ def study(
     seeds: Sequence[int] = (),
     jobs: int | None = None,
     on: str = "here",
+    time: int | None = None,
+    sbatch: Sequence[str] = (),
     changes: Sequence[str] = (),
     data_dir: str | Path | None = None,
     progress: bool = True,
@@ -403,7 +405,9 @@ def study(
         seeds: other seeds than the file's.
         jobs: runs at once; the default is one a core, and on a GPU as many as pay there.
         on: where the runs are done: ``here``, on a Ray cluster (``ray`` or ``ray:ADDRESS``), or in the queue of
-            Slurm (``slurm`` or ``slurm:PARTITION``).
+            Slurm (``slurm`` or ``slurm:PARTITION``), which returns at once: `Study.status` says how far they are.
+        time: the limit of a job of Slurm in minutes, an hour if nothing is said; a run that takes longer goes on in another turn.
+        sbatch: what else a job of Slurm is submitted with, ``["account=me", "mem=8G"]`` say.
         changes: options that hold for every arm, ``train.duration='2 epochs'`` say.
         data_dir: a local mirror of the named data sets.
         progress: whether to show how far it is.
@@ -426,12 +430,12 @@ def study(
 
     if jobs is not None:
         limited("jobs", jobs, 1, THREADS)
-    place = where(on)
+    place = where(on, time, (sbatch,) if isinstance(sbatch, str) else tuple(sbatch))
     plan = planned(what, dict(options), changes, seeds)
     folder = Path(out) if out is not None else Path("studies") / plan.config.name
     refuse_another(folder, plan)
     with bars(progress and watched()) as shown_in:
-        check(plan, unfinished(plan, folder), _text(data_dir), shown_in)
+        check(plan, unfinished(plan, folder), _text(data_dir), shown_in, place)
         ended = execute(
             plan,
             folder,
