@@ -46,8 +46,8 @@ class Options:
     jobs: Annotated[int | None, tyro.conf.arg(metavar="RUNS")] = None
     """Runs at once, of a study, or on a GPU of all panels; the default is one a core, and on a GPU as many as pay there."""
 
-    on: Annotated[str, tyro.conf.arg(metavar="here|ray[:ADDRESS]|slurm[:PARTITION]")] = "here"
-    """Where the runs are done: on this machine, on a Ray cluster, or in the queue of Slurm."""
+    on: Annotated[str, tyro.conf.arg(metavar="here|ray[:ADDRESS]")] = "here"
+    """Where the runs are done: on this machine or on a Ray cluster; to Slurm, the whole is submitted as one job."""
 
 
 def run(words: list[str]) -> int:

@@ -91,6 +91,11 @@ def reproduce(
 
     Raises `TriptychError` for a folder with another reproduction in it, and for wrong input.
     """
+    if on.kind == "slurm":
+        raise TriptychError(
+            "a reproduction waits for its runs to write one page of them: submit the whole of it as one job, "
+            "sbatch --wrap 'srun triptych reproduce …', or its studies one by one by triptych study --on slurm"
+        )
     refuse_another(plan, folder)
     record = Record(plan, folder)
     if record.done and (folder / PAGE).is_file():

@@ -19,7 +19,7 @@ from triptych.studies.process import Errand
 from triptych.studies.slurm_job import Job, Queued, queue, saving
 from triptych.studies.where import Where
 
-__all__ = ["MINUTES", "ids", "queued", "submit"]
+__all__ = ["MINUTES", "ids", "log", "queued", "submit"]
 
 MINUTES = 60
 """The time limit of a job if nobody says one: a run that takes longer has several turns."""
@@ -82,6 +82,11 @@ def submit(name: str, errands: Sequence[Errand], where: Where, jobs: int | None)
 def _arrays(jobs: Iterable[str]) -> str:
     """What scancel takes for them."""
     return " ".join(dict.fromkeys(job.partition("_")[0] for job in jobs))
+
+
+def log(folder: Path, job: str) -> Path:
+    """What a job and Slurm said, beside the run's own process."""
+    return folder / "logs" / "slurm" / f"{job}_0_log.err"
 
 
 def _submitted(

@@ -55,7 +55,7 @@ def status(study: Study, folder: Path) -> Status:
     }
     jobs = {} if note else on_slurm.ids(folder)
     problems = {
-        cell: f"{_last(folder / cell.log)} (job {jobs[run]})"
+        cell: f"{_last(folder / cell.log)} (job {jobs[run]}, see {on_slurm.log(folder, jobs[run])})"
         for cell, run in cells.items()
         if run in jobs and cell not in waiting
     }

@@ -483,7 +483,7 @@ def reproduce(
         data_dir: a local mirror of the named data sets.
         threads: threads on the CPU; the default is one a core.
         jobs: runs at once, of a study, or on a GPU of all panels; the default is one a core, and on a GPU as many as pay there.
-        on: where the runs are done, as `study` takes it.
+        on: where the runs are done, ``here`` or on a Ray cluster (``ray`` or ``ray:ADDRESS``).
         progress: whether to show how far it is.
 
     Returns:

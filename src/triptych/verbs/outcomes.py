@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from triptych.errors import printable, unknown
+from triptych.errors import TriptychError, printable, unknown
 from triptych.frames import frame
 from triptych.metrics import metric
 from triptych.reporting.parts.tables import value_with_error
