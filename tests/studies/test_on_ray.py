@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
-import json
 import os
 import signal
-import subprocess
+import socket
 import sys
 import tarfile
-import threading
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -47,7 +43,7 @@ curves = ["train/elbo"]
 method.hidden = [8]
 method.latent = 3
 data.name = "mine.npy"
-train.duration = "4000 steps"
+train.duration = "2000 steps"
 train.batch_size = 8
 train.log_every = 100
 train.validate_every = "1000 steps"
@@ -146,7 +142,7 @@ def test_with_a_node_lost_it_ends_in_the_numbers_of_home(
             reached = {arm: saved(folder, arm) for arm in at_work}
             if all(reached.values()):
                 killed.update(reached)
-                cluster.remove_node(cluster.worker_nodes[0], allow_graceful=False)
+                cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
         went_on = killed and any(said(arm) and saved(folder, arm) > killed[arm] for arm in killed)
         if went_on and not shared and len(stopped) == 0:
             stopped.append(True)
@@ -174,3 +170,107 @@ def test_with_a_node_lost_it_ends_in_the_numbers_of_home(
         assert (there.path / ".lock").exists() == shared
     assert Run(folder / "broken" / "seed-0").status() == "failed"
     assert not list(folder.glob(".seen-*"))
+
+
+def test_what_is_wrong_on_a_node_is_said_with_its_name(
+    here: Path, on: Where, monkeypatch: pytest.MonkeyPatch
+):
+    study, cell = load(Path("mine.toml"), options={"metrics": ("train/elbo",)}), Cell("broken", 0)
+    study = Study(
+        dataclasses.replace(study.config, control="broken"), {"broken": study.arms["broken"]}
+    )
+    monkeypatch.setattr(triptych, "__version__", "0.0.1")
+    problem = execute(study, Path("remote"), on=on).problems[cell]
+    assert problem.startswith("the node 127.0.0.1 has Triptych ")
+    assert problem.endswith(", and here is 0.0.1: install the same")
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    Path("mine.npy").unlink()
+    problem = execute(study, Path("remote"), on=on).problems[cell]
+    assert problem.startswith("on the node 127.0.0.1: ")
+    assert "mine.npy" in problem
+    wide = Study(
+        study.config, {"broken": load(Path("mine.toml"), ["train.threads=64"]).arms["broken"]}
+    )
+    with pytest.raises(TriptychError, match="asks for 64 cores, and no node has as many"):
+        execute(wide, Path("wide"), on=on)
+
+
+def test_without_a_cluster_it_is_said_how_to_begin_one(here: Path, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["study", "mine.toml", "--on", f"ray:{nobody}"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"triptych: there is no Ray cluster at '{nobody}' that can be used: ")
+    assert said.endswith("; begin one with: ray start --head\n")
+    assert main(["study", "mine.toml", "--on", "ray:ray://127.0.0.1:10001"]) == 2
+    assert "--on ray takes HOST:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("device", "jobs", "cards", "needs"),
+    [
+        ("cpu", 3, 1.0, {"num_cpus": 2, "num_gpus": 0}),
+        ("auto", None, 0.0, {"num_cpus": 2, "num_gpus": 0}),
+        ("auto", None, 1.0, {"num_cpus": 2, "num_gpus": 1.0}),
+        ("cuda", 3, 1.0, {"num_cpus": 2, "num_gpus": 0.3333}),
+    ],
+)
+def test_a_run_asks_for_its_cores_and_its_share_of_a_gpu(monkeypatch, device, jobs, cards, needs):
+    monkeypatch.setattr(on_ray, "_most", lambda what: {"CPU": 4.0, "GPU": cards}[what])
+    errand = Errand(Path("s"), "a/seed-0", "log", "m", "", threads=2, device=device)
+    crowd = on_ray.Cluster(jobs, None)
+    assert crowd.needs(errand) == needs
+    assert crowd.at_once([device]) == (jobs if device == "cpu" else sys.maxsize)
+
+
+def test_a_run_comes_back_whole_and_what_it_has_no_more_is_removed(tmp_path: Path):
+    there, at_home = tmp_path / "there", tmp_path / "home"
+    for folder, names in ((there, ("DONE", "a.npz")), (at_home, ("FAILED", ".lock"))):
+        (folder / "a" / "samples").mkdir(parents=True)
+        for name in names:
+            (folder / "a" / name).write_text(name)
+    errand = Errand(at_home, "a", "log", "m", "")
+    box = Mailbox()
+    box.expect("a", errand, 1)
+    names = ["a", "a/DONE", "a/a.npz", "a/samples", "a/gone"]
+    assert box.tell("a", 1, pack(there, names), names)
+    assert sorted(p.name for p in (at_home / "a").iterdir()) == [
+        ".lock",
+        "DONE",
+        "a.npz",
+        "samples",
+    ]
+    box.stop("a")
+    assert not box.tell("a", 1, b"", None)
+
+
+def test_a_node_that_was_given_up_brings_nothing_any_more(tmp_path: Path):
+    (tmp_path / "there" / "a").mkdir(parents=True)
+    (tmp_path / "there" / "a" / "DONE").touch()
+    box = Mailbox()
+    box.expect("a", Errand(tmp_path, "a", "log", "m", ""), 1)
+    assert not box.tell("a", 0, pack(tmp_path / "there", ["a/DONE"]), ["a/DONE"])
+    assert not (tmp_path / "a").exists()
+    assert box.at_work() == set()
+
+
+@pytest.mark.parametrize("name", ["../out", "/tmp/out", "b/DONE", "a/../../out", "logs/b.log"])
+def test_nothing_is_written_outside_of_the_run(tmp_path: Path, name: str):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(TriptychError, match="is no part of the run"):
+        unpack(made.getvalue(), tmp_path / "home", "a", "logs/a.log")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_link_is_no_file_of_a_run(tmp_path: Path):
+    made, link = io.BytesIO(), tarfile.TarInfo("a/best")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        archive.addfile(link)
+    with pytest.raises(TriptychError, match="is no file"):
+        unpack(made.getvalue(), tmp_path, "a")
+    assert not list(tmp_path.iterdir())
