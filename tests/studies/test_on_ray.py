@@ -17,8 +17,12 @@ import numpy as np
 import pytest
 
 import triptych
+from triptych import experiment
 from triptych.cli.main import main
 from triptych.errors import TriptychError
+from triptych.experiment import default_config
+from triptych.reproduction.plan import plan
+from triptych.reproduction.reproduce import reproduce
 from triptych.runs import Run
 from triptych.studies import on_node, on_ray
 from triptych.studies.compare import write
@@ -43,11 +47,11 @@ curves = ["train/elbo"]
 method.hidden = [8]
 method.latent = 3
 data.name = "mine.npy"
-train.duration = "2000 steps"
+train.duration = "1500 steps"
 train.batch_size = 8
-train.log_every = 100
-train.validate_every = "1000 steps"
-train.checkpoint_every = "200 steps"
+train.log_every = 50
+train.validate_every = "500 steps"
+train.checkpoint_every = "100 steps"
 
 [arms.default]
 [arms.narrow]
@@ -91,25 +95,32 @@ def on(cluster: Any) -> Where:
     return Where("ray", cluster.address)
 
 
+@pytest.fixture(scope="module")
+def study_at_home(tmp_path_factory: pytest.TempPathFactory, cache: None) -> Path:
+    """Images, a study of them, and what it comes to at home, in this process."""
+    folder = tmp_path_factory.mktemp("work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        draw = np.random.default_rng(0)
+        levels = draw.integers(0, 256, (80, 1, 1)) + draw.integers(-20, 20, (80, 8, 8))
+        np.save("mine.npy", np.clip(levels, 0, 255).astype(np.uint8))
+        Path("mine.toml").write_text(FILE)
+        study, home = load(Path("mine.toml")), Path("home")
+        open_folder(home, study)
+        for cell in study.cells():
+            if cell.arm == "broken":
+                with pytest.raises(TriptychError, match="not finite"):
+                    work(home, cell)
+            else:
+                work(home, cell)
+    return folder
+
+
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    draw = np.random.default_rng(0)
-    levels = draw.integers(0, 256, (80, 1, 1)) + draw.integers(-20, 20, (80, 8, 8))
-    np.save("mine.npy", np.clip(levels, 0, 255).astype(np.uint8))
-    Path("mine.toml").write_text(FILE)
-    return tmp_path
-
-
-def finish(folder: Path, study: Study) -> None:
-    """At home, in this process."""
-    open_folder(folder, study)
-    for cell in unfinished(study, folder):
-        if cell.arm == "broken":
-            with pytest.raises(TriptychError, match="not finite"):
-                work(folder, cell)
-        else:
-            work(folder, cell)
+def here(study_at_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of it: the images have a relative name."""
+    monkeypatch.chdir(study_at_home)
+    return study_at_home
 
 
 def lines(run: Run) -> list[dict[str, Any]]:
@@ -127,8 +138,7 @@ def test_with_a_node_lost_it_ends_in_the_numbers_of_home(
     here: Path, cluster: Any, on: Where, monkeypatch: pytest.MonkeyPatch, shared: bool
 ):
     """Where the nodes do not see the folder, somebody also stops it after that, and the next call goes on."""
-    study, folder = load(Path("mine.toml")), Path("remote")
-    finish(Path("home"), study)
+    study, folder = load(Path("mine.toml")), Path("shared" if shared else "brought")
     monkeypatch.setattr(on_node, "RHYTHM", 0.0)
     if not shared:
         monkeypatch.setattr(on_ray, "_mark", lambda folder, mark: None)
@@ -172,6 +182,53 @@ def test_with_a_node_lost_it_ends_in_the_numbers_of_home(
     assert not list(folder.glob(".seen-*"))
 
 
+OWN = """
+from triptych.methods.vae import VAE
+
+class Mine(VAE):
+    \"""A VAE of one's own.\"""
+"""
+
+PRESET = """
+[method]
+hidden = [8]
+latent = 3
+[data]
+name = "mine.npy"
+[train]
+duration = "40 steps"
+batch_size = 8
+log_every = 10
+threads = 1
+"""
+
+SCALE = """
+[panels.first]
+method = "mine.py"
+preset = "mine-preset.toml"
+"""
+
+
+def test_a_reproduction_is_done_there_too_with_a_method_of_ones_own(
+    here: Path, on: Where, monkeypatch: pytest.MonkeyPatch
+):
+    for name, text in {"mine.py": OWN, "mine-preset.toml": PRESET, "one.toml": SCALE}.items():
+        Path(name).write_text(text)
+    config = default_config("mine.py", "mine-preset.toml")
+    at_home = experiment.train(config, "one-at-home")
+    monkeypatch.setattr(on_ray, "_mark", lambda folder, mark: None)
+    outcome = reproduce(plan("one.toml"), Path("one"), on=on)
+    assert outcome.failures == {}
+    assert not outcome.stopped
+    assert outcome.page.is_file()
+    there = Run(Path("one/first"))
+    assert lines(there) == lines(at_home)
+    assert there.results()["test/log_likelihood"]["n"] > 0
+    assert (there.path / "playable.json").is_file()
+    assert not (there.path / ".lock").exists(), "it was worked on elsewhere"
+    assert reproduce(plan("one.toml"), Path("one"), on=on).idle
+
+
 def test_what_is_wrong_on_a_node_is_said_with_its_name(
     here: Path, on: Where, monkeypatch: pytest.MonkeyPatch
 ):
@@ -185,10 +242,11 @@ def test_what_is_wrong_on_a_node_is_said_with_its_name(
     assert problem.endswith(", and here is 0.0.1: install the same")
     monkeypatch.undo()
     monkeypatch.chdir(here)
-    Path("mine.npy").unlink()
+    Path("mine.npy").rename("moved.npy")
     problem = execute(study, Path("remote"), on=on).problems[cell]
     assert problem.startswith("on the node 127.0.0.1: ")
     assert "mine.npy" in problem
+    Path("moved.npy").rename("mine.npy")
     wide = Study(
         study.config, {"broken": load(Path("mine.toml"), ["train.threads=64"]).arms["broken"]}
     )
