@@ -89,9 +89,10 @@ def _ended(run: Run) -> dict[str, Any]:
         return {"state": "not done"}
     ended: dict[str, Any] = {"state": state}
     if state == "failed":
-        # The folder is named in an error, by its whole path if a job made the run; where the study lies is no finding.
-        reason = run.reason().replace(str(run.path.resolve()), run.path.name)
-        ended["reason"] = reason.replace(str(run.path), run.path.name)
+        # The folder is named in an error; where the study lies is no finding.
+        # A process on another machine knows the folder by its whole name.
+        whole = run.reason().replace(str(run.path.absolute()), run.path.name)
+        ended["reason"] = whole.replace(str(run.path), run.path.name)
     kept = run.chosen()
     if kept is not None:
         ended["weights"] = kept.digest

@@ -170,7 +170,7 @@ def _submit(study: Study, folder: Path, jobs: int | None, data_dir: str | None, 
             # As after a training here.
             experiment.copied(config)
         # A job may have another current folder.
-        whole = folder.resolve()
+        whole = folder.absolute()
         errands = [errand(study, whole, cell, data_dir) for cell in unfinished(study, whole)]
         if not errands:
             return Ended(False, {})

@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -51,10 +51,11 @@ def carry_out(errand: Errand, mark: tuple[str, str], home: Line, node: str) -> i
     if _sees(errand.folder, mark):
         return _attend(errand, lambda whole: home.tell(b"", None), node)
     with tempfile.TemporaryDirectory(prefix="triptych-") as made:
+        names = (made.encode(), str(errand.folder).encode())
         errand = dataclasses.replace(errand, folder=Path(made))
         unpack(home.fetch(), Path(made), "")
         (Path(made) / errand.log).parent.mkdir(parents=True, exist_ok=True)
-        copy = Copy(errand, _stamps(errand))
+        copy = Copy(errand, names, _stamps(errand))
 
         def tell(whole: bool) -> bool:
             return home.tell(*(copy.changed() if whole or copy.due() else (b"", None)))
@@ -109,6 +110,8 @@ class Copy:
     """A run that is worked on far from home: what of it has changed since it was brought there."""
 
     errand: Errand
+    names: tuple[bytes, bytes]
+    """What the study's folder is called here, and at home: sentences about it are read there."""
     brought: dict[str, tuple[int, int]]
     """Every file's time and size."""
     next: float = field(default_factory=lambda: time.monotonic() + RHYTHM)
@@ -125,7 +128,8 @@ class Copy:
         new = [name for name, stamp in found.items() if self.brought.get(name) != stamp]
         # The checkpoint first: all else is read later, and so is at least as new, as at home after a kill.
         new.sort(key=lambda name: not name.endswith(LAST[0]))
-        packed = pack(self.errand.folder, new)
+        sentences = (self.errand.log, f"{self.errand.run}/FAILED")
+        packed = pack(self.errand.folder, new, dict.fromkeys(sentences, self.names))
         self.brought = found
         self.next = time.monotonic() + max(RHYTHM, 10 * (time.monotonic() - began))
         return packed, list(found)
@@ -155,8 +159,13 @@ def _below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def pack(folder: Path, names: Sequence[str]) -> bytes:
-    """Files and folders below ``folder`` as a tar archive; what is not there any more is left out."""
+def pack(
+    folder: Path, names: Sequence[str], said: Mapping[str, tuple[bytes, bytes]] | None = None
+) -> bytes:
+    """Files and folders below ``folder`` as a tar archive; what is not there any more is left out.
+
+    In the files that ``said`` names the first text is replaced by the second.
+    """
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w") as archive:
         for name in names:
@@ -169,6 +178,8 @@ def pack(folder: Path, names: Sequence[str]) -> bytes:
                 content = path.read_bytes()
             except FileNotFoundError:
                 continue
+            if said and name in said:
+                content = content.replace(*said[name])
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return written.getvalue()

@@ -106,7 +106,7 @@ class Cluster:
         key = f"{folder / errand.run}"
         from_here = {**errand.environment, **_mirror()}
         sent = Errand(**{**vars(errand), "folder": folder, "environment": from_here})
-        return Sent(self, key, sent, self._needs(errand))
+        return Sent(self, key, sent, self.needs(errand))
 
     def at_once(self, devices: Iterable[str]) -> int:
         """How many runs on these devices are sent at most: ``jobs``, but on GPUs all, since these are counted on each."""
@@ -122,7 +122,7 @@ class Cluster:
             self.looked = time.monotonic()
         return key in self.begun
 
-    def _needs(self, errand: Errand) -> dict[str, float]:
+    def needs(self, errand: Errand) -> dict[str, float]:
         """Cores and share of a GPU."""
         cores, on_gpu = max(1, errand.threads), self._on_gpu(errand.device)
         if _most("CPU") < cores:
