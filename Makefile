@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs venv browser gpu clean
+.PHONY: demo test lint docs venv browser slurm gpu clean
 
 demo: venv
 	$(BIN)/triptych demo
 
-test: venv browser
+test: venv browser slurm
 	$(BIN)/python -m pytest -q
 
 lint: venv
@@ -25,6 +25,12 @@ browser: venv
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } \
 	|| $(BIN)/playwright install chromium
+
+# Jobs are tested on a Slurm that the tests begin themselves; without it they say what they leave out.
+slurm:
+	@command -v sbatch >/dev/null && command -v munged >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y slurm-wlm munge >/dev/null; } \
+	|| true
 
 venv: $(VENV)/ready
 

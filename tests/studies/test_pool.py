@@ -10,8 +10,9 @@ import pytest
 
 from triptych.runs import Run
 from triptych.studies import pool, worker
-from triptych.studies.pool import Pool, Task, begin
-from triptych.studies.worker import NO_ROOM, as_worker, settled
+from triptych.studies.pool import Pool, Task
+from triptych.studies.process import NO_ROOM, Child, Errand, begin
+from triptych.studies.worker import as_worker, settled
 
 MARKS = """
 import sys, time
@@ -43,9 +44,9 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def task(path: Path, needs: int, lasts: float) -> Task:
     log = path.parent / "logs" / path.name
 
-    def begin() -> subprocess.Popen[bytes]:
+    def begin() -> Child:
         with log.open("ab") as said:
-            return subprocess.Popen(
+            return Child(
                 [sys.executable, "-c", MARKS, str(path), str(needs), str(lasts)],
                 stdin=subprocess.PIPE,
                 stdout=said,
@@ -94,9 +95,8 @@ def test_without_room_before_there_is_a_run_it_has_no_outcome(tmp_path: Path):
 def test_a_worker_that_dies_before_it_has_read_is_its_own_affair(tmp_path: Path):
     """More than a pipe holds is told to a process that reads nothing."""
     log, run = tmp_path / "logs" / "run", tmp_path / "run"
-    there_is_none = Task(
-        run, log, lambda: begin(["triptych.nothing"], log, 0, "x" * 2**20), lambda: False
-    )
+    errand = Errand(tmp_path, "run", "logs/run", "triptych.nothing", "run", line="x" * 2**20)
+    there_is_none = Task(run, log, lambda: begin(errand), lambda: False)
     crowd = Pool([there_is_none], 1)
     assert not crowd.work(lambda: None)
     assert "No module named" in crowd.problems[run]

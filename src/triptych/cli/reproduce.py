@@ -21,6 +21,7 @@ from triptych.errors import TriptychError
 if TYPE_CHECKING:
     from triptych.reproduction.plan import Plan
     from triptych.reproduction.reproduce import Outcome
+    from triptych.studies.where import Where
 
 ABOUT = """Train, measure and draw the panels of a scale, one after the other, on a GPU side by side, and write one report.
 {scales}
@@ -45,6 +46,9 @@ class Options:
     jobs: Annotated[int | None, tyro.conf.arg(metavar="RUNS")] = None
     """Runs at once, of a study, or on a GPU of all panels; the default is one a core, and on a GPU as many as pay there."""
 
+    on: Annotated[str, tyro.conf.arg(metavar="here|ray[:ADDRESS]")] = "here"
+    """Where the runs are done: on this machine or on a Ray cluster; to Slurm, the whole is submitted as one job."""
+
 
 def run(words: list[str]) -> int:
     """The verb."""
@@ -59,7 +63,9 @@ def run(words: list[str]) -> int:
     if not options.scale:
         raise TriptychError(f"name a scale: {usage}")
     from triptych.reproduction.plan import plan
+    from triptych.studies.where import where
 
+    on = where(options.on)
     images = {name: getattr(options, _field(name)) for name in names}
     planned = plan(
         options.scale,
@@ -70,7 +76,7 @@ def run(words: list[str]) -> int:
         jobs=options.jobs,
     )
     folder = options.out or Path("reproductions") / planned.scale
-    return reproduce_and_say(planned, folder, ["reproduce", *words])
+    return reproduce_and_say(planned, folder, ["reproduce", *words], on)
 
 
 def _runs(scale: Mapping[str, Any]) -> list[str]:
@@ -105,13 +111,16 @@ def _options(panels: Sequence[str] | Mapping[str, None]) -> Any:
     return dataclasses.make_dataclass("Options", fields, bases=(Options,), frozen=True)()
 
 
-def reproduce_and_say(plan: Plan, folder: Path, command: Sequence[str]) -> int:
+def reproduce_and_say(
+    plan: Plan, folder: Path, command: Sequence[str], on: Where | None = None
+) -> int:
     """Reproduce, show how far it is, and say how it ended; ``command`` is what goes on with it."""
     from triptych.cli.panels import panels_display
     from triptych.reproduction.reproduce import reproduce
+    from triptych.studies.where import HERE
 
     with panels_display() as show:
-        outcome = reproduce(plan, folder, show=show, timing=timing, say=estimate)
+        outcome = reproduce(plan, folder, on=on or HERE, show=show, timing=timing, say=estimate)
     if outcome.stopped:
         again = shlex.join(["triptych", *command])
         say(f"\n{folder}: stopped, everything is saved; go on with: {again}", aside=True)

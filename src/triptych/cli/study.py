@@ -14,7 +14,7 @@ import tyro
 from triptych import presets
 from triptych.cli.estimate import estimate, timing
 from triptych.cli.options import parse
-from triptych.cli.say import cell, say
+from triptych.cli.say import cell, say, show
 from triptych.errors import TriptychError
 from triptych.progress import bars
 
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 USAGE = "triptych study FILE"
 
 ABOUT = """Train the arms of a study over its seeds, paired and side by side, measure and compare them.
-FILE is a path or the name of a study that comes with Triptych: {names}. Called again it goes
-on with what is not done; a run that failed is an outcome, and is tried again once its folder is deleted."""
+FILE is a path, a study's folder, or the name of a study that comes with Triptych: {names}. Called again it goes
+on with what is not done; a run that failed is an outcome, and is tried again once its folder is deleted.
+With --status it only says how far every run is, wherever that is done, and compares them once all have ended; the exit
+code is 1 until then."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,12 @@ class Options:
     """A local mirror of the named data sets."""
     jobs: Annotated[int | None, tyro.conf.arg(metavar="RUNS")] = None
     """Runs at once; the default is one a core, of one thread each, and on a GPU as many as pay there."""
+    on: Annotated[str, tyro.conf.arg(metavar="here|ray[:ADDRESS]|slurm[:PARTITION]")] = "here"
+    """Where the runs are done: on this machine, on a Ray cluster, or in the queue of Slurm, which returns at once."""
+    time: Annotated[int | None, tyro.conf.arg(metavar="MINUTES")] = None
+    """The limit of a job of Slurm, an hour if nothing is said; a run that takes longer goes on in another turn."""
+    sbatch: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE")] = ()
+    """What else a job of Slurm is submitted with: account=me mem=8G, say."""
     seeds: tuple[int, ...] = ()
     """Other seeds than the file's."""
     changes: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE")] = ()
@@ -56,24 +64,29 @@ def run(words: list[str]) -> int:
             f"name a study file: {USAGE}; there are {', '.join(sorted(presets.studies()))}"
         )
     about = ABOUT.format(names=", ".join(sorted(presets.studies())))
-    options = parse(Options(), words if helps else words[1:], USAGE, about)
+    rest = [word for word in words[0 if helps else 1 :] if word != "--status"]
+    options = parse(Options(), rest, USAGE, about, also=["--status"])
     if options.jobs is not None and options.jobs < 1:
         raise TriptychError(f"--jobs {options.jobs} is too small; give 1 or more")
     from triptych.studies.execute import check, execute, unfinished
-    from triptych.studies.plan import find, load, refuse_another
+    from triptych.studies.plan import refuse_another
+    from triptych.studies.where import where
 
-    study = load(find(words[0]), options.changes, options.seeds)
-    folder = options.out or Path("studies") / study.config.name
+    on = where(options.on, options.time, options.sbatch)
+    study, folder = _named(words[0], options)
+    if "--status" in words:
+        return _status(study, folder)
     refuse_another(folder, study)
     with bars() as progress:
-        check(study, unfinished(study, folder), options.data_dir, progress)
-    with display(study.config.curves) as show:
+        check(study, unfinished(study, folder), options.data_dir, progress, on)
+    with display(study.config.curves) as shown:
         ended = execute(
             study,
             folder,
             jobs=options.jobs,
             data_dir=options.data_dir,
-            show=show,
+            on=on,
+            show=shown,
             timing=timing,
             say=estimate,
         )
@@ -81,6 +94,9 @@ def run(words: list[str]) -> int:
         again = shlex.join(["triptych", "study", *words])
         say(f"\n{folder}: stopped, everything is saved; go on with: {again}", aside=True)
         return 130
+    if ended.submitted:
+        say(ended.submitted)
+        return 0
     _report(study, folder)
     if ended.problems:
         cell, problem = next(iter(ended.problems.items()))
@@ -89,6 +105,35 @@ def run(words: list[str]) -> int:
             f"{cell}: {problem}"
         )
     return 0
+
+
+def _named(name: str, options: Options) -> tuple[Study, Path]:
+    """The study of a file or of its own folder, and its folder."""
+    from triptych.studies.plan import find, load
+
+    own = Path(name) / "study.toml"
+    study = load(own if own.is_file() else find(name), options.changes, options.seeds)
+    default = Path(name) if own.is_file() else Path("studies") / study.config.name
+    return study, options.out or default
+
+
+def _status(study: Study, folder: Path) -> int:
+    """Every run as it is, and what was found once all have ended."""
+    from triptych.studies.status import status
+
+    found = status(study, folder)
+    show(_table(found.rows, None, study.config.curves))
+    if found.complete:
+        _report(study, folder)
+        return 0
+    for run, why in found.problems.items():
+        say(
+            f"triptych: {run} has no outcome, the same command with --on slurm tries again: {why}",
+            aside=True,
+        )
+    if found.note:
+        say(f"triptych: {found.note}", aside=True)
+    return 1
 
 
 def _report(study: Study, folder: Path) -> None:
@@ -165,6 +210,7 @@ def _table(rows: list[Row], left: float | None, curves: Sequence[str]) -> Table:
     for row in rows:
         numbers = [number(row.latest[c]) if c in row.latest else "" for c in curves]
         state = f"{row.state}, alarm" if row.alarm else row.state
+        state = f"{state} ({row.reason})" if row.state == "queued" and row.reason else state
         style = styles.get(row.state, "" if row.ended else "dim")
         table.add_row(
             row.cell.arm, str(row.cell.seed), plain(row.epoch, 2), *numbers, state, style=style

@@ -4,12 +4,13 @@ from triptych.experiment.config import SEEDS, ExperimentConfig, default_config
 from triptych.experiment.measurement import evaluate, extractor
 from triptych.experiment.preparation import prepare
 from triptych.experiment.trained import Trained, load_method, open_trained, recorded
-from triptych.experiment.training import resume, train
+from triptych.experiment.training import copied, resume, train
 
 __all__ = [
     "SEEDS",
     "ExperimentConfig",
     "Trained",
+    "copied",
     "default_config",
     "evaluate",
     "extractor",

@@ -30,7 +30,7 @@ from triptych.training.loop import Display, fit
 from triptych.training.step import images_per_step
 from triptych.types import Method
 
-__all__ = ["resume", "train"]
+__all__ = ["copied", "resume", "train"]
 
 
 def train(
@@ -77,7 +77,7 @@ def _made(
     """The folder of a new run."""
     files = {
         ENVIRONMENT: environment_text(_environment(config, method, dataset, stream.device)),
-        **_copied(config),
+        **copied(config),
     }
     if out is not None:
         return Run.create(Path(out), config.tables(), files)
@@ -203,8 +203,8 @@ def _how_it_fell(run: Run, fallen: list[Fallen], devices: int) -> str:
     return f"{why}; {kept}, go on with: triptych train --resume {run.path} --devices {devices}"
 
 
-def _copied(config: ExperimentConfig) -> dict[str, str]:
-    """The file of a method of one's own, for the run's folder; from now on this machine knows its content."""
+def copied(config: ExperimentConfig) -> dict[str, str]:
+    """The file of a method of one's own, by its name in a folder that is to have it; from now on this machine knows its content."""
     source = config.source
     if source is None or source.package:
         return {}

@@ -16,6 +16,7 @@ from triptych import data as data_plane
 from triptych import experiment
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
+from triptych.experiment import ExperimentConfig
 from triptych.playable.export import write_playable
 from triptych.processes import stoppable
 from triptych.reporting.draw import draw
@@ -27,6 +28,7 @@ from triptych.reproduction.plan import REPORT, RUNS, Plan, RunPanel, StudyPanel
 from triptych.reproduction.record import Record, refuse_another
 from triptych.reproduction.worker import task
 from triptych.runs import Run, kind
+from triptych.studies import on_ray
 from triptych.studies import plan as studies
 from triptych.studies.card import Forecast, share
 from triptych.studies.conclude import conclude
@@ -43,8 +45,10 @@ from triptych.studies.forecast import left_of
 from triptych.studies.guard import alone
 from triptych.studies.plan import Cell, Study
 from triptych.studies.pool import Pool
+from triptych.studies.process import Begin, begin
 from triptych.studies.watch import watch, watch_run
-from triptych.studies.worker import measure, train
+from triptych.studies.where import HERE, Where
+from triptych.studies.worker import measure, threads, train
 
 __all__ = ["Outcome", "reproduce"]
 
@@ -75,6 +79,7 @@ def reproduce(
     plan: Plan,
     folder: Path,
     *,
+    on: Where = HERE,
     show: Show = lambda board: None,
     timing: Callable[[], None] = lambda: None,
     say: Say = lambda seconds, crowd: None,
@@ -87,6 +92,11 @@ def reproduce(
 
     Raises `TriptychError` for a folder with another reproduction in it, and for wrong input.
     """
+    if on.kind == "slurm":
+        raise TriptychError(
+            "a reproduction waits for its runs to write one page of them: submit the whole of it as one job, "
+            "sbatch --wrap 'srun triptych reproduce …', or its studies one by one by triptych study --on slurm"
+        )
     refuse_another(plan, folder)
     record = Record(plan, folder)
     if record.done and (folder / PAGE).is_file():
@@ -95,14 +105,24 @@ def reproduce(
         _check(plan, folder)
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    with alone(folder), stoppable():
+    with ExitStack() as stack:
+        cluster = None
+        if on.kind == "ray" and not record.done:
+            # Ray listens to SIGTERM in its own way, until `stoppable` does.
+            cluster = stack.enter_context(on_ray.connected(on, plan.jobs))
+        stack.enter_context(alone(folder))
+        stack.enter_context(stoppable())
         # Another process may have begun, or done, all of it until this one could hold the folder.
         refuse_another(plan, folder)
         record = Record(plan, folder)
-        work = Work(plan, folder, record, Board(record, show, (RUNS, *plan.studies)))
+        work = Work(plan, folder, record, Board(record, show, (RUNS, *plan.studies)), cluster)
         try:
             if record.done:
                 work.write_again()
+            elif cluster is not None:
+                # What a step takes on its nodes, this machine cannot tell.
+                record.begin({RUNS: 0.0, REPORT: plan.report})
+                work.do()
             else:
                 timing()
                 work.estimate(say)
@@ -143,6 +163,8 @@ class Work:
     folder: Path
     record: Record
     board: Board
+    cluster: on_ray.Cluster | None = None
+    """Where the runs are done, if not here."""
     problems: dict[str, str] = field(default_factory=dict)
     forecast: Forecast | None = None
     """Of all runs, on a card."""
@@ -159,8 +181,13 @@ class Work:
         """All panels, on a card side by side and else one after the other, then the report."""
         for name in self.plan.panels:
             self.board.say(name)
-        if self.forecast is not None:
-            self._side_by_side(self.forecast)
+        if self.cluster is not None:
+            devices = [panel.config.train.device for panel in self.plan.runs.values()]
+            for study in self.plan.studies.values():
+                devices += [arm.train.device for arm in study.study.arms.values()]
+            self._side_by_side(self.cluster.at_once(devices), self.cluster.begin)
+        elif self.forecast is not None:
+            self._side_by_side(self.forecast.crowd.jobs)
         else:
             self._in_turn()
         self._report()
@@ -174,28 +201,37 @@ class Work:
             else:
                 self._run(name)
 
-    def _side_by_side(self, forecast: Forecast) -> None:
+    def _side_by_side(self, jobs: int, begin: Begin = begin) -> None:
         """The runs of all panels, each in a process of its own."""
-        plan, cores = self.plan, share(forecast.crowd.jobs, self.plan.threads)
+        plan = self.plan
+        cores = 0 if self.cluster else share(jobs, plan.threads)
         with ExitStack() as stack:
-            pool = Pool([], forecast.crowd.jobs)
+            pool = Pool([], jobs)
             for name, panel in plan.panels.items():
                 path = self.folder / name
                 if isinstance(panel, StudyPanel):
                     studies.refuse_another(path, panel.study)
                     stack.enter_context(alone(path))
                     studies.open_folder(path, panel.study)
-                    pool.waiting += tasks(panel.study, path, plan.data_dir, cores)
+                    pool.waiting += tasks(panel.study, path, plan.data_dir, cores, begin)
                 elif any(left_of(path)):
-                    pool.waiting.append(task(path, panel, plan.data_dir, cores))
+                    if self.cluster is not None:
+                        panel = panel._replace(config=self._counted(panel.config))
+                    count = cores or threads(panel.config.train)
+                    pool.waiting.append(task(path, panel, plan.data_dir, count, begin))
             if pool.waiting:
                 with self.board.part(RUNS):
-                    if pool.work(lambda: self._look(pool, forecast)):
+                    if pool.work(lambda: self._look(pool)):
                         raise KeyboardInterrupt
         for path, why in pool.problems.items():
             self.problems[str(path.relative_to(self.folder))] = why
 
-    def _look(self, pool: Pool, forecast: Forecast) -> None:
+    def _counted(self, config: ExperimentConfig) -> ExperimentConfig:
+        """With the cores that it asks a cluster for: elsewhere nobody knows which of all are its own."""
+        train = self.plan.here(config).train
+        return dataclasses.replace(config, train=dataclasses.replace(train, threads=threads(train)))
+
+    def _look(self, pool: Pool) -> None:
         """Tell the board how far the runs of all panels are."""
         panels, done = [], dict[Path, float]()
         for name, panel in self.plan.panels.items():
@@ -208,8 +244,14 @@ class Work:
             else:
                 panels.append(self._panel(name, panel, *seen))
                 done[path] = panels[-1].share
-        whole = forecast.left()
-        self.board.side_by_side(panels, 1 - forecast.left(done) / whole if whole else 1.0)
+        self.board.side_by_side(panels, self._behind(done))
+
+    def _behind(self, done: Mapping[Path, float]) -> float:
+        """The share of the time of all runs that is behind them; on a cluster, of the runs."""
+        if self.forecast is None:
+            return sum(done.values()) / len(done)
+        whole = self.forecast.left()
+        return 1 - self.forecast.left(done) / whole if whole else 1.0
 
     def _panel(
         self, name: str, panel: RunPanel, busy: Collection[Path], *said: Mapping[Path, str]

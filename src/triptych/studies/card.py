@@ -30,7 +30,8 @@ from triptych.errors import TriptychError, printable
 from triptych.experiment import ExperimentConfig
 from triptych.studies.forecast import Recorded, left_of, makespan, train_seconds
 from triptych.studies.pace import Looks, Pace, Timer, told, trial
-from triptych.studies.worker import NO_ROOM, no_room
+from triptych.studies.process import NO_ROOM
+from triptych.studies.worker import no_room
 from triptych.training.loop import fit
 from triptych.types import Method, Moment
 

@@ -90,7 +90,9 @@ def _ended(run: Run) -> dict[str, Any]:
     ended: dict[str, Any] = {"state": state}
     if state == "failed":
         # The folder is named in an error; where the study lies is no finding.
-        ended["reason"] = run.reason().replace(str(run.path), run.path.name)
+        # A process on another machine knows the folder by its whole name.
+        whole = run.reason().replace(str(run.path.absolute()), run.path.name)
+        ended["reason"] = whole.replace(str(run.path), run.path.name)
     kept = run.chosen()
     if kept is not None:
         ended["weights"] = kept.digest

@@ -12,14 +12,18 @@ from triptych import data as data_plane
 from triptych import experiment
 from triptych.environment import cores, device_for
 from triptych.errors import TriptychError
+from triptych.experiment import ExperimentConfig
 from triptych.processes import stoppable
 from triptych.progress import Progress, silent
+from triptych.studies import on_ray, on_slurm
 from triptych.studies.card import Coming, Crowd, forecast, on_card, share
 from triptych.studies.forecast import Recorded
 from triptych.studies.guard import alone
-from triptych.studies.plan import Cell, Study, open_folder, refuse_another
-from triptych.studies.pool import Pool, Task, begin
+from triptych.studies.plan import FILE, Cell, Study, open_folder, refuse_another
+from triptych.studies.pool import Pool, Task
+from triptych.studies.process import Begin, Errand, begin
 from triptych.studies.watch import Row, watch
+from triptych.studies.where import HERE, Where
 from triptych.studies.worker import settled, threads
 from triptych.training.settings import TrainConfig
 
@@ -31,6 +35,7 @@ __all__ = [
     "coming",
     "default_jobs",
     "elsewhere",
+    "errand",
     "execute",
     "problems_of",
     "tasks",
@@ -52,6 +57,8 @@ class Ended(NamedTuple):
 
     stopped: bool
     problems: Mapping[Cell, str]
+    submitted: str = ""
+    """What became of runs that wait in a queue, in words: nothing of them is done yet."""
 
 
 def unfinished(study: Study, folder: Path) -> list[Cell]:
@@ -64,6 +71,7 @@ def check(
     cells: Iterable[Cell],
     data_dir: str | None = None,
     progress: Progress = silent,
+    on: Where = HERE,
 ) -> None:
     """See that the data of these runs are there, that their methods can be built, and that both fit.
 
@@ -73,7 +81,7 @@ def check(
     """
     for arm in dict.fromkeys(cell.arm for cell in cells):
         config = study.arms[arm].at(data_dir)
-        train = dataclasses.replace(elsewhere(config.train), threads=1)
+        train = dataclasses.replace(elsewhere(config.train, on), threads=1)
         try:
             dataset = data_plane.load(config.data, progress=progress)
             experiment.prepare(dataclasses.replace(config, train=train), dataset)
@@ -81,9 +89,13 @@ def check(
             raise TriptychError(f"arm '{arm}': {error}") from None
 
 
-def elsewhere(settings: TrainConfig) -> TrainConfig:
-    """The same training on the CPU, to see whether it can begin: a context on the card would take memory of the runs."""
-    on_cuda = device_for(settings.device).type == "cuda"
+def elsewhere(settings: TrainConfig, on: Where = HERE) -> TrainConfig:
+    """The same training on the CPU, to see whether it can begin: a context on the card would take memory of the runs.
+
+    A run that is done ``on`` a cluster may ask for a card that this machine does not have.
+    """
+    far = on.kind != "here" and settings.device == "cuda"
+    on_cuda = far or device_for(settings.device).type == "cuda"
     capture = "auto" if on_cuda else settings.capture
     return dataclasses.replace(settings, device="cpu", capture=capture)
 
@@ -110,6 +122,7 @@ def execute(
     *,
     jobs: int | None = None,
     data_dir: str | None = None,
+    on: Where = HERE,
     show: Show = lambda rows, left: None,
     timing: Callable[[], None] = lambda: None,
     say: Say = lambda seconds, crowd: None,
@@ -118,11 +131,23 @@ def execute(
 
     On a card it is measured how many (`triptych.studies.card`), unless ``jobs`` says it, and how long it will take:
     ``timing`` is called before, ``say`` with it. A run that fails is an outcome. Ctrl-C and SIGTERM stop every worker at a
-    complete checkpoint; the next call goes on from there, and so it does after any other death.
+    complete checkpoint; the next call goes on from there, and so it does after any other death. On a Ray cluster
+    the runs begin as it has room, at most ``jobs`` at once; on GPUs these are the runs that share one.
 
     Raises `TriptychError` for a folder with another study in it, and where another process works in it.
     """
     refuse_another(folder, study)
+    if on.kind == "slurm":
+        return _submit(study, folder, jobs, data_dir, on)
+    if on.kind == "ray" and unfinished(study, folder):
+        # Ray listens to SIGTERM in its own way, until `stoppable` does.
+        with on_ray.connected(on, jobs) as cluster, alone(folder), stoppable():
+            open_folder(folder, study)
+            for config in study.arms.values():
+                # As after a training here.
+                experiment.copied(config)
+            at_once = cluster.at_once(config.train.device for config in study.arms.values())
+            return _work(study, folder, at_once, data_dir, show, begin=cluster.begin)
     with alone(folder), stoppable():
         open_folder(folder, study)
         to_do = [study.arms[cell.arm] for cell in unfinished(study, folder)]
@@ -138,11 +163,32 @@ def execute(
         return _work(study, folder, jobs, data_dir, show, share(jobs))
 
 
+def _submit(study: Study, folder: Path, jobs: int | None, data_dir: str | None, on: Where) -> Ended:
+    """`execute` in the queue of Slurm: nothing of it is done when this returns."""
+    with alone(folder):
+        open_folder(folder, study)
+        for config in study.arms.values():
+            # As after a training here.
+            experiment.copied(config)
+        # A job may have another current folder.
+        whole = folder.absolute()
+        errands = [errand(study, whole, cell, data_dir) for cell in unfinished(study, whole)]
+        if not errands:
+            return Ended(False, {})
+        return Ended(False, {}, on_slurm.submit(study.config.name, errands, on, jobs))
+
+
 def _work(
-    study: Study, folder: Path, jobs: int, data_dir: str | None, show: Show, share: int = 0
+    study: Study,
+    folder: Path,
+    jobs: int,
+    data_dir: str | None,
+    show: Show,
+    share: int = 0,
+    begin: Begin = begin,
 ) -> Ended:
     """`execute` in a folder that nobody else works in."""
-    pool = Pool(tasks(study, folder, data_dir, share), jobs)
+    pool = Pool(tasks(study, folder, data_dir, share, begin), jobs)
     began = time.monotonic()
     at_first = watch(study, folder, (), {})
 
@@ -172,20 +218,50 @@ def coming(study: Study, folder: Path, recorded: Recorded = GUESSED) -> list[Com
     ]
 
 
-def tasks(study: Study, folder: Path, data_dir: str | None, share: int = 0) -> list[Task]:
+def tasks(
+    study: Study, folder: Path, data_dir: str | None, share: int = 0, begin: Begin = begin
+) -> list[Task]:
     """The runs that have no outcome yet as what a `Pool` does, each with its ``share`` of the cores, or its config's."""
-    return [_task(study, folder, cell, data_dir, share) for cell in unfinished(study, folder)]
+    return [
+        _task(study, folder, cell, data_dir, share, begin) for cell in unfinished(study, folder)
+    ]
 
 
-def _task(study: Study, folder: Path, cell: Cell, data_dir: str | None, share: int) -> Task:
-    log = folder / "logs" / f"{cell.arm}-seed-{cell.seed}.log"
-    words = ["triptych.studies.worker", str(folder), cell.arm, str(cell.seed)]
-    words += [] if data_dir is None else [data_dir]
-    count = threads(study.arms[cell.arm].train) or share
-    path = cell.path(folder)
+def _task(
+    study: Study, folder: Path, cell: Cell, data_dir: str | None, share: int, begin: Begin
+) -> Task:
+    told, path = errand(study, folder, cell, data_dir, share), cell.path(folder)
     return Task(
-        path, log, lambda: begin(words, log, count), lambda: settled(path, study.config.evaluate)
+        path, folder / told.log, lambda: begin(told), lambda: settled(path, study.config.evaluate)
     )
+
+
+def errand(
+    study: Study, folder: Path, cell: Cell, data_dir: str | None = None, share: int = 0
+) -> Errand:
+    """One run of a study as what a process is told; ``share`` of the cores is what it has where its config says none."""
+    config = study.arms[cell.arm].at(data_dir)
+    return Errand(
+        folder,
+        run=str(cell.path(folder).relative_to(folder)),
+        log=cell.log,
+        module="triptych.studies.worker",
+        place="",
+        words=(cell.arm, str(cell.seed), *_images(config)),
+        reads=(FILE, *study.files()),
+        threads=threads(config.train) or share,
+        device=config.train.device,
+    )
+
+
+def _images(config: ExperimentConfig) -> tuple[str, str]:
+    """The mirror and the images of one's own as any process finds them, on whatever machine; empty where there is none."""
+    try:
+        data = config.anchored().data
+    except TriptychError:
+        # They are not there any more; the worker says so.
+        return config.data.dir or "", ""
+    return data.dir or "", data.name if data_plane.entry_for(data.name) is None else ""
 
 
 def _time_left(before: list[Row], now: list[Row], seconds: float) -> float | None:

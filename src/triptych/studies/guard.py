@@ -8,7 +8,7 @@ from pathlib import Path
 
 from triptych.errors import TriptychError
 
-__all__ = ["alone"]
+__all__ = ["alone", "held"]
 
 
 @contextmanager
@@ -28,3 +28,18 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def held(folder: Path) -> bool:
+    """Whether a process works in a folder just now, as far as this machine can tell."""
+    from filelock import FileLock, Timeout
+
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False

@@ -29,6 +29,7 @@ from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
 from triptych.experiment import ExperimentConfig, default_config
 from triptych.runs import Run
+from triptych.source import copy_in
 from triptych.studies.worker import threads
 from triptych.training.loop import fit
 from triptych.training.settings import TrainConfig
@@ -244,12 +245,16 @@ def _pace(values: list[Any]) -> Pace:
     return Pace(step, Looks(*looks), per_epoch)
 
 
-def told(tables: Mapping[str, Any]) -> ExperimentConfig:
-    """The config that whoever began this process has told it: a method's own file is executed as it was there."""
-    source = tables["method"].get("source", {})
+def told(tables: Mapping[str, Any], folder: Path | None = None) -> ExperimentConfig:
+    """The config that whoever began this process has told it: a method's own file is executed as it was there.
+
+    On another machine it is the copy in the ``folder`` that was sent along.
+    """
+    method = tables["method"]
+    source = method.get("source", {})
     if source and not source.get("package"):
-        default_config(source["file"])
-    return ExperimentConfig.from_tables(tables)
+        default_config(copy_in(folder, method["name"]) if folder else source["file"])
+    return ExperimentConfig.from_tables(tables, folder)
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from triptych.plugins import Own
 from triptych.records import Shape, fit
 
 __all__ = [
+    "FILE",
     "Cell",
     "Study",
     "StudyConfig",
@@ -83,6 +84,11 @@ class Cell(NamedTuple):
     def path(self, folder: Path) -> Path:
         """Its run folder in the study's."""
         return folder / self.arm / f"seed-{self.seed}"
+
+    @property
+    def log(self) -> str:
+        """Where its process says what goes wrong, as seen from the study's folder."""
+        return f"logs/{self.arm}-seed-{self.seed}.log"
 
     def __str__(self) -> str:
         return f"{self.arm}, seed {self.seed}"

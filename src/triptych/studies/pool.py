@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from triptych.runs import Run
-from triptych.studies.worker import NO_ROOM
+from triptych.studies.process import NO_ROOM, Process, last_words
 
-__all__ = ["Pool", "Task", "begin"]
+__all__ = ["Pool", "Task"]
 
 POLL = 0.5
 """Seconds between looks at the workers."""
@@ -29,7 +26,7 @@ class Task(NamedTuple):
 
     path: Path
     log: Path
-    begin: Callable[[], subprocess.Popen[bytes]]
+    begin: Callable[[], Process]
     settled: Callable[[], bool]
     """Whether it has an outcome."""
 
@@ -39,16 +36,9 @@ class Worker:
     """A process and the run that it works on."""
 
     task: Task
-    process: subprocess.Popen[bytes]
+    process: Process
     accompanied: bool = False
     """Whether another run was at work beside it, be it for a moment."""
-
-    def stop(self) -> None:
-        """Ask it to save and end."""
-        assert self.process.stdin is not None
-        # What it has not read is still in the pipe's buffer if it died before.
-        with suppress(BrokenPipeError):
-            self.process.stdin.close()
 
 
 @dataclass
@@ -78,7 +68,7 @@ class Pool:
                     time.sleep(POLL)
                     for worker in [w for w in self.running if w.process.poll() is not None]:
                         self.running.remove(worker)
-                        worker.stop()
+                        worker.process.stop()
                         self._ended(worker)
                 look()
             except KeyboardInterrupt:
@@ -87,7 +77,7 @@ class Pool:
 
     def busy(self) -> set[Path]:
         """The runs that are worked on just now."""
-        return {worker.task.path for worker in self.running}
+        return {worker.task.path for worker in self.running if worker.process.at_work}
 
     def put_back(self) -> dict[Path, str]:
         """The runs that wait to be alone, and why."""
@@ -106,63 +96,26 @@ class Pool:
         self.running.append(Worker(task, task.begin()))
 
     def _ended(self, worker: Worker) -> None:
-        task, code = worker.task, worker.process.returncode
+        task, code = worker.task, worker.process.poll()
         if code == NO_ROOM and worker.accompanied:
             self.alone.append(task)
             return
         if code == NO_ROOM and (task.path / "config.toml").exists() and not _trained(task.path):
-            Run(task.path).finish("FAILED", _last_words(worker))
+            Run(task.path).finish("FAILED", last_words(task.log, code))
         # Code 1 or 2 of a run that is trained and measured: what comes after, its figures say.
         broke = code in (1, 2) and not (task.path / "FAILED").exists()
         if broke or not task.settled():
-            self.problems[task.path] = _last_words(worker)
-
-
-def begin(
-    words: Sequence[str], log: Path, threads: int, told: str | None = None
-) -> subprocess.Popen[bytes]:
-    """A process of ``python -m WORDS``; ``told`` is a line that it reads first, ``threads`` its share of the cores or 0.
-
-    It ends when its standard input does.
-    """
-    with log.open("ab") as said:
-        process = subprocess.Popen(
-            # -P: a user's own file beside the study must not be imported for one of ours.
-            [sys.executable, "-P", "-m", *words],
-            stdin=subprocess.PIPE,
-            stdout=said,
-            stderr=said,
-            # Libraries that the config does not reach keep to the run's share of the cores too.
-            env=os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {}),
-            # Ctrl-C in the terminal is for who began it, and tells its workers in order.
-            start_new_session=True,
-        )
-    if told is not None:
-        assert process.stdin is not None
-        # It may have died already; what that means is seen when it is looked at.
-        with suppress(BrokenPipeError):
-            process.stdin.write(f"{told}\n".encode())
-            process.stdin.flush()
-    return process
+            self.problems[task.path] = last_words(task.log, code)
 
 
 def _trained(run: Path) -> bool:
     return (run / "DONE").exists()
 
 
-def _last_words(worker: Worker) -> str:
-    """Why a worker ended without an outcome: the last line of its log."""
-    code = worker.process.returncode
-    if code < 0:
-        return f"its process was ended by signal {-code} (out of memory, perhaps)"
-    lines = worker.task.log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), f"it ended with code {code}")
-
-
 def _stop(running: list[Worker]) -> None:
     """Ask all to save and end, and wait; who interrupts the waiting ends them at once."""
     for worker in running:
-        worker.stop()
+        worker.process.stop()
     try:
         for worker in running:
             worker.process.wait()

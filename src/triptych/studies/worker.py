@@ -1,6 +1,7 @@
-"""One run of a study in a process of its own: ``python -m triptych.studies.worker FOLDER ARM SEED [DATA_DIR]``.
+"""One run of a study in a process of its own: ``python -m triptych.studies.worker FOLDER ARM SEED [DATA_DIR [DATA]]``.
 
-It trains or goes on, then measures. When its standard input ends, because the
+It trains or goes on, then measures. DATA is where images of one's own lie, DATA_DIR a mirror of named data sets, and
+both are empty where there is none. When its standard input ends, because the
 study wants to stop or has died, it stops as at Ctrl-C, with a complete checkpoint.
 """
 
@@ -25,12 +26,12 @@ from triptych.processes import interrupt_at_end_of_input
 from triptych.progress import Progress, silent
 from triptych.runs import Run
 from triptych.studies.plan import Cell, load
+from triptych.studies.process import NO_ROOM, STOPPED
 from triptych.training.loop import Display
 from triptych.training.settings import TrainConfig
 
 __all__ = [
     "MEASURED",
-    "NO_ROOM",
     "as_worker",
     "measure",
     "no_room",
@@ -43,9 +44,6 @@ __all__ = [
 
 MEASURED = "MEASURED"
 """A file that the evaluation leaves behind when it is complete: results.json grows part by part."""
-
-NO_ROOM = 75
-"""The exit code of a worker whose card had no memory left: whether that is the run's own fault, it cannot know."""
 
 PATIENCE = 60.0
 """Seconds for which a process that still saves this run is waited for."""
@@ -68,7 +66,7 @@ def settled(run: Path, evaluate: bool) -> bool:
     return (run / "DONE").exists() and (not evaluate or (run / MEASURED).exists())
 
 
-def work(folder: Path, cell: Cell, data_dir: str | None = None) -> None:
+def work(folder: Path, cell: Cell, data_dir: str | None = None, data: str | None = None) -> None:
     """Train or go on with one run of the study in ``folder``, and measure it.
 
     Raises:
@@ -77,7 +75,7 @@ def work(folder: Path, cell: Cell, data_dir: str | None = None) -> None:
     """
     # Written just now by the process that began this one, which has executed the method's file.
     study = load(folder / "study.toml", only_trusted=False)
-    path, config = cell.path(folder), study.experiment(cell)
+    path, config = cell.path(folder), study.experiment(cell).at(data=data)
     count = dataclasses.replace(config.train, threads=threads(config.train))
     config = dataclasses.replace(config, train=count)
     measures = EvaluateConfig(checkpoint=study.config.checkpoint) if study.config.evaluate else None
@@ -129,7 +127,9 @@ def threads(settings: TrainConfig) -> int:
         >>> threads(TrainConfig(device="cpu")), threads(TrainConfig(device="cpu", threads=2))
         (1, 2)
     """
-    return settings.threads or int(device_for(settings.device).type == "cpu")
+    # A cluster has a card where the machine that asks for it may have none.
+    device = settings.device if settings.device == "cuda" else device_for(settings.device).type
+    return settings.threads or int(device == "cpu")
 
 
 def _wait_until_free(run: Run) -> None:
@@ -170,7 +170,7 @@ def as_worker(path: Path, do: Callable[[], None]) -> int:
     try:
         do()
     except KeyboardInterrupt:
-        return 130
+        return STOPPED
     except TriptychError as error:
         print(printable(str(error)), file=sys.stderr)
         return 0 if (path / "FAILED").exists() else 2
@@ -185,9 +185,10 @@ def as_worker(path: Path, do: Callable[[], None]) -> int:
 
 def main() -> int:
     """The exit code of `as_worker`."""
-    folder, arm, seed, *data_dir = sys.argv[1:]
+    folder, arm, seed, *data = sys.argv[1:]
+    places = [where or None for where in data]
     cell = Cell(arm, int(seed))
-    return as_worker(cell.path(Path(folder)), lambda: work(Path(folder), cell, *data_dir))
+    return as_worker(cell.path(Path(folder)), lambda: work(Path(folder), cell, *places))
 
 
 if __name__ == "__main__":

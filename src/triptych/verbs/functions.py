@@ -388,6 +388,9 @@ def study(
     *,
     seeds: Sequence[int] = (),
     jobs: int | None = None,
+    on: str = "here",
+    time: int | None = None,
+    sbatch: Sequence[str] = (),
     changes: Sequence[str] = (),
     data_dir: str | Path | None = None,
     progress: bool = True,
@@ -404,6 +407,10 @@ def study(
         out: the study's folder; the default is its name below studies/.
         seeds: other seeds than the file's.
         jobs: runs at once; the default is one a core, and on a GPU as many as pay there.
+        on: where the runs are done: ``here``, on a Ray cluster (``ray`` or ``ray:ADDRESS``), or in the queue of
+            Slurm (``slurm`` or ``slurm:PARTITION``), which returns at once: `Study.status` says how far they are.
+        time: the limit of a job of Slurm in minutes, an hour if nothing is said; a run that takes longer goes on in another turn.
+        sbatch: what else a job of Slurm is submitted with, ``["account=me", "mem=8G"]`` say.
         changes: options that hold for every arm, ``train.duration='2 epochs'`` say.
         data_dir: a local mirror of the named data sets.
         progress: whether to show how far it is.
@@ -422,19 +429,22 @@ def study(
     from triptych.studies.conclude import conclude
     from triptych.studies.execute import check, execute, unfinished
     from triptych.studies.plan import refuse_another
+    from triptych.studies.where import where
 
     if jobs is not None:
         limited("jobs", jobs, 1, THREADS)
+    place = where(on, time, (sbatch,) if isinstance(sbatch, str) else tuple(sbatch))
     plan = planned(what, dict(options), changes, seeds)
     folder = Path(out) if out is not None else Path("studies") / plan.config.name
     refuse_another(folder, plan)
     with bars(progress and watched()) as shown_in:
-        check(plan, unfinished(plan, folder), _text(data_dir), shown_in)
+        check(plan, unfinished(plan, folder), _text(data_dir), shown_in, place)
         ended = execute(
             plan,
             folder,
             jobs=jobs,
             data_dir=_text(data_dir),
+            on=place,
             show=lambda rows, left: shown_in(
                 f"{plan.config.name} (% of {len(rows)} runs)",
                 round(100 * sum(row.share for row in rows) / len(rows)),
@@ -462,6 +472,7 @@ def reproduce(
     data_dir: str | Path | None = None,
     threads: int | None = None,
     jobs: int | None = None,
+    on: str = "here",
     progress: bool = True,
 ) -> Outcome:
     """Train, measure and draw all panels of a scale, and write one report; called again it goes on.
@@ -475,6 +486,7 @@ def reproduce(
         data_dir: a local mirror of the named data sets.
         threads: threads on the CPU; the default is one a core.
         jobs: runs at once, of a study, or on a GPU of all panels; the default is one a core, and on a GPU as many as pay there.
+        on: where the runs are done, ``here`` or on a Ray cluster (``ray`` or ``ray:ADDRESS``).
         progress: whether to show how far it is.
 
     Returns:
@@ -491,7 +503,9 @@ def reproduce(
     """
     from triptych.reproduction import reproduce as panels
     from triptych.reproduction.plan import plan
+    from triptych.studies.where import where
 
+    place = where(on)
     of_panels = {name: str(images) for name, images in (data or {}).items()}
     chosen = plan(
         str(scale),
@@ -506,6 +520,7 @@ def reproduce(
         outcome = panels.reproduce(
             chosen,
             folder,
+            on=place,
             show=lambda board: shown_in(
                 f"{chosen.scale} (% of {len(board.panels)} panels)",
                 round(100 * sum(p.share for p in board.panels.values()) / len(board.panels)),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from triptych.errors import printable, unknown
+from triptych.errors import TriptychError, printable, unknown
 from triptych.frames import frame
 from triptych.metrics import metric
 from triptych.reporting.parts.tables import value_with_error
@@ -159,6 +159,28 @@ class Study:
     def findings(self) -> list[str]:
         """What was found, a sentence each."""
         return [said for found in self.metrics.values() for said in found["findings"]]
+
+    def status(self) -> dict[str, str]:
+        """How far every run is now, wherever it is worked on, in words; once all have ended they are compared anew.
+
+        Raises `TriptychError` where the study was submitted to Slurm and its queue cannot be asked.
+        """
+        from triptych.studies.conclude import conclude
+        from triptych.studies.plan import load
+        from triptych.studies.status import status
+
+        study = load(self.path / "study.toml")
+        found = status(study, self.path)
+        if found.complete:
+            conclude(study, self.path)
+            self._folder = StudyFolder(self.path)
+        elif found.note:
+            raise TriptychError(found.note)
+        self.problems = {str(cell): why for cell, why in found.problems.items()}
+        return {
+            str(row.cell): f"{row.state}: {row.reason}" if row.reason else row.state
+            for row in found.rows
+        }
 
     def runs(self, arm: str) -> list[Run]:
         """The runs of an arm that are done; where none is, those that failed."""
