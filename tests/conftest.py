@@ -81,7 +81,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., World]]:
     """``start_ranks(size, program, *arguments, **environment)`` begins ``size`` processes ``python -c program …``.
 

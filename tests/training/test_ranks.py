@@ -3,6 +3,8 @@
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,24 +17,27 @@ import torch
 from pathlib import Path
 from triptych import data, experiment
 from triptych.config import merge
+from triptych.errors import TriptychError
 from triptych.experiment import default_config
 from triptych.ranks import joined
 from triptych.runs import Run
 from triptych.training.loop import fit
 from triptych.types import Batch
 
-name, folder, tables, precise, stop, resume = sys.argv[1], Path(sys.argv[2]), *map(json.loads, sys.argv[3:])
 warnings.simplefilter("ignore")
 plain = torch.Tensor.float
-with joined() as ranks:
+
+
+def train(ranks, name, folder, tables, precise=False, stop=-1, poison=-1, resume=False):
     config = merge(default_config(name), tables)
-    dataset = data.load(config.data)
-    config, method, stream = experiment.prepare(config, dataset, ranks)
-    losses = method.losses
+    config, method, stream = experiment.prepare(config, data.load(config.data), ranks)
+    losses, sent = method.losses, []
     if precise:
         method.double()
 
     def exact(phase, batch, noise, progress):
+        if not precise:
+            return losses(phase, batch, noise, progress)
         batch = Batch(tuple(x.double() for x in batch.views), batch.index)
         # What a method takes to single precision stays as it is.
         torch.Tensor.float = lambda x: x if x.dtype == torch.float64 else plain(x)
@@ -41,18 +46,27 @@ with joined() as ranks:
         finally:
             torch.Tensor.float = plain
 
-    def told(phase, batch, noise, progress):
-        if stop and ranks.rank == ranks.size - 1 and float(progress) * 60 >= stop - 1.5 and not sent:
-            sent.append(True)
-            os.kill(os.getpid(), signal.SIGTERM)
-        return (exact if precise else losses)(phase, batch, noise, progress)
+    def disturbed(phase, batch, noise, progress):
+        step = round(float(progress) * 60)
+        if step == stop and ranks.rank == ranks.size - 1 and not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+        found = exact(phase, batch, noise, progress)
+        if step == poison and ranks.rank == 1:
+            found = found._replace(minimise=found.minimise * float("nan"))
+        return found
 
-    sent = []
-    method.losses = told
+    method.losses = disturbed
     if ranks.first and not resume:
         Run.create(folder, config.tables())
     ranks.meet()
-    print(fit(method, stream, config.train, Run(folder), seed=0, resume=resume))
+    try:
+        return fit(method, stream, config.train, Run(folder, ranks=ranks), seed=0, resume=resume)
+    except TriptychError as error:
+        return str(error)
+
+
+with joined() as ranks:
+    print(json.dumps([train(ranks, **job) for job in json.loads(sys.argv[1])]))
 """
 
 SIZES = {
@@ -60,36 +74,53 @@ SIZES = {
     "wgan": {"latent": 4, "width": 2, "critic_steps": 2, "ema": 0.9},
     "simsiam": {"depth": 10, "width": 2, "projector": [8], "predictor_width": 4},
 }
+OPTIONS = {"duration": "60 steps", "batch_size": 11, "log_every": 7, "checkpoint_every": "25 steps"}
+
+SHARED: dict[str, dict[str, Any]] = {
+    **{f"{name} in double": {"name": name, "precise": True} for name in SIZES},
+    "vae in single": {"name": "vae"},
+    "wgan in single": {"name": "wgan"},
+    # Of a rounding of 1e-16 60 steps make 1e-11: single precision is given fewer.
+    "simsiam in single": {"name": "simsiam", "train": {"duration": "15 steps"}},
+    # 11 batches of 3,500 images, and 189 that are in none of them; drawn anew each time.
+    "epochs": {
+        "name": "vae",
+        "precise": True,
+        "train": {"batch_size": 301},
+        "data": {"binarize": "dynamic"},
+    },
+    "local": {"name": "simsiam", "precise": True, "method": {"batch_norm": "local"}},
+}
 
 
-@pytest.fixture
-def trained(run_ranks: Callable, tmp_path) -> Callable[..., Run]:
-    def train(
-        ranks: int,
-        method: str,
-        folder: str = "run",
-        *,
-        precise: bool = False,
-        stop: int = 0,
-        resume: bool = False,
-        **options: object,
-    ) -> Run:
-        train = {"duration": "60 steps", "batch_size": 11, "log_every": 7, "compile": "off"}
-        own = dict(SIZES.get(method, {}))
-        own |= options.pop("method", {})
-        tables = {
-            "method": own,
-            "data": {"name": "mnist-5k", **options.pop("data", {})},
-            "train": {**train, "checkpoint_every": "25 steps", **options},
-        }
-        words = [json.dumps(x) for x in (tables, precise, stop, resume)]
-        ended = run_ranks(ranks, PROGRAM, method, tmp_path / folder, *words)
-        assert [one.stderr for one in ended] == [""] * ranks
-        expected = "interrupted" if stop else "done"
-        assert [one.stdout.strip() for one in ended] == [expected] * ranks
-        return Run(tmp_path / folder)
+def job(folder: Path, name: str, **options: Any) -> dict[str, Any]:
+    tables = {
+        "method": SIZES[name] | options.pop("method", {}),
+        "data": {"name": "mnist-5k", **options.pop("data", {})},
+        "train": {**OPTIONS, **options.pop("train", {})},
+    }
+    return {"folder": str(folder), "name": name, "tables": tables, **options}
 
-    return train
+
+class Trained:
+    """Every job on 1, 2 and 3 ranks, each number of them begun once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __call__(self, ranks: int, name: str) -> Run:
+        return Run(self.root / str(ranks) / name)
+
+
+@pytest.fixture(scope="module")
+def trained(start_ranks: Callable, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    root = tmp_path_factory.mktemp("shared")
+    for ranks in (1, 2, 3):
+        jobs = [job(root / str(ranks) / name, **options) for name, options in SHARED.items()]
+        for one in start_ranks(ranks, PROGRAM, json.dumps(jobs)).wait(180):
+            assert one.stderr == ""
+            assert json.loads(one.stdout) == ["done"] * len(jobs)
+    return Trained(root)
 
 
 def apart(one: Run, other: Run) -> tuple[float, float]:
@@ -111,20 +142,58 @@ def apart(one: Run, other: Run) -> tuple[float, float]:
     return max(found), max(logged)
 
 
-@pytest.mark.parametrize("method", SIZES)
-def test_sixty_steps_are_those_of_one_process_in_double_precision(trained, method):
-    """Batches of 11, which neither 2 nor 3 divide; what is logged is reduced in single precision."""
-    one = trained(1, method, "one", precise=True)
-    for ranks in (2, 3):
-        state, log = apart(one, trained(ranks, method, f"on {ranks}", precise=True))
-        print(method, ranks, state, log)
-        assert state < 1e-9
-        assert log < 1e-6
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("name", [*(f"{name} in double" for name in SIZES), "epochs"])
+def test_sixty_steps_in_double_precision_are_those_of_one_process(trained, name, ranks):
+    """Batches of 11 or 301, which neither 2 nor 3 divide; what is logged is reduced in single precision."""
+    state, log = apart(trained(1, name), trained(ranks, name))
+    assert state < 1e-9
+    assert log < 1e-6
 
 
-@pytest.mark.parametrize("method", SIZES)
-def test_sixty_steps_are_those_of_one_process_in_single_precision(trained, method):
-    one = trained(1, method, "one")
-    state, log = apart(one, trained(2, method, "on 2"))
-    print(method, state, log)
-    assert state < 1e-3
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize(
+    ("method", "bound"),
+    [
+        ("vae", 1e-4),
+        # A bias before a normalisation has the gradient 0, of whose rounding Adam takes the sign: 60 steps of 1e-4.
+        ("wgan", 6e-3),
+        ("simsiam", 2e-2),
+    ],
+)
+def test_steps_in_single_precision_are_those_of_one_process(trained, method, bound, ranks):
+    name = f"{method} in single"
+    state, log = apart(trained(1, name), trained(ranks, name))
+    assert state < bound
+    assert log < 1e-3
+
+
+def test_normalising_each_part_by_itself_is_another_training(trained):
+    assert apart(trained(1, "local"), trained(1, "simsiam in double"))[0] == 0
+    assert apart(trained(1, "local"), trained(2, "local"))[0] > 1e-3
+
+
+def test_stopped_on_two_and_gone_on_with_on_three(trained, run_ranks, tmp_path):
+    run = Run(tmp_path / "run")
+    begun = job(run.path, "wgan", precise=True, stop=31)
+    # Only the last of them is told.
+    for one in run_ranks(2, PROGRAM, json.dumps([begun])):
+        assert (json.loads(one.stdout), one.stderr) == (["interrupted"], "")
+    reached = run.about("last")
+    assert reached["devices"] == 2
+    assert 31 <= reached["step"] < 60
+    for one in run_ranks(3, PROGRAM, json.dumps([begun | {"stop": -1, "resume": True}])):
+        assert (json.loads(one.stdout), one.stderr) == (["done"], "")
+    notes = [line["note"] for line in run.metrics() if "note" in line]
+    assert len(notes) == 1
+    assert f"on 3 devices from step {reached['step']}, before it was 2 devices" in notes[0]
+    assert apart(trained(1, "wgan in double"), run)[0] < 1e-9
+    assert run.about("last")["devices"] == 3
+
+
+def test_a_loss_that_is_not_finite_on_one_rank_stops_all_and_is_named(run_ranks, tmp_path):
+    poisoned = [job(tmp_path / name, name, poison=12) for name in ("vae", "wgan")]
+    for one in run_ranks(3, PROGRAM, json.dumps(poisoned)):
+        said = json.loads(one.stdout)
+        assert "'objective' of phase 'elbo' was not finite at step 13 on rank 1 of 3" in said[0]
+        assert "'objective' of phase 'critic' was not finite at step 13 on rank 1 of 3" in said[1]

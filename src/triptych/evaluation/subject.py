@@ -96,6 +96,8 @@ class Subject:
     """The fingerprint of the images that they were trained on, where ``dataset`` has others."""
     method_name: str = ""
     """The method's name on the command line."""
+    batch_norm: str = ""
+    """Over what its training normalised, where that was not the whole batch."""
     placed: dict[str, Placed] = field(default_factory=dict, repr=False, compare=False)
     """Pixels of splits that are on the device already; those of the others go there when they are asked for."""
     ranks: Ranks = ALONE
@@ -256,6 +258,7 @@ class Subject:
             "checkpoint": self.checkpoint,
             **(self.made_with.protocol() if self.weights else {}),
             **({"trained_on": self.trained_on} if self.trained_on else {}),
+            **({"batch_norm": self.batch_norm} if self.batch_norm else {}),
             **fields,
         }
 

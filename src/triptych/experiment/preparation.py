@@ -91,7 +91,9 @@ def _resolved(
 ) -> ExperimentConfig:
     """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
     # A rank knows its share; here are those of all that will be begun.
-    threads = config.train.threads or max(1, cores() // (config.train.devices // ranks.size))
+    threads = config.train.threads or max(
+        1, cores() // (max(config.train.devices, ranks.size) // ranks.size)
+    )
     method = config.kind.resolve(config.method, spec)
     on_cuda, capture = device.type == "cuda", config.train.capture
     if capture == "on" and not on_cuda:

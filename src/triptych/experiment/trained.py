@@ -104,9 +104,18 @@ def open_trained(
         weights.digest,
         "" if trained_on == dataset.fingerprint else trained_on,
         config.method_name,
+        batch_norm=_normalised(run, config, method, weights),
         ranks=run.ranks,
     )
     return Trained(run, config, subject)
+
+
+def _normalised(run: Run, config: ExperimentConfig, method: Method, weights: Weights) -> str:
+    """Over what each device normalised by itself, in words; empty where it was the whole batch."""
+    devices = run.about(weights.checkpoint).get("devices", 1)
+    if method.normalises_jointly or devices == 1 or method.smallest_batch == 1:
+        return ""
+    return f"local, of {config.train.batch_size} images on {devices} devices"
 
 
 def load_method(

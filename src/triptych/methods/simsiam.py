@@ -40,6 +40,8 @@ class SimSiamConfig:
     """Widths of the projector's layers; the last is the space in which views are compared."""
     predictor_width: int = 512
     """Width of the predictor's hidden layer."""
+    batch_norm: Literal["joint", "local"] = "joint"
+    """Where several devices share a batch: normalise over all of it, or each part by itself, which is another method."""
     mean: tuple[float, ...] = ()
     """Subtracted from each channel; without any it is the mean of the training images."""
     std: tuple[float, ...] = ()

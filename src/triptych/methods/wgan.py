@@ -37,6 +37,8 @@ class WGANConfig:
     """Punish slopes above 1 (WGAN-LP), or all that differ from 1 (WGAN-GP)."""
     penalty_weight: float = 10.0
     """λ, the weight of the penalty."""
+    batch_norm: Literal["joint", "local"] = "joint"
+    """Where several devices share a batch: normalise over all of it, or each part by itself, which is another method."""
     ema: float = 0.0
     """Decay of a moving average of the generator that then makes the samples; 0 keeps none."""
     critic_optimizer: OptimizerConfig = field(default=_OPTIMIZER)

@@ -98,11 +98,13 @@ class JointBatchNorm(_BatchNorm):
         scale = (variance + self.eps).rsqrt()
         if self.affine:
             scale = scale * self.weight
-        shift = -mean * scale
-        if self.affine:
-            shift = shift + self.bias
         wide = [1, -1] + [1] * (x.ndim - 2)
-        out = torch.addcmul(shift.view(wide), x.to(scale.dtype), scale.view(wide))
+        # Centred first: of channels that hardly vary the product of mean and scale would be all rounding.
+        centred = x.to(scale.dtype) - mean.view(wide)
+        if self.affine:
+            out = torch.addcmul(self.bias.view(wide), centred, scale.view(wide))
+        else:
+            out = centred * scale.view(wide)
         return out.to(x.dtype)
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

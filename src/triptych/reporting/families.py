@@ -162,6 +162,7 @@ def _aside(run: Run, protocol: Mapping[str, Any]) -> str:
     weights, other = run.chosen(), protocol.get("step")
     said = [f"of step {other:,}"] if weights and other not in (None, weights.step) else []
     said += ["on other images than trained on"] if "trained_on" in protocol else []
+    said += [f"batch normalisation {protocol['batch_norm']}"] if "batch_norm" in protocol else []
     return ", ".join(said)
 
 

@@ -275,7 +275,7 @@ def knn(subject: Subject, split: str) -> dict[str, Result]:
         return found | left_out(subject, split, [name], who)
     share, k = pixels_top1(subject, split, who)
     # No weights have a part in it.
-    plain = replace(subject, checkpoint="none", step=0, weights="", trained_on="")
+    plain = replace(subject, checkpoint="none", step=0, weights="", trained_on="", batch_norm="")
     return found | {name: _top1(share, who, _protocol(plain, split, who, "raw pixels", k))}
 
 

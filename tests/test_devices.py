@@ -1,0 +1,174 @@
+"""One command on several devices: begun, stopped, broken off and gone on with."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import triptych as tt
+from triptych.errors import TriptychError
+from triptych.runs import Run
+
+TRAIN = [
+    "train",
+    "vae",
+    "--method.hidden",
+    "8",
+    "--batch-size",
+    "10",
+    "--checkpoint-every",
+    "10 steps",
+]
+TRAIN += ["--log-every", "10", "--steps", "3000", "--devices", "2", "--compile", "off"]
+
+
+def pid_of(rank: int, run: Path) -> int:
+    """The process of a rank of a run, of all that there are."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes()
+            variables = (process / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        ours = b"triptych.experiment.rank" in words and str(run).encode() in words
+        if ours and b"-c" not in words.split(b"\0") and f"RANK={rank}".encode() in variables:
+            return int(process.name)
+    raise AssertionError(f"no process of rank {rank}")
+
+
+@pytest.fixture
+def begun(tmp_path: Path):
+    """``begun(**environment)``: a training on two devices that has saved something, and its run."""
+    processes = []
+
+    def begin(**environment: str) -> tuple[subprocess.Popen[str], Run]:
+        run = Run(tmp_path / "run")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "triptych", *TRAIN, "--out", str(run.path)],
+            env=os.environ | environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        deadline = time.monotonic() + 90
+        while not run.checkpoint("last").exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return process, run
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def no_rank_is_left(run: Run) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            pid_of(0, run.path)
+            pid_of(1, run.path)
+        except AssertionError:
+            return
+        time.sleep(0.2)
+    raise AssertionError("a rank goes on")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_death_of_a_rank_ends_all_with_a_sentence_and_a_checkpoint(begun, rank):
+    process, run = begun()
+    os.kill(pid_of(rank, run.path), signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    last = said.strip().splitlines()[-1]
+    step = run.about("last")["step"]
+    assert (
+        f"rank {rank} was ended by signal 9; step {step} is saved, go on with: triptych train --resume"
+        in last
+    )
+    assert "Traceback" not in said
+    assert run.status() == "interrupted"
+    no_rank_is_left(run)
+
+
+def test_a_rank_that_is_not_heard_of_is_not_waited_for_without_end(begun):
+    process, run = begun(TRIPTYCH_PATIENCE="4")
+    silent = pid_of(1, run.path)
+    os.kill(silent, signal.SIGSTOP)
+    began = time.monotonic()
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == 2
+    assert time.monotonic() - began < 60
+    assert f"step {run.about('last')['step']} is saved" in said
+    no_rank_is_left(run)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_it_can_go_on_with_another_number(begun, how):
+    process, run = begun()
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "everything is saved" in said
+    reached = run.about("last")
+    assert reached["step"] < 3000
+    assert max(line["step"] for line in run.metrics()) <= reached["step"]
+    no_rank_is_left(run)
+
+
+def test_the_death_of_who_began_it_stops_the_ranks_at_a_checkpoint(begun):
+    process, run = begun()
+    process.kill()
+    no_rank_is_left(run)
+    assert run.status() == "interrupted"
+    with pytest.warns(UserWarning, match="goes on on 1 device from step"):
+        ended = tt.resume(run, devices=1, progress=False)
+    assert ended.status() == "done"
+    assert max(line["step"] for line in ended.metrics()) == 3000
+
+
+def test_numbers_are_those_of_one_device(tmp_path, run_ranks: Callable):
+    options = {"steps": 30, "method": {"hidden": [8]}, "batch_size": 11, "progress": False}
+    one = tt.train("vae", out=tmp_path / "one", **options)
+    two = tt.train("vae", out=tmp_path / "two", devices=2, **options)
+    assert two.status() == "done"
+    assert two.config["train"]["devices"] == 2
+    words = ["-m", "triptych", "train", "vae", "--steps", "30", "--method.hidden", "8"]
+    words += ["--batch-size", "11", "--out", str(tmp_path / "begun elsewhere")]
+    first, second = run_ranks(2, words)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr
+    assert "trained for 30 steps" in first.stdout
+    assert (second.stdout, second.stderr) == ("", "")
+    last = [run.metrics()[-1] for run in (one, two, Run(tmp_path / "begun elsewhere"))]
+    for name, value in last[0].items():
+        if name != "seconds":
+            assert [line[name] for line in last[1:]] == pytest.approx([value] * 2, rel=1e-5)
+    here = tt.evaluate(one, samples=10, progress=False)
+    there = tt.evaluate(one, samples=10, devices=2, progress=False)
+    assert here.keys() == there.keys()
+    assert there["test/elbo"].value == pytest.approx(here["test/elbo"].value, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"devices": 0}, "--devices 0"),
+        ({"devices": 3, "batch_size": 2}, "3 devices cannot share batches of 2"),
+        (
+            {"devices": 2, "batch_size": 3, "method": {"batch_norm": "local", "width": 2}},
+            "3, of which each needs 2",
+        ),
+    ],
+)
+def test_what_cannot_be_shared_is_refused_before_anything_is_begun(tmp_path, options, said):
+    with pytest.raises(TriptychError, match=said):
+        tt.train("wgan", data="mnist-5k", steps=2, out=tmp_path / "run", progress=False, **options)
+    assert not (tmp_path / "run").exists()
