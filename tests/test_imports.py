@@ -29,6 +29,8 @@ LEAVES = {
     "weights": {"errors", "records"},
     "arrays": {"errors", "files"},
     "frames": {"errors"},
+    "ranks": {"errors"},
+    "processes": set(),
     "progress": {"errors"},
     "runs": {
         "arrays",
@@ -36,6 +38,7 @@ LEAVES = {
         "errors",
         "files",
         "frames",
+        "ranks",
         "records",
         "source",
         "types",
