@@ -81,6 +81,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def begun(
+    folders: pytest.TempPathFactory,
+    size: int,
+    program: str | list[str],
+    arguments: tuple[object, ...],
+    environment: dict[str, str],
+) -> World:
+    """Ranks that run a program, or what follows ``python``."""
+    begin = ["-c", program] if isinstance(program, str) else program
+    return World(folders.mktemp("ranks"), size, (*begin, *map(str, arguments)), environment)
+
+
 @pytest.fixture(scope="module")
 def start_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., World]]:
     """``start_ranks(size, program, *arguments, **environment)`` begins ``size`` processes ``python -c program …``.
@@ -91,9 +103,7 @@ def start_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
     worlds = []
 
     def start(size: int, program: str | list[str], *arguments: object, **environment: str) -> World:
-        begin = ["-c", program] if isinstance(program, str) else program
-        words = (*begin, *map(str, arguments))
-        worlds.append(World(tmp_path_factory.mktemp("ranks"), size, words, environment))
+        worlds.append(begun(tmp_path_factory, size, program, arguments, environment))
         return worlds[-1]
 
     yield start
@@ -101,17 +111,17 @@ def start_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
         world.stop()
 
 
-@pytest.fixture
-def run_ranks(start_ranks: Callable[..., World]) -> Callable[..., list]:
+@pytest.fixture(scope="session")
+def run_ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list]:
     """The same, waited for: each rank's returncode, stdout and stderr; after ``timeout`` seconds they are killed."""
 
     def run(
         size: int,
         program: str | list[str],
         *arguments: object,
-        timeout: float = 90,
+        timeout: float = 120,
         **environment: str,
     ) -> list[subprocess.CompletedProcess[str]]:
-        return start_ranks(size, program, *arguments, **environment).wait(timeout)
+        return begun(tmp_path_factory, size, program, arguments, environment).wait(timeout)
 
     return run

@@ -32,6 +32,7 @@ LEAVES = {
     "ranks": {"errors"},
     "processes": set(),
     "progress": {"errors"},
+    "ranks": {"errors", "nets"},
     "runs": {
         "arrays",
         "config",

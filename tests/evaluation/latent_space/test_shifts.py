@@ -77,9 +77,7 @@ def test_a_survey_is_what_one_direction_and_one_latent_at_a_time_give():
     def sample(z):
         return torch.sigmoid(z @ a.T).view(-1, 3, 4, 4)
 
-    told = []
-    found = survey(sample, z, u, shifts, logits, lambda *said: told.append(said[1:]))
-    assert told[-1] == (50, 50) and len(told) > 1
+    found = survey(sample, z, u, shifts, logits)
     start = [sample(row[None])[0] for row in z]
 
     def distance(images):

@@ -71,7 +71,7 @@ class Judge:
 
 
 def features_of_samples(subject: Subject, count: int) -> None:
-    distances._sample_features(subject, subject.method, 0, count, FEATURES)
+    distances._sample_features(subject, subject.method, count, FEATURES)
 
 
 def features_of_images(subject: Subject, count: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -23,7 +23,6 @@ from triptych.types import Moment, Projects
 
 __all__ = ["FEWEST", "FeaturesMonitor", "representation"]
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 MANY = 2000
@@ -202,8 +201,8 @@ def representation(
         fits_at_end = probe.probes(end, split) if end else []
         # The map is the first of all works, and so the first rank's, which alone keeps it.
         works = [keep_map, *fits, *fits_at_end]
-        mapped, *probed = subject.shared(
-            lambda work: work(), works, each=partial(_side_by_side, subject.device)
+        mapped, *probed = subject.ranks.shared(
+            works, lambda mine: _side_by_side(mine, subject.device)
         )
     for result in probed[: len(fits)]:
         found |= result
@@ -219,19 +218,19 @@ def representation(
     return found | {name: at_end[name.removesuffix("_last")] for name in names}
 
 
-def _side_by_side(device: torch.device, do: Callable[[S], T], works: Sequence[S]) -> list[T]:
+def _side_by_side(works: Sequence[Callable[[], T]], device: torch.device) -> list[T]:
     """What each gives: on a CPU a core has one at a time; beside an accelerator the first, which only waits, is the last.
 
     Probes are thousands of small operations, which several threads do no sooner than one.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:
-        return [do(work) for work in reversed(works)][::-1]
+        return [work() for work in reversed(works)][::-1]
     each = max(1, threads // len(works))
     try:
         with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(each)) as pool:
             # Whoever interrupts it waits for what is begun, and not for what is not.
-            return list(pool.map(do, works))
+            return list(pool.map(lambda work: work(), works))
     finally:
         # What a worker sets is also the default of threads that start later.
         torch.set_num_threads(threads)
