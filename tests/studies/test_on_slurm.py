@@ -56,7 +56,7 @@ BROKEN = """
 method.optimizer.lr = 1e30
 """
 
-STEPS = 5000
+STEPS = 4000
 """Of a run that is cut off twice before its end, and looked at ten times a second."""
 
 CONFIG = """
