@@ -56,7 +56,7 @@ BROKEN = """
 method.optimizer.lr = 1e30
 """
 
-STEPS = 5000
+STEPS = 4000
 """Of a run that is cut off twice before its end, and looked at ten times a second."""
 
 CONFIG = """
@@ -178,7 +178,8 @@ def test_submitted_it_returns_at_once_and_ends_in_the_numbers_of_home(slurm, her
     Path("mine.toml").write_text(FILE + BROKEN)
     study, folder = load(Path("mine.toml")), Path("studies/mine")
     submit = ["study", "mine.toml", "--on", "slurm:main", "--time", "5", "--jobs", "2"]
-    assert main([*submit, "--sbatch", "comment=mine"]) == 0
+    # The jobs begin elsewhere: mine.npy is still the one beside the study file.
+    assert main([*submit, "--sbatch", "comment=mine", "chdir=/"]) == 0
     said = capsys.readouterr().out
     assert unfinished(study, folder) == list(study.cells())
     job = jobs(folder)["default/seed-0"].partition("_")[0]
@@ -188,7 +189,7 @@ def test_submitted_it_returns_at_once_and_ends_in_the_numbers_of_home(slurm, her
 
     before = jobs(folder)
     assert main(submit) == 0
-    assert f"3 are in its queue already as job {job}\n" in capsys.readouterr().out
+    assert f"3 runs in its queue already as job {job}\n" in capsys.readouterr().out
     assert jobs(folder) == before
     assert main(["study", str(folder), "--status"]) == 1
     assert "0 of 3 runs ended" in capsys.readouterr().out
@@ -326,6 +327,12 @@ def test_a_reproduction_is_one_job(here: Path, capsys):
     assert main(["reproduce", "--scale", "demo", "--on", "slurm"]) == 2
     assert "sbatch --wrap 'srun triptych reproduce" in capsys.readouterr().err
     assert not Path("reproductions").exists()
+
+
+def test_a_folder_whose_name_slurm_would_read_is_refused(here: Path, capsys):
+    Path("mine.toml").write_text(FILE)
+    assert main(["study", "mine.toml", "--on", "slurm", "--out", "50%j"]) == 2
+    assert "50%j': its name has a percent sign" in capsys.readouterr().err
 
 
 def test_what_slurm_refuses_is_one_sentence(slurm, here: Path, capsys):

@@ -8,7 +8,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,16 @@ def submit(name: str, errands: Sequence[Errand], where: Where, jobs: int | None)
         files.write(folder / FILE, json.dumps({"jobs": jobs_of}, indent=1) + "\n")
     new = _arrays(jobs_of[errand.run] for errand in to_do)
     old = _arrays(jobs_of[run] for run in busy)
-    said = [f"{len(to_do)} runs of '{name}' submitted to Slurm as job {new}"] if to_do else []
-    said += [f"{len(busy)} are in its queue already as job {old}"] if busy else []
+    said = [f"{_runs(to_do)} of '{name}' submitted to Slurm as job {new}"] if to_do else []
+    said += [f"{_runs(busy)} in its queue already as job {old}"] if busy else []
     return (
         f"{', '.join(said)}\nlook      {shlex.join(['triptych', 'study', str(folder), '--status'])}"
         f"\nend       scancel {' '.join(dict.fromkeys(f'{old} {new}'.split()))}"
     )
+
+
+def _runs(them: Collection[object]) -> str:
+    return f"{len(them)} run{'' if len(them) == 1 else 's'}"
 
 
 def _arrays(jobs: Iterable[str]) -> str:
