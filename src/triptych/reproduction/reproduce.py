@@ -91,6 +91,10 @@ def reproduce(
 
     Raises `TriptychError` for a folder with another reproduction in it, and for wrong input.
     """
+    if on.kind == "slurm":
+        raise TriptychError(
+            "a reproduction does not wait in a queue: give its studies to Slurm, or leave --on out"
+        )
     refuse_another(plan, folder)
     record = Record(plan, folder)
     if record.done and (folder / PAGE).is_file():
