@@ -2,11 +2,13 @@
 
     python benchmarks/devices.py --data-dir DIR [--only vae wgan simsiam] [--rounds 10] [--out FILE]
     python benchmarks/devices.py --quick
+    python benchmarks/devices.py --paper
 
 The real loop, three ways in turn: *one* process with two threads; *two* ranks with one thread each; and the same two *apart*,
 which do all the work of a rank and send nothing. Machines are shared and drift, so ratios are of neighbours. Of every
 sum over the ranks each rank notes when it called and when it had the sum: what it waited until the other had called too is
-the other's lateness, the rest is the message. Without `--data-dir` all three learn the embedded digits.
+the other's lateness, the rest is the message. Without `--data-dir` all three learn the embedded digits. `--paper` measures
+nothing: it counts what is sent by more devices, and what that would take over links that are assumed.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from triptych.config import Duration, merge
 from triptych.data import load
 from triptych.ranks import ALONE, Ranks, joined, leave
 from triptych.training.loop import fit
-from triptych.types import Moment
+from triptych.types import DataSpec, Method, Moment
 from turns import ratio
 
 WAYS = {"one": 1, "two": 2, "apart": 2}
@@ -65,6 +67,29 @@ CASES = {
 }
 
 
+class Wires(NamedTuple):
+    """Assumed, from what makers and users of such machines say: seconds of the smallest sum, and bytes a second of a device."""
+
+    ranks: int
+    latency: float
+    bandwidth: float
+
+
+PAPER = {
+    "8 GPUs of one machine": Wires(8, 25e-6, 450e9),
+    "64 GPUs, 8 a machine": Wires(64, 80e-6, 50e9),
+    "1,000 GPUs, 8 a machine": Wires(1000, 150e-6, 50e9),
+}
+
+ON_PAPER = {
+    "vae/reference": ((1, 28, 28), 0),
+    "wgan/reference": ((3, 32, 32), 7),
+    "simsiam/small": ((3, 32, 32), 4),
+    "simsiam/cifar-stem": ((3, 32, 32), 4),
+}
+"""Shape of the images, and how often a step passes each normalised layer: forwards and, where it is learned through, back."""
+
+
 class Noted(Ranks):
     """Ranks that note of every sum when it was asked for and there, and how many bytes it was of; apart they do not sum."""
 
@@ -88,11 +113,13 @@ class Noted(Ranks):
             super().same(what, thing)
 
 
-def train(way: str, name: str, tables: dict[str, Any], folder: str, repeats: int) -> None:
+def train(
+    way: str, name: str, preset: str | None, tables: dict[str, Any], folder: str, repeats: int
+) -> None:
     """Be one of the processes: train a burst whenever a line on standard input asks for it, and say in one when what happened."""
     with joined() as found:
         ranks = Noted(found, way == "apart") if found.size > 1 else ALONE
-        config = merge(experiment.default_config(name), tables)
+        config = merge(experiment.default_config(name, preset), tables)
         config, method, stream = experiment.prepare(config, load(config.data), ranks)
         sums = ranks.sums if isinstance(ranks, Noted) else []
         began = 0.0
@@ -148,12 +175,18 @@ class Team:
     """The processes of one way, which take their turns together."""
 
     def __init__(
-        self, way: str, name: str, tables: dict[str, Any], folder: str, repeats: int
+        self,
+        way: str,
+        name: str,
+        preset: str | None,
+        tables: dict[str, Any],
+        folder: str,
+        repeats: int,
     ) -> None:
         self.way, size = way, WAYS[way]
         threads = 2 // size
         tables = merge_tables(tables, {"train": {"threads": threads, "devices": size}})
-        job = json.dumps([way, name, tables, folder, repeats])
+        job = json.dumps([way, name, preset, tables, folder, repeats])
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -259,7 +292,14 @@ def talk(said: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     return found
 
 
-def measured(name: str, tables: dict[str, Any], burst: int, rounds: int, repeats: int) -> Any:
+def measured(
+    name: str,
+    preset: str | None,
+    tables: dict[str, Any],
+    burst: int,
+    rounds: int,
+    repeats: int,
+) -> dict[str, Any]:
     """All ways in turn; the first turn of each is warm-up."""
     rhythm = {
         "duration": str(Duration((rounds + 1) * burst, "steps")),
@@ -273,7 +313,7 @@ def measured(name: str, tables: dict[str, Any], burst: int, rounds: int, repeats
     turns: dict[str, list[list[Any]]] = {way: [] for way in WAYS}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        teams = [Team(way, name, tables, folder, repeats) for way in WAYS]
+        teams = [Team(way, name, preset, tables, folder, repeats) for way in WAYS]
         for team in teams:
             stack.callback(team.close)
         for team in teams:
@@ -342,6 +382,38 @@ def told_of(name: str, found: Mapping[str, Any]) -> str:
     )
 
 
+def volume(method: Method, passes: int, ranks: int) -> tuple[int, int, int]:
+    """Messages of a step, the bytes of statistics in them, and those of gradients; the few logged terms are left out."""
+    layers = [m for m in method.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    updates = gradients = 0
+    for phase in method.phases():
+        parts = [method.get_submodule(name) for group in phase.groups for name in group.modules]
+        updates += phase.repeats
+        gradients += phase.repeats * sum(p.numel() for part in parts for p in part.parameters())
+    # Each rank sends a row for every rank, of which all but its own are zeros.
+    statistics = ranks * sum(2 * layer.num_features + 1 for layer in layers)
+    return passes * len(layers) + updates, 4 * passes * statistics, 4 * gradients
+
+
+def paper() -> None:
+    """A table of what more devices would send in a step, and what it would take."""
+    print("| | on | messages | statistics | gradients | latency | bytes | in all |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, (shape, passes) in ON_PAPER.items():
+        config = experiment.default_config(*name.split("/"))
+        values = "binary" if shape[0] == 1 else "colour"
+        method = config.kind(config.method, DataSpec(shape, values))
+        for where, wires in PAPER.items():
+            messages, statistics, gradients = volume(method, passes, wires.ranks)
+            waits = messages * wires.latency
+            around = 2 * (wires.ranks - 1) / wires.ranks
+            sends = around * (statistics + gradients) / wires.bandwidth
+            print(
+                f"| {name} | {where} | {messages} | {statistics / 1e6:.2f} MB | {gradients / 1e6:.2f} MB "
+                f"| {1e3 * waits:.2f} ms | {1e3 * sends:.2f} ms | {1e3 * (waits + sends):.2f} ms |"
+            )
+
+
 def two_cores() -> None:
     """Keep this process, and all that it begins, on two cores."""
     if hasattr(os, "sched_setaffinity"):
@@ -375,8 +447,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--quick", action="store_true", help="tiny networks, to try the script")
+    parser.add_argument("--paper", action="store_true", help="count what more devices would send")
     parser.add_argument("--out", type=Path, default=None, help="the JSON file to write")
     chosen = parser.parse_args()
+    if chosen.paper:
+        paper()
+        return
     two_cores()
     named = dict(word.split("=", 1) for word in chosen.data)
     report: dict[str, Any] = {"machine": machine(), "quick": chosen.quick, "methods": {}}
@@ -384,15 +460,14 @@ def main() -> None:
         case = CASES[name]
         there = case.data if chosen.data_dir else "mnist-5k"
         images = {"name": named.get(name, there), "dir": chosen.data_dir}
-        tables = experiment.default_config(name, case.preset).tables()
-        tables = {"method": tables["method"], "data": images, "train": tables["train"]}
+        preset, tables = case.preset, {"data": images}
         burst, rounds, repeats = case.burst, chosen.rounds, 200
         if chosen.quick:
-            tables["method"] = case.quick
+            preset, tables = None, {"data": images, "method": case.quick}
             burst, rounds, repeats = 2, 2, 5
-        found = measured(name, tables, burst, rounds, repeats)
+        found = measured(name, preset, tables, burst, rounds, repeats)
         report["methods"][name] = {
-            "preset": case.preset,
+            "preset": preset,
             "data": images["name"],
             "steps_a_turn": burst,
             **found,

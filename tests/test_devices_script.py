@@ -65,6 +65,8 @@ def test_it_measures_and_counts(devices, tmp_path):
     critic, generator = (
         sum(p.numel() for p in part.parameters()) for part in (method.critic, method.generator)
     )
+    counted = devices.volume(method, 4, 2)
+    assert counted == (4 * len(layers) + 3, 16 * statistics, 4 * (2 * critic + generator))
     # With the gradients go objective and terms, and a flag of each rank.
     numbers = 4 * statistics + 2 * (critic + 4 + 2) + generator + 2 + 2
     assert one["messages_a_step"] == 4 * len(layers) + 3
