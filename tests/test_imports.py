@@ -32,7 +32,6 @@ LEAVES = {
     "ranks": {"errors"},
     "processes": set(),
     "progress": {"errors"},
-    "ranks": {"errors", "nets"},
     "runs": {
         "arrays",
         "config",

@@ -194,9 +194,10 @@ class Ranks:
 
         try:
             yield
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            # What a GPU has met with is its own.
+            if isinstance(error, torch.OutOfMemoryError) or "CUDA error" in str(error):
+                raise
             raise LostError(
                 f"rank {self.rank} of {self.size} does not hear of another one, which has ended or has kept it waiting "
                 f"for {_patience():g} seconds ({str(error).strip().splitlines()[0]})"
@@ -313,6 +314,10 @@ def size_from_environment() -> int:
     text = os.environ.get("WORLD_SIZE", "1")
     if "RANK" not in os.environ or "LOCAL_RANK" not in os.environ:
         return 1
+    if not all(os.environ[name].isdecimal() for name in ("RANK", "LOCAL_RANK")):
+        raise TriptychError(
+            "the environment's RANK and LOCAL_RANK are no numbers; a launcher such as torchrun sets them"
+        )
     if not text.isdecimal() or int(text) < 1:
         raise TriptychError(
             f"the environment's WORLD_SIZE is {text!r}; a launcher such as torchrun sets it"
@@ -344,7 +349,8 @@ def joined() -> Iterator[Ranks]:
     rank, local = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK"))
     ranks = Ranks(rank, size, local, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
     patience, backend = timedelta(seconds=_patience()), "gloo"
-    if local < torch.cuda.device_count():
+    # All ranks of a machine decide alike.
+    if ranks.local_size <= torch.cuda.device_count():
         torch.cuda.set_device(local)
         backend = "cpu:gloo,cuda:nccl"
     with ranks._heard():

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from triptych import __version__
 from triptych.errors import TriptychError, printable, unknown
-from triptych.ranks import leave, size_from_environment
+from triptych.ranks import leave
 
 __all__ = ["main"]
 
@@ -44,11 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]
-    launched = size_from_environment() > 1
-    if launched and os.environ["RANK"] != "0" and not debug:
-        # All do the same, and one says so; with --debug all do.
+    if os.environ.get("WORLD_SIZE", "1") == "1" or "LOCAL_RANK" not in os.environ:
+        return _run(words, debug)
+    if os.environ.get("RANK") != "0" and not debug:
+        # All of a launcher's processes do the same, and one says so; with --debug all do.
         for number in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    leave(_run(words, debug))
+
+
+def _run(words: list[str], debug: bool) -> int:
     for stream in (sys.stdout, sys.stderr):
         # Names of files and classes may hold what this terminal, or none, has characters for.
         if isinstance(stream, io.TextIOWrapper):
@@ -56,8 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _one_line  # type: ignore[assignment]
     try:
         code = _dispatch(words)
-        if launched:
-            leave(code)
         # What is still to be written must fail here, where it is understood, and not when Python ends.
         sys.stdout.flush()
         return code
@@ -73,8 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         except OSError:
             _give_up_output()
-        if launched:
-            leave(2)
         return 2
     except KeyboardInterrupt:
         print("\ntriptych: stopped", file=sys.stderr)

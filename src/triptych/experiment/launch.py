@@ -34,16 +34,18 @@ class Fallen(NamedTuple):
     """A rank that ended before its time."""
 
     rank: int
+    """-1 is the launcher itself."""
     code: int
     """Of its exit; negative where a signal ended it."""
     words: str
     """The last line that it said."""
 
     def __str__(self) -> str:
-        how = (
-            f"was ended by signal {-self.code}" if self.code < 0 else f"ended with code {self.code}"
-        )
-        return f"rank {self.rank} {how}{': ' * bool(self.words)}{self.words}"
+        who = f"rank {self.rank}" if self.rank >= 0 else "the launcher of the ranks"
+        how = f"ended with code {self.code}"
+        if self.code < 0:
+            how = f"was ended by signal {-self.code}"
+        return f"{who} {how}{': ' * bool(self.words)}{self.words}"
 
 
 def on_devices(

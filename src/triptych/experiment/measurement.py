@@ -9,7 +9,7 @@ import torch
 
 from triptych.config import to_dict
 from triptych.data.spec import Dataset
-from triptych.environment import at_most, cores, tf32
+from triptych.environment import at_most, cores, device_for, tf32
 from triptych.errors import TriptychError, unknown
 from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
 from triptych.evaluation.suite import EvaluateConfig
@@ -18,7 +18,7 @@ from triptych.experiment.launch import on_devices
 from triptych.experiment.preparation import ENVIRONMENT, environment_text, facts
 from triptych.experiment.trained import Trained, by, open_trained, opened, title_of, weighted
 from triptych.progress import Progress, silent
-from triptych.ranks import current, joined, size_from_environment
+from triptych.ranks import Ranks, current, joined, size_from_environment
 from triptych.runs import Result, Run
 from triptych.types import Encodes
 
@@ -75,6 +75,8 @@ def _on_devices(
 ) -> dict[str, Result]:
     """The same by a process on each device of this machine; all that stands in results.json then."""
     run = Run.open(path)
+    device = device_for(config.device)
+    Ranks(0, config.devices, 0, config.devices).own(device)
     where = {"data_dir": data_dir, "data": data}
     job = {
         "verb": "evaluate",

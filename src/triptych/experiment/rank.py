@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from typing import Any
 
 from triptych import experiment
@@ -29,15 +30,20 @@ def work(verb: str, run: str, config: dict[str, Any] | None = None, **where: str
 
 
 def main() -> int:
-    """The exit code: 0 also where somebody stopped it, 2 for wrong input or a run that broke, `LOST`."""
+    """The exit code: 0 also where somebody stopped a training, 1 for a fault, 2 for wrong input or a run that broke, 130, `LOST`."""
     interrupt_at_end_of_input()
     try:
         work(**json.loads(sys.argv[1]))
     except KeyboardInterrupt:
-        return 0
+        # Where it was not at a step, at which all stop: the launcher ends the others.
+        return 130
     except TriptychError as error:
         print(printable(str(error)), file=sys.stderr)
         return LOST if isinstance(error, LostError) else 2
+    except Exception:
+        # Said here: a process that Python takes apart in the midst of a meeting may be aborted before.
+        traceback.print_exc()
+        return 1
     return 0
 
 

@@ -84,7 +84,7 @@ def open_trained(
     method was edited after the training, and for such a file that this machine does not trust.
     """
     run, config = opened(path, data_dir, data)
-    where = device_for(device)
+    where = run.ranks.own(device_for(device))
     method, weights = weighted(run, config, where, which)
     dataset = images_of(run, config, progress, named=data is not None)
     if dataset.shape != method.spec.shape:

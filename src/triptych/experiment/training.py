@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from triptych import checkpoint, plugins
 from triptych import data as data_plane
-from triptych import plugins
 from triptych.config import DeviceName
 from triptych.data.spec import Dataset
 from triptych.data.stream import Stream
@@ -23,7 +23,7 @@ from triptych.experiment.config import ExperimentConfig
 from triptych.experiment.launch import Fallen, on_devices
 from triptych.experiment.preparation import ENVIRONMENT, environment_text, facts, prepare
 from triptych.experiment.trained import images_of, opened
-from triptych.ranks import joined
+from triptych.ranks import Ranks, joined
 from triptych.runs import Run
 from triptych.training import events
 from triptych.training.loop import Display, fit
@@ -57,13 +57,31 @@ def train(
             config = _on(config, ranks.size)
         ranks.same("the fingerprint of the images", dataset.fingerprint)
         config, method, stream = prepare(config.anchored(), dataset, ranks)
+        _refuse_others(ranks, config, method)
         made = ranks.by_first(lambda: _made(config, method, dataset, stream, out, Path(root)).path)
         run = Run(made, ranks=ranks)
         if config.train.devices > ranks.size:
-            _follow(config, run, _total(config, method, stream), display)
+            total = _total(config, method, stream)
+            # The ranks have theirs: where these lie on a GPU, its memory is wanted.
+            del method, stream
+            _follow(config, run, total, display)
         else:
             _fit(config, run, method, dataset, stream, display, resume=False)
     return Run(made)
+
+
+def _refuse_others(ranks: Ranks, config: ExperimentConfig, method: Method) -> None:
+    """Refuse ranks that would train something else, or something in another way; where files lie is each machine's matter."""
+    if ranks.size == 1:
+        return
+    tables = config.tables()
+    del tables["data"]["dir"], tables["train"]["threads"]
+    if data_plane.entry_for(config.data.name) is None:
+        del tables["data"]["name"]
+    for name, table in tables.items():
+        ranks.same(f"the config's {name}", table)
+    weights = {f"{checkpoint.WEIGHTS}{k}": v for k, v in method.state_dict().items()}
+    ranks.same("the digest of the initial weights", checkpoint.weights_digest(weights))
 
 
 def _made(
@@ -131,8 +149,12 @@ def resume(
                 stacklevel=2,
             )
         if config.train.devices > ranks.size:
-            _follow(config, run, _total(config, method, stream), display)
+            total = _total(config, method, stream)
+            # The ranks have theirs: where these lie on a GPU, its memory is wanted.
+            del method, stream
+            _follow(config, run, total, display)
         else:
+            _refuse_others(ranks, config, method)
             _note_environment(run, _environment(config, method, dataset, stream.device))
             _fit(config, run, method, dataset, stream, display, resume=run.has("last"))
     return Run(run.path)
@@ -221,7 +243,8 @@ def _environment(
 
 def _note_environment(run: Run, now: dict[str, Any]) -> None:
     """Write environment.json where a kill came before it, and where another machine or device goes on add that."""
-    found = run.environment()
+    # Each of several ranks may find another difference; what they ask of the run they ask all.
+    found, step = run.environment(), run.about("last").get("step", 0)
     if not found:
         run.write(ENVIRONMENT, environment_text(now))
         return
@@ -230,7 +253,7 @@ def _note_environment(run: Run, now: dict[str, Any]) -> None:
     if differs:
         before = found.get("resumed", [])
         resumed = before if isinstance(before, list) else []
-        found["resumed"] = [*resumed, {"step": run.about("last").get("step", 0), **differs}]
+        found["resumed"] = [*resumed, {"step": step, **differs}]
         run.write(ENVIRONMENT, environment_text(found))
 
 
@@ -243,6 +266,7 @@ def _fit(
     display: Display | None,
     resume: bool,
 ) -> None:
+    ranks = stream.ranks
     subject = Subject(
         method,
         dataset,
@@ -251,8 +275,8 @@ def _fit(
         method_name=config.method_name,
         # A look reads them where the training has them.
         placed={"train": (dataset.splits["train"].pixels, stream.pixels)},
+        ranks=ranks,
     )
-    ranks = stream.ranks
     with ExitStack() as stack:
         stack.enter_context(run.lock())
         if ranks.first and config.train.log == "tensorboard":
@@ -281,6 +305,10 @@ def _fit(
                 else f"{type(error).__name__}: {error}"
             )
             run.finish("FAILED", said)
+            if isinstance(error, TriptychError):
+                # All ranks found the same; a launcher ends the others with the first that leaves, be this not said yet.
+                with suppress(LostError):
+                    ranks.meet()
             raise
         if ended == "done":
             run.finish("DONE", f"trained for {config.train.duration}")

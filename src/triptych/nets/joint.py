@@ -88,11 +88,12 @@ class JointBatchNorm(_BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """The shape and type of x."""
-        if not self.training and self.running_mean is not None:
+        if not self.training:
+            # Over the images at hand where there are no running statistics, as the plain one is.
             return super().forward(x)
         self._check_input_dim(x)
         mean, variance, count = self._statistics(x)
-        if self.training and self.running_mean is not None and self.running_var is not None:
+        if self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
                 self._follow(mean, variance, count)
         scale = (variance + self.eps).rsqrt()
@@ -139,6 +140,6 @@ class JointBatchNorm(_BatchNorm):
 def normalise_jointly(network: nn.Module, ranks: Ranks) -> None:
     """Let every batch normalisation within a network be over the images of all ranks."""
     for module in list(network.modules()):
-        for name, child in list(module.named_children()):
+        for name, child in list(module._modules.items()):
             if isinstance(child, _BatchNorm) and not isinstance(child, JointBatchNorm):
                 setattr(module, name, JointBatchNorm(child, ranks))

@@ -94,12 +94,8 @@ def reproduce(
     """
     if on.kind == "slurm":
         raise TriptychError(
-<<<<<<< HEAD
             "a reproduction waits for its runs to write one page of them: submit the whole of it as one job, "
             "sbatch --wrap 'srun triptych reproduce …', or its studies one by one by triptych study --on slurm"
-=======
-            "a reproduction does not wait in a queue: give its studies to Slurm, or leave --on out"
->>>>>>> h-ray
         )
     refuse_another(plan, folder)
     record = Record(plan, folder)

@@ -275,9 +275,9 @@ class Step:
         self.ranks.add_(flat)
         sizes = [g.numel() for g in gradients]
         *sums, values, bad = torch.split(flat, [*sizes, len(values), self.ranks.size])
-        with torch.no_grad():
-            for gradient, summed in zip(gradients, sums, strict=True):
-                gradient.copy_(summed.view(gradient.shape))
+        shaped = [total.view(g.shape) for total, g in zip(sums, gradients, strict=True)]
+        if gradients:
+            torch._foreach_copy_(gradients, shaped)
         return values.float(), bad.float()
 
     def _make_generators(self) -> None:
@@ -300,12 +300,13 @@ class Step:
 
     def _window(self) -> int:
         """Steps of which the host says ahead what they need."""
-        start, stop = self.stream.part
-        images = self.batches * (stop - start)
+        # The same on every rank: what one rehearses all do.
+        part = -(-self.stream.batch_size // self.ranks.size)
+        images = self.batches * part
         at_most = WINDOW
         if not self.stream.resident:
             at_most = min(at_most, CARRIED // self.stream.pixels[0].numel())
-        return max(1, at_most // max(images, stop - start))
+        return max(1, at_most // max(images, part))
 
     def _rows(self, first: int, count: int) -> tuple[Tensor, ...]:
         """Of each of some steps: the progress before it, the rate of every group, and its batches as they are planned."""
