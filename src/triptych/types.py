@@ -167,9 +167,10 @@ class Method(nn.Module, ABC):
     sign turned. The verdict on a method that compares views asks for it, and does without where none is declared."""
     worth_compiling: ClassVar[bool] = True
     """Whether long runs on a CPU are compiled where nobody says; convolutions are slower for it there."""
-    gathers: ClassVar[bool] = False
+    gathers: ClassVar[bool | None] = None
     """Whether its losses compare the images of a batch with each other, and gather them by `triptych.nets.joint.gathered`
-    from all devices that share a batch."""
+    from all devices that share a batch; False where every image's loss is its own, normalisation over the batch
+    aside. One that does not say it is trained on one device: a comparison within parts would be another loss."""
     views: ViewsConfig | None = None
     """How the two views differ that a batch has of every image; none for a method that looks once, unchanged."""
 

@@ -139,6 +139,11 @@ def _refuse_unshared(
             f"{devices} devices cannot share batches of {batch}, of which each needs {smallest}; "
             f"give --batch-size {devices * smallest} or more"
         )
+    if devices > 1 and method.gathers is None:
+        raise TriptychError(
+            f"{config.method_name} does not say whether its loss compares the images of a batch, of which each device would "
+            "see a part: its class sets gathers = False where every image's loss is its own, else True (see Method.gathers)"
+        )
     if method.gathers and batch % devices:
         raise TriptychError(
             f"{config.method_name} compares the images of a batch with each other, and {batch} of them do not divide "

@@ -82,6 +82,7 @@ class SimSiam(Method):
     title = "SimSiam"
     selection = Selection("valid/knn_top1", "higher")
     gauge = "loss"
+    gathers = False
     cosine = "-loss"
     worth_compiling = False
     config: SimSiamConfig

@@ -94,6 +94,7 @@ class VAE(Method):
     title = "variational autoencoder"
     selection = Selection("valid/elbo", "higher")
     gauge = "elbo"
+    gathers = False
     config: VAEConfig
 
     def __init__(self, config: VAEConfig, spec: DataSpec) -> None:

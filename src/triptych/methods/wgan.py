@@ -80,6 +80,7 @@ class WGAN(Method):
     # whose samples have not collapsed are the best.
     selection = Selection("samples/healthy_step", "higher")
     gauge = "critic_gap"
+    gathers = False
     worth_compiling = False
     lipschitz = 1.0
     config: WGANConfig
