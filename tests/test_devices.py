@@ -12,6 +12,7 @@ import pytest
 
 import triptych as tt
 from triptych.errors import TriptychError
+from triptych.methods.wgan import WGAN
 from triptych.runs import Run
 
 TRAIN = [
@@ -174,4 +175,46 @@ def test_numbers_are_those_of_one_device(tmp_path, run_ranks: Callable):
 def test_what_cannot_be_shared_is_refused_before_anything_is_begun(tmp_path, options, said):
     with pytest.raises(TriptychError, match=said):
         tt.train("wgan", data="mnist-5k", steps=2, out=tmp_path / "run", progress=False, **options)
+    assert not (tmp_path / "run").exists()
+
+
+LOOK = """
+import sys
+import triptych as tt
+from triptych.ranks import Ranks
+
+done, plain = [0], Ranks.shared
+
+
+def counted(ranks, things, work):
+    start, stop = ranks.part(len(things))
+    done[0] += stop - start
+    return plain(ranks, things, work)
+
+
+Ranks.shared = counted
+tt.train(
+    "wgan", data="mnist-5k", steps=2, batch_size=10, method={"width": 2}, out=sys.argv[1], progress=False
+)
+print(done[0])
+"""
+
+
+def test_looks_in_a_training_are_shared(tmp_path, run_ranks: Callable):
+    (one,) = run_ranks(1, LOOK, tmp_path / "one")
+    two = run_ranks(2, LOOK, tmp_path / "two")
+    assert [(r.returncode, r.stderr) for r in (one, *two)] == [(0, "")] * 3
+    parts = [int(rank.stdout) for rank in two]
+    assert sum(parts) == int(one.stdout)
+    assert min(parts) > 0
+
+
+@pytest.mark.parametrize(
+    ("gathers", "said"), [(None, "does not say whether"), (True, "11 of them do not divide evenly")]
+)
+def test_a_loss_that_compares_images_is_not_taken_apart(tmp_path, monkeypatch, gathers, said):
+    monkeypatch.setattr(WGAN, "gathers", gathers)
+    options = {"data": "mnist-5k", "steps": 2, "batch_size": 11, "progress": False}
+    with pytest.raises(TriptychError, match=said):
+        tt.train("wgan", devices=2, out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()

@@ -136,3 +136,11 @@ def test_in_evaluation_it_is_the_plain_one():
     joint = JointBatchNorm(plain, Ranks(0, 2)).eval()
     x = torch.randn(4, 3)
     assert torch.equal(joint(x), plain.eval()(x))
+
+
+def test_in_evaluation_without_running_statistics_it_meets_nobody():
+    plain = nn.BatchNorm1d(3, track_running_stats=False)
+    x = torch.randn(4, 3)
+    # The other rank never comes.
+    joint = JointBatchNorm(plain, Threads(0, 2, [None] * 2, threading.Barrier(2, timeout=0.1)))
+    assert torch.equal(joint.eval()(x), plain.eval()(x))

@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # All of a launcher's processes do the same, and one says so; with --debug all do.
         for number in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-    leave(_run(words, debug))
+    code = _run(words, debug)
+    # Whether it was stopped the first one knows: the run's folder may not be here.
+    leave(0 if code == 130 and os.environ.get("RANK") != "0" else code)
 
 
 def _run(words: list[str], debug: bool) -> int:

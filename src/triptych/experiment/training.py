@@ -75,9 +75,10 @@ def _refuse_others(ranks: Ranks, config: ExperimentConfig, method: Method) -> No
     if ranks.size == 1:
         return
     tables = config.tables()
-    del tables["data"]["dir"], tables["train"]["threads"]
+    tables["data"].pop("dir", None)
+    tables["train"].pop("threads")
     if data_plane.entry_for(config.data.name) is None:
-        del tables["data"]["name"]
+        tables["data"].pop("name")
     for name, table in tables.items():
         ranks.same(f"the config's {name}", table)
     weights = {f"{checkpoint.WEIGHTS}{k}": v for k, v in method.state_dict().items()}
@@ -184,10 +185,14 @@ def _follow(config: ExperimentConfig, run: Run, total: int, display: Display | N
 
     Raises `TriptychError` where the run broke, and where one of the processes died.
     """
-    told = len(run.metrics())
+    told, log, size = len(run.metrics()), run.path / "metrics.jsonl", 0
 
     def look() -> None:
-        nonlocal told
+        nonlocal told, size
+        now = log.stat().st_size if log.exists() else 0
+        if now == size:
+            return
+        size = now
         lines = run.metrics()
         # A run that goes on begins with what it had saved.
         told = min(told, len(lines))
