@@ -218,3 +218,17 @@ def test_a_loss_that_compares_images_is_not_taken_apart(tmp_path, monkeypatch, g
     with pytest.raises(TriptychError, match=said):
         tt.train("wgan", devices=2, out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_arm_of_a_study_may_have_several_devices(tmp_path):
+    """Its run takes the cores of all of them, and comes to the numbers of the other."""
+    arms = {"one": {}, "two": {"train": {"devices": 2}}}
+    changes = ["train.duration='20 steps'", "train.batch_size=11", "method.hidden=[8]"]
+    told = {"method": "vae", "metrics": ["valid/elbo"], "control": "one", "evaluate": False}
+    found = tt.study(arms, tmp_path / "study", seeds=[0], changes=changes, progress=False, **told)
+    assert not found.problems
+    one, two = (Run(found.path / arm / "seed-0") for arm in arms)
+    assert (one.status(), two.status()) == ("done", "done")
+    assert (one.about("last")["devices"], two.about("last")["devices"]) == (1, 2)
+    first, second = (run.metrics()[-1]["valid/elbo"] for run in (one, two))
+    assert second == pytest.approx(first, rel=1e-5)

@@ -50,6 +50,7 @@ def task(
         reads=tuple(f"{own}/{name}" for name in files),
         threads=share,
         device=config.train.device,
+        devices=config.train.devices,
     )
 
     def start() -> Process:

@@ -113,7 +113,7 @@ def default_jobs(study: Study, room: int | None = None) -> int:
     trains = [config.train for config in study.arms.values()]
     if any(device_for(train.device).type != "cpu" for train in trains):
         return 1
-    return max(1, (room or cores()) // max(map(threads, trains)))
+    return max(1, (room or cores()) // max(threads(train) * train.devices for train in trains))
 
 
 def execute(
@@ -249,8 +249,9 @@ def errand(
         place="",
         words=(cell.arm, str(cell.seed), *_images(config)),
         reads=(FILE, *study.files()),
-        threads=threads(config.train) or share,
+        threads=threads(config.train) * config.train.devices or share,
         device=config.train.device,
+        devices=config.train.devices,
     )
 
 

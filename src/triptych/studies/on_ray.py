@@ -127,10 +127,14 @@ class Cluster:
         cores, on_gpu = max(1, errand.threads), self._on_gpu(errand.device)
         if _most("CPU") < cores:
             raise TriptychError(f"{errand.run} asks for {cores} cores, and no node has as many")
-        if on_gpu and not _most("GPU"):
-            raise TriptychError(f"{errand.run} asks for a GPU, and no node has one")
+        if on_gpu and _most("GPU") < errand.devices:
+            wanted = "a GPU" if errand.devices == 1 else f"{errand.devices} GPUs"
+            raise TriptychError(f"{errand.run} asks for {wanted}, and no node has as many")
         # Ray counts shares in ten-thousandths.
         share = int(10_000 / (self.jobs or 1)) / 10_000
+        if errand.devices > 1:
+            # A training that has several has them to itself.
+            share = errand.devices
         return {"num_cpus": cores, "num_gpus": share if on_gpu else 0}
 
     def _on_gpu(self, device: str) -> bool:

@@ -113,7 +113,7 @@ def _submitted(
         "cpus_per_task": threads,
         # What sbatch was told of it, srun does not take over since Slurm 22.05.
         "slurm_srun_args": [f"--cpus-per-task={dict(where.sbatch).get('cpus_per_task', threads)}"],
-        "gpus_per_node": 1 if any(errand.device == "cuda" for errand in errands) else None,
+        "gpus_per_node": max((e.devices for e in errands if e.device == "cuda"), default=None),
         "slurm_partition": where.name or None,
         "slurm_array_parallelism": min(jobs or len(errands), len(errands)),
         "slurm_signal_delay_s": saving(minutes),

@@ -47,6 +47,8 @@ class Errand:
     """Its share of the cores, or 0."""
     device: str = "auto"
     """What it computes on, as the config has it."""
+    devices: int = 1
+    """And on how many."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables beside those that the process finds."""
 
