@@ -299,13 +299,13 @@ def _task() -> Callable[..., int | str]:
 
         node = ray.util.get_node_ip_address()
         try:
-            import triptych
             import triptych.studies.on_node as side
+            from triptych import __version__ as there
             from triptych.studies.process import Errand as Told
         except ImportError:
             return f"the node {node} has no Triptych: install version {version} there"
-        if triptych.__version__ != version:
-            return f"the node {node} has Triptych {triptych.__version__}, and here is {version}: install the same"
+        if there != version:
+            return f"the node {node} has Triptych {there}, and here is {version}: install the same"
 
         def call(name: str, *arguments: object) -> object:
             # Not `ray.get`: a task that waits in that gives its cores to another one.
