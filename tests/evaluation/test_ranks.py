@@ -60,7 +60,7 @@ def counted(method):
             setattr(method, name, count)
     return method
 
-with joined(torch.device("cpu")) as ranks:
+with joined() as ranks:
     for name in sys.argv[2:]:
         path = Path(sys.argv[1], name) if rank == 0 else Path("/nowhere", name)
         trained = open_trained(path, device="cpu")
