@@ -114,7 +114,7 @@ def test_a_worker_leaves_want_of_memory_to_who_began_it(
     tmp_path: Path, monkeypatch, capsys, words, code, status
 ):
     run = Run.create(tmp_path / "run", {})
-    monkeypatch.setattr(worker, "_follow", lambda: None)
+    monkeypatch.setattr(worker, "interrupt_at_end_of_input", lambda also: None)
 
     def trained() -> None:
         # As a training does that breaks.

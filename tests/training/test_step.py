@@ -93,13 +93,14 @@ def assert_same(first: Run, second: Run) -> None:
 
 
 @pytest.mark.parametrize("capture", ["auto", "off", "on"])
-def test_on_a_cpu_views_are_made_the_way_that_is_fast_there(trainer, kinds, capture):
+def test_on_a_cpu_views_are_made_the_way_that_is_fast_there(trainer, kinds, capture, tmp_path):
     """Whoever calls the loop without having decided `auto` had views for a card: several times slower."""
     method, stream = (
         trainer.build(kinds["regression"], kinds["regression"].Config()),
         trainer.stream(),
     )
-    state, config = TrainState(method, stream, {}), TrainConfig(capture=capture)
+    state = TrainState(method, stream, Run.create(tmp_path / "own", {}))
+    config = TrainConfig(capture=capture)
     parts = state.optimizers, state.watches, state.skip
     step = Step(method, stream, config, *parts, seed=3, total=24)
     assert step.views is (apply_on_device if capture == "on" else apply)
@@ -359,7 +360,7 @@ def test_recording_needs_a_device_that_can(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_what_has_no_deterministic_form_is_said(trainer, quiet):
+def test_what_has_no_deterministic_form_is_said(trainer, quiet, tmp_path):
     """As PyTorch warns of it, by name, forwards or backwards."""
     import warnings as python_warnings
 
@@ -372,7 +373,7 @@ def test_what_has_no_deterministic_form_is_said(trainer, quiet):
             return super().losses(phase, batch, noise, progress)
 
     method, stream = trainer.build(Pooling, Pooling.Config()), trainer.stream()
-    state = TrainState(method, stream, {})
+    state = TrainState(method, stream, Run.create(tmp_path / "own", {}))
     step = Step(
         method,
         stream,
