@@ -189,7 +189,8 @@ class Sent:
         from triptych import __version__
 
         home = self.cluster.home
-        home.expect.remote(self.key, self.errand, self.lost)
+        # Two callers have no order: the node must not ask before home knows of it.
+        ray.get(home.expect.remote(self.key, self.errand, self.lost))
         told = {**asdict(self.errand), "folder": str(self.errand.folder)}
         mark = self.cluster.marks[self.errand.folder]
         # What ends by a lost node is sent again here: counted, said, and under a number of its own.
