@@ -26,9 +26,6 @@ __all__ = ["Home", "Line", "Mailbox", "carry_out", "pack", "unpack"]
 BEAT = 1.0
 """Seconds between questions to home whether to go on."""
 
-RHYTHM = 5.0
-"""Seconds at least between two times that a run is brought back; a large one is brought at most a tenth of the time."""
-
 LAST = ("checkpoints/last.safetensors", "DONE", "FAILED", "MEASURED")
 """The files of a run that say of the others that they are there: at home they are written after these."""
 
@@ -43,10 +40,11 @@ class Line(Protocol):
         """Bring what changed, and the names of all there is; whether to go on."""
 
 
-def carry_out(errand: Errand, mark: tuple[str, str], home: Line, node: str) -> int:
+def carry_out(errand: Errand, mark: tuple[str, str], home: Line, node: str, rhythm: float) -> int:
     """Work on the run until that is done or home says to stop; the exit code of the process.
 
-    ``mark`` is a hidden file in the study's folder, and what it holds: who reads that sees the folder.
+    ``rhythm`` is the least number of seconds between two times that a run is brought back; a large one is brought at
+    most a tenth of the time. ``mark`` is a hidden file in the study's folder, and what it holds: who reads that sees the folder.
     """
     if _sees(errand.folder, mark):
         return _attend(errand, lambda whole: home.tell(b"", None), node)
@@ -55,7 +53,7 @@ def carry_out(errand: Errand, mark: tuple[str, str], home: Line, node: str) -> i
         errand = dataclasses.replace(errand, folder=Path(made))
         unpack(home.fetch(), Path(made), "")
         (Path(made) / errand.log).parent.mkdir(parents=True, exist_ok=True)
-        copy = Copy(errand, names, _stamps(errand))
+        copy = Copy(errand, names, rhythm, _stamps(errand))
 
         def tell(whole: bool) -> bool:
             return home.tell(*(copy.changed() if whole or copy.due() else (b"", None)))
@@ -112,9 +110,10 @@ class Copy:
     errand: Errand
     names: tuple[bytes, bytes]
     """What the study's folder is called here, and at home: sentences about it are read there."""
+    rhythm: float
     brought: dict[str, tuple[int, int]]
     """Every file's time and size."""
-    next: float = field(default_factory=lambda: time.monotonic() + RHYTHM)
+    next: float = 0.0
     """When it is to be brought again."""
 
     def due(self) -> bool:
@@ -131,7 +130,7 @@ class Copy:
         sentences = (self.errand.log, f"{self.errand.run}/FAILED")
         packed = pack(self.errand.folder, new, dict.fromkeys(sentences, self.names))
         self.brought = found
-        self.next = time.monotonic() + max(RHYTHM, 10 * (time.monotonic() - began))
+        self.next = time.monotonic() + max(self.rhythm, 10 * (time.monotonic() - began))
         return packed, list(found)
 
 

@@ -29,6 +29,9 @@ WRONG = 2
 PATIENCE = 10.0
 """Seconds for which an address is tried."""
 
+RHYTHM = 5.0
+"""Seconds at least between two times that a run is brought back from a node that does not see its folder."""
+
 POLL = 0.1
 """Seconds between looks at a task that is waited for."""
 
@@ -190,13 +193,15 @@ class Sent:
         from triptych import __version__
 
         home = self.cluster.home
-        home.expect.remote(self.key, self.errand, self.lost)
+        # Two callers have no order: the node must not ask before home knows of it.
+        ray.get(home.expect.remote(self.key, self.errand, self.lost))
         told = {**asdict(self.errand), "folder": str(self.errand.folder)}
         mark = self.cluster.marks[self.errand.folder]
         # What ends by a lost node is sent again here: counted, said, and under a number of its own.
         function: Any = ray.remote(max_retries=0, **self.needs)(_task())
+        on_gpu = self.needs["num_gpus"] > 0
         self.task = function.remote(
-            __version__, told, mark, home, self.key, self.lost, self.needs["num_gpus"] > 0
+            __version__, told, mark, home, self.key, self.lost, on_gpu, RHYTHM
         )
 
     @property
@@ -292,6 +297,7 @@ def _task() -> Callable[..., int | str]:
         key: str,
         number: int,
         on_gpu: bool,
+        rhythm: float,
     ) -> int | str:
         import pathlib
 
@@ -299,13 +305,13 @@ def _task() -> Callable[..., int | str]:
 
         node = ray.util.get_node_ip_address()
         try:
-            import triptych.studies.on_node as side
-            from triptych import __version__ as there
+            from triptych import __version__ as found
+            from triptych.studies import on_node as side
             from triptych.studies.process import Errand as Told
         except ImportError:
             return f"the node {node} has no Triptych: install version {version} there"
-        if there != version:
-            return f"the node {node} has Triptych {there}, and here is {version}: install the same"
+        if found != version:
+            return f"the node {node} has Triptych {found}, and here is {version}: install the same"
 
         def call(name: str, *arguments: object) -> object:
             # Not `ray.get`: a task that waits in that gives its cores to another one.
@@ -316,6 +322,6 @@ def _task() -> Callable[..., int | str]:
         environment = {**told["environment"], **hidden}
         folder = pathlib.Path(told["folder"])
         errand = Told(**{**told, "folder": folder, "environment": environment})
-        return side.carry_out(errand, mark, side.Home(call, key, number), node)
+        return side.carry_out(errand, mark, side.Home(call, key, number), node, rhythm)
 
     return carry_out
