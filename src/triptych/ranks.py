@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["ALONE", "PATIENCE", "Ranks", "current", "joined", "leave", "size_from_environment"]
+__all__ = [
+    "ALONE",
+    "PATIENCE",
+    "Ranks",
+    "current",
+    "joined",
+    "launched",
+    "leave",
+    "refuse_missing",
+]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -64,13 +73,9 @@ class Ranks:
         """The device of this rank, of those of a kind that its machine has; `TriptychError` where they are too few."""
         import torch
 
+        refuse_missing(device, self.local_size)
         if self.size == 1 or device.type != "cuda":
             return device
-        there = torch.cuda.device_count()
-        if there < self.local_size:
-            raise TriptychError(
-                f"{self.local_size} devices are asked for and this machine has {there}; say --devices {there}, or --device cpu"
-            )
         return torch.device("cuda", self.local)
 
     def gathered(self, thing: T) -> list[T]:
@@ -283,6 +288,22 @@ def _gathered_tensors(
     return found
 
 
+def refuse_missing(device: torch.device, count: int) -> None:
+    """A `TriptychError` where this machine has fewer devices of a kind."""
+    import torch
+
+    there = count
+    if device.type == "cuda":
+        there = torch.cuda.device_count()
+    elif device.type != "cpu":
+        there = 1
+    if there < count:
+        raise TriptychError(
+            f"{count} devices are asked for and this machine has {there} of kind {device.type}; "
+            f"say --devices {there}, or --device cpu"
+        )
+
+
 ALONE = Ranks()
 """One process by itself."""
 
@@ -306,14 +327,20 @@ def _patience() -> float:
     return seconds
 
 
-def size_from_environment() -> int:
-    """How many ranks a launcher such as torchrun has begun, this process among them; 1 without any.
+def launched() -> bool:
+    """Whether a launcher such as torchrun has begun this process as one of several."""
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    return several and "RANK" in os.environ and "LOCAL_RANK" in os.environ
+
+
+def _size() -> int:
+    """How many ranks a launcher has begun, this process among them; 1 without any.
 
     Raises `TriptychError` where the launcher's variables make no sense.
     """
-    text = os.environ.get("WORLD_SIZE", "1")
-    if "RANK" not in os.environ or "LOCAL_RANK" not in os.environ:
+    if not launched():
         return 1
+    text = os.environ["WORLD_SIZE"]
     if not all(os.environ[name].isdecimal() for name in ("RANK", "LOCAL_RANK")):
         raise TriptychError(
             "the environment's RANK and LOCAL_RANK are no numbers; a launcher such as torchrun sets them"
@@ -339,7 +366,7 @@ def joined() -> Iterator[Ranks]:
     Tensors are added by NCCL on CUDA and by Gloo on the CPU. On a machine with GPUs each rank has one of its own by default.
     """
     global _now, _host
-    size = size_from_environment()
+    size = _size()
     if size == 1 or _now is not ALONE:
         yield _now
         return

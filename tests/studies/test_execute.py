@@ -7,15 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from triptych.cli.main import main
-from triptych.errors import TriptychError
 from triptych.runs import Run
 from triptych.studies.compare import write
 from triptych.studies.execute import Ended, default_jobs, execute, unfinished
@@ -49,11 +46,9 @@ method.optimizer.lr = 1e30
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: Callable[[], None]) -> Path:
     monkeypatch.chdir(tmp_path)
-    draw = np.random.default_rng(0)
-    levels = draw.integers(0, 256, (80, 1, 1)) + draw.integers(-20, 20, (80, 8, 8))
-    np.save("mine.npy", np.clip(levels, 0, 255).astype(np.uint8))
+    squares()
     Path("mine.toml").write_text(FILE)
     return tmp_path
 
@@ -63,29 +58,12 @@ def start() -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def until(happened: Callable[[], bool], seconds: float = 180) -> None:
-    began = time.monotonic()
-    while not happened():
-        assert time.monotonic() - began < seconds, "it did not happen"
-        time.sleep(0.02)
-
-
 def steps(arm: str) -> int:
     metrics = Run(Path("studies/mine") / arm / "seed-0").metrics()
     return int(metrics[-1]["step"]) if metrics else 0
 
 
-def finish(folder: Path, study: Study) -> None:
-    """Do what is left in this process: quicker than in others, and the same."""
-    for cell in unfinished(study, folder):
-        if cell.arm == "broken":
-            with pytest.raises(TriptychError, match="not finite"):
-                work(folder, cell)
-        else:
-            work(folder, cell)
-
-
-def test_killed_and_stopped_it_ends_in_the_numbers_of_one_that_never_was(here: Path):
+def test_killed_and_stopped_it_ends_in_the_numbers_of_one_that_never_was(here: Path, finish, until):
     study, folder = load(Path("mine.toml")), Path("studies/mine")
     open_folder(Path("whole"), study)
     finish(Path("whole"), study)

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import triptych
@@ -33,7 +32,6 @@ from triptych.studies.plan import Cell, Study, load, open_folder
 from triptych.studies.process import Errand
 from triptych.studies.watch import Row
 from triptych.studies.where import Where
-from triptych.studies.worker import work
 
 ray = pytest.importorskip("ray", reason="Ray cannot be installed for this Python")
 
@@ -95,23 +93,16 @@ def on(cluster: Any) -> Where:
 
 
 @pytest.fixture(scope="module")
-def study_at_home(tmp_path_factory: pytest.TempPathFactory, cache: None) -> Path:
+def study_at_home(tmp_path_factory: pytest.TempPathFactory, cache: None, squares, finish) -> Path:
     """Images, a study of them, and what it comes to at home, in this process."""
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        draw = np.random.default_rng(0)
-        levels = draw.integers(0, 256, (80, 1, 1)) + draw.integers(-20, 20, (80, 8, 8))
-        np.save("mine.npy", np.clip(levels, 0, 255).astype(np.uint8))
+        squares()
         Path("mine.toml").write_text(FILE)
         study, home = load(Path("mine.toml")), Path("home")
         open_folder(home, study)
-        for cell in study.cells():
-            if cell.arm == "broken":
-                with pytest.raises(TriptychError, match="not finite"):
-                    work(home, cell)
-            else:
-                work(home, cell)
+        finish(home, study)
     return folder
 
 

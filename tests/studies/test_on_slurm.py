@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import triptych as tt
@@ -90,19 +89,12 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def until(happened: Callable[[], bool], seconds: float = 120) -> None:
-    began = time.monotonic()
-    while not happened():
-        assert time.monotonic() - began < seconds, "it did not happen"
-        time.sleep(0.1)
-
-
 def asked(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def slurm(cache: None) -> Iterator[None]:
+def slurm(cache: None, until) -> Iterator[None]:
     """Slurm with one node of two cores, all of it on 127.0.0.1."""
     found = os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin"
     programs = {name: shutil.which(name, path=found) for name in ("munged", "slurmctld", "slurmd")}
@@ -144,25 +136,23 @@ def slurm(cache: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: Callable[[], None]) -> Path:
     monkeypatch.chdir(tmp_path)
-    draw = np.random.default_rng(0)
-    levels = draw.integers(0, 256, (80, 1, 1)) + draw.integers(-20, 20, (80, 8, 8))
-    np.save("mine.npy", np.clip(levels, 0, 255).astype(np.uint8))
+    squares()
     return tmp_path
 
 
-def at_home(study: Study) -> dict[str, object]:
-    """What the study finds where it is done in this process."""
-    folder = Path("whole")
-    open_folder(folder, study)
-    for cell in unfinished(study, folder):
-        if cell.arm == "broken":
-            with pytest.raises(TriptychError, match="not finite"):
-                work(folder, cell)
-        else:
-            work(folder, cell)
-    return write(study, folder)
+@pytest.fixture
+def at_home(finish) -> Callable[[Study], dict[str, object]]:
+    """What a study finds where it is done in this process."""
+
+    def found(study: Study) -> dict[str, object]:
+        folder = Path("whole")
+        open_folder(folder, study)
+        finish(folder, study)
+        return write(study, folder)
+
+    return found
 
 
 def jobs(folder: Path) -> dict[str, str]:
@@ -174,7 +164,9 @@ def reached(folder: Path, arm: str) -> int:
     return int(metrics[-1]["step"]) if metrics else 0
 
 
-def test_submitted_it_returns_at_once_and_ends_in_the_numbers_of_home(slurm, here: Path, capsys):
+def test_submitted_it_returns_at_once_and_ends_in_the_numbers_of_home(
+    slurm, here: Path, capsys, at_home, until
+):
     Path("mine.toml").write_text(FILE + BROKEN)
     study, folder = load(Path("mine.toml")), Path("studies/mine")
     submit = ["study", "mine.toml", "--on", "slurm:main", "--time", "5", "--jobs", "2"]
@@ -208,7 +200,9 @@ def test_submitted_it_returns_at_once_and_ends_in_the_numbers_of_home(slurm, her
     assert jobs(folder) == before, "nothing was left to submit"
 
 
-def test_cut_off_in_every_way_it_goes_on_from_its_checkpoint(slurm, here: Path, capsys):
+def test_cut_off_in_every_way_it_goes_on_from_its_checkpoint(
+    slurm, here: Path, capsys, at_home, until
+):
     text = FILE.replace("200 steps", f"{STEPS} steps").replace(', "test/log_likelihood"', "")
     Path("long.toml").write_text(text.replace("[base]", "evaluate = false\n[base]"))
     study, folder = load(Path("long.toml")), Path("studies/long")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from triptych.processes import Child
 from triptych.runs import Run
 from triptych.studies import pool, worker
 from triptych.studies.pool import Pool, Task
-from triptych.studies.process import NO_ROOM, Child, Errand, begin
+from triptych.studies.process import NO_ROOM, Errand, begin
 from triptych.studies.worker import as_worker, settled
 
 MARKS = """

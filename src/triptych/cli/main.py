@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from triptych import __version__
 from triptych.errors import TriptychError, printable, unknown
-from triptych.ranks import leave
+from triptych.ranks import launched, leave
 
 __all__ = ["main"]
 
@@ -44,15 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]
-    if os.environ.get("WORLD_SIZE", "1") == "1" or "LOCAL_RANK" not in os.environ:
+    first = os.environ.get("RANK") == "0"
+    if not launched():
         return _run(words, debug)
-    if os.environ.get("RANK") != "0" and not debug:
+    if not first and not debug:
         # All of a launcher's processes do the same, and one says so; with --debug all do.
         for number in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     code = _run(words, debug)
     # Whether it was stopped the first one knows: the run's folder may not be here.
-    leave(0 if code == 130 and os.environ.get("RANK") != "0" else code)
+    leave(0 if code == 130 and not first else code)
 
 
 def _run(words: list[str], debug: bool) -> int:

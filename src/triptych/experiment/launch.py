@@ -14,12 +14,11 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from triptych.errors import printable
-from triptych.processes import stoppable
+from triptych.processes import child, last_line, stoppable
 
 __all__ = ["LOST", "Fallen", "on_devices"]
 
@@ -57,25 +56,9 @@ def on_devices(
 
     Returns the ranks that fell first, none where all came to an end of theirs; None where somebody stopped them.
     """
-    words = [
-        sys.executable,
-        "-P",
-        "-m",
-        "triptych.experiment.launch",
-        str(devices),
-        json.dumps(job),
-    ]
+    words = ["triptych.experiment.launch", str(devices), json.dumps(job)]
     with tempfile.TemporaryFile() as said, stoppable():
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            stdout=said,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-            # Ctrl-C in the terminal is for this process, which tells them in order.
-            start_new_session=True,
-        )
-        assert process.stdin is not None
+        process = child(words, said, subprocess.DEVNULL, {"OMP_NUM_THREADS": str(threads)})
         stopped = False
         try:
             while not _ended(process):
@@ -83,8 +66,7 @@ def on_devices(
         except KeyboardInterrupt:
             stopped = True
         finally:
-            with suppress(BrokenPipeError):
-                process.stdin.close()
+            process.stop()
             try:
                 process.wait()
             except KeyboardInterrupt:
@@ -109,7 +91,7 @@ def _fallen(said: bytes, code: int) -> list[Fallen]:
     try:
         found = [Fallen(*one) for one in json.loads(said)]
     except (ValueError, TypeError):
-        return [Fallen(0, code, "the launcher of the ranks died")] if code else []
+        return [Fallen(-1, code, "")] if code else []
     # Who lost another one is not to blame.
     return [one for one in found if one.code != LOST] or found
 
@@ -148,8 +130,7 @@ def _launch(devices: int, job: str) -> list[Fallen]:
 
 def _last_words(folder: Path, rank: int) -> str:
     for path in folder.glob(f"**/{rank}/stderr.log"):
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((printable(line) for line in reversed(lines) if line.strip()), "")
+        return printable(last_line(path))
     return ""
 
 

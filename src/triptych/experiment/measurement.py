@@ -18,7 +18,7 @@ from triptych.experiment.launch import on_devices
 from triptych.experiment.preparation import ENVIRONMENT, environment_text, facts
 from triptych.experiment.trained import Trained, by, open_trained, opened, title_of, weighted
 from triptych.progress import Progress, silent
-from triptych.ranks import Ranks, current, joined, size_from_environment
+from triptych.ranks import current, joined, launched, refuse_missing
 from triptych.runs import Result, Run
 from triptych.types import Encodes
 
@@ -39,7 +39,7 @@ def evaluate(
     several processes, each measures its share, a device each; the first writes, and all have all results.
     """
     config = config or EvaluateConfig()
-    if config.devices > 1 and size_from_environment() == 1:
+    if config.devices > 1 and not launched():
         return _on_devices(path, config, data_dir, data)
     with joined() as ranks, ExitStack() as stack:
         stack.enter_context(at_most(config.threads or cores()))
@@ -75,8 +75,7 @@ def _on_devices(
 ) -> dict[str, Result]:
     """The same by a process on each device of this machine; all that stands in results.json then."""
     run = Run.open(path)
-    device = device_for(config.device)
-    Ranks(0, config.devices, 0, config.devices).own(device)
+    refuse_missing(device_for(config.device), config.devices)
     where = {"data_dir": data_dir, "data": data}
     job = {
         "verb": "evaluate",

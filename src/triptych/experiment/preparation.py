@@ -15,7 +15,7 @@ from triptych.environment import cores, device_for, memory
 from triptych.errors import TriptychError
 from triptych.experiment.config import ExperimentConfig
 from triptych.nets.initialise import Undrawn, initialise
-from triptych.ranks import ALONE, Ranks
+from triptych.ranks import ALONE, Ranks, refuse_missing
 from triptych.training import events
 from triptych.training.step import images_per_step
 from triptych.types import DataSpec, Method, capabilities
@@ -128,11 +128,9 @@ def _refuse_unshared(
 ) -> None:
     """Refuse batches that so many devices cannot share."""
     batch, devices = config.train.batch_size, config.train.devices
-    if devices > 1 and device.type not in ("cpu", "cuda"):
-        raise TriptychError(f"there is one {device.type} device; say --devices 1, or --device cpu")
     if ranks.size == 1:
         # Those that will be begun.
-        Ranks(0, devices, 0, devices).own(device)
+        refuse_missing(device, devices)
     smallest = 1 if method.normalises_jointly else method.smallest_batch
     if batch < devices * smallest:
         raise TriptychError(

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from triptych import files
 from triptych.errors import TriptychError, printable
-from triptych.studies.process import STOPPED, Errand, begin
+from triptych.studies.process import STOPPED, Errand, begin, last_words
 
 __all__ = ["Home", "Line", "Mailbox", "carry_out", "pack", "unpack"]
 
@@ -97,8 +97,7 @@ def _name_node(log: Path, code: int, node: str) -> None:
     """What was wrong, missing data say, is wrong on this node."""
     if code not in (1, 2):
         return
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), f"it ended with code {code}")
+    last = last_words(log, code)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"on the node {node}: {last}\n")
 

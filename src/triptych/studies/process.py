@@ -5,16 +5,15 @@ It is imported on the nodes of a cluster by processes that compute nothing thems
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["NO_ROOM", "STOPPED", "Begin", "Child", "Errand", "Process", "begin", "last_words"]
+from triptych.processes import Child, child, last_line
+
+__all__ = ["NO_ROOM", "STOPPED", "Begin", "Errand", "Process", "begin", "last_words"]
 
 STOPPED = 130
 """The exit code of a worker that was asked to stop: its run is to go on with."""
@@ -76,34 +75,17 @@ class Process(Protocol):
 Begin = Callable[[Errand], Process]
 
 
-class Child(subprocess.Popen[bytes]):
-    """A process on this machine, which saves and ends when its standard input does."""
-
-    at_work = True
-
-    def stop(self) -> None:
-        """Ask it to save and end."""
-        assert self.stdin is not None
-        # What it has not read is still in the pipe's buffer if it died before.
-        with suppress(BrokenPipeError):
-            self.stdin.close()
-
-
 def begin(errand: Errand) -> Child:
     """Begin an errand on this machine."""
     share = {"OMP_NUM_THREADS": str(errand.threads)} if errand.threads else {}
     first = str(errand.folder / errand.place)
     with (errand.folder / errand.log).open("ab") as said:
-        process = Child(
-            # -P: a user's own file beside the study must not be imported for one of ours.
-            [sys.executable, "-P", "-m", errand.module, first, *errand.words],
-            stdin=subprocess.PIPE,
-            stdout=said,
-            stderr=said,
+        process = child(
+            [errand.module, first, *errand.words],
+            said,
+            said,
             # Libraries that the config does not reach keep to the run's share of the cores too.
-            env={**os.environ, **errand.environment, **share},
-            # Ctrl-C in the terminal is for who began it, and tells its workers in order.
-            start_new_session=True,
+            {**errand.environment, **share},
         )
     if errand.line is not None:
         assert process.stdin is not None
@@ -119,5 +101,4 @@ def last_words(log: Path, code: int | None) -> str:
     if code is not None and code < 0:
         return f"its process was ended by signal {-code} (out of memory, perhaps)"
     ended = "it ended without a word" if code is None else f"it ended with code {code}"
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), ended)
+    return last_line(log) or ended

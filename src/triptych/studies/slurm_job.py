@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from triptych.errors import TriptychError, printable
+from triptych.processes import Child
 from triptych.runs import Run
-from triptych.studies.process import NO_ROOM, STOPPED, Child, Errand, begin, last_words
+from triptych.studies.process import NO_ROOM, STOPPED, Errand, begin, last_words
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission

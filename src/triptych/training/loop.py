@@ -118,8 +118,7 @@ def fit(
                 return
             state.average()
             method.eval()
-            # What decides over the best weights is the same for all.
-            found = ranks.of_first(observe(moment))
+            found = observe(moment)
             method.train()
             if found:
                 run.log({**where(), **found})
