@@ -44,7 +44,8 @@ class Watch:
         self.count = torch.zeros((), dtype=torch.int64, device=skip.device)
         self.broken = torch.zeros(0, device=skip.device)
         self.broken_at = torch.full_like(self.count, -1)
-        self.broken_by = torch.zeros(ranks, device=skip.device)
+        # One that is alone knows whose it was.
+        self.broken_by = torch.zeros(ranks, device=skip.device) if ranks > 1 else None
 
     def see(self, values: Tensor, bad: Tensor, names: tuple[str, ...], step: Tensor) -> None:
         """Take in the reduced terms of one update of a step, which is counted from 0; ``bad`` has a flag for each rank."""
@@ -55,7 +56,8 @@ class Watch:
         first = anyone > self.skip
         torch.where(first, values, self.broken, out=self.broken)
         torch.where(first, step, self.broken_at, out=self.broken_at)
-        torch.where(first, bad, self.broken_by, out=self.broken_by)
+        if self.broken_by is not None:
+            torch.where(first, bad, self.broken_by, out=self.broken_by)
         self.sums.add_(values)
         self.count.add_(1)
         torch.maximum(self.skip, anyone, out=self.skip)
@@ -68,7 +70,8 @@ class Watch:
         finite = self.broken.isfinite().tolist()
         # The objective is not finite either, but it is a term that names the cause.
         bad = [name for name, ok in zip(self.names, finite, strict=True) if not ok]
-        return step + 1, (bad[1:] or bad)[0], self.broken_by.nonzero().flatten().tolist()
+        by = [0] if self.broken_by is None else self.broken_by.nonzero().flatten().tolist()
+        return step + 1, (bad[1:] or bad)[0], by
 
     def read(self) -> dict[str, float]:
         """The mean of every term since the last call, and start again."""
@@ -79,7 +82,8 @@ class Watch:
 
     def tensors(self) -> list[Tensor]:
         """Everything that `see` changes, but for the shared ``skip``."""
-        return [self.sums, self.count, self.broken, self.broken_at, self.broken_by]
+        kept = [self.sums, self.count, self.broken, self.broken_at]
+        return kept if self.broken_by is None else [*kept, self.broken_by]
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold so that the next log line of a resumed run is the same."""

@@ -60,7 +60,14 @@ NO_PROTOCOL = {
         "method.mean",
         "method.std",
     ),
-    *("train.device", "train.compile", "train.capture", "train.threads", "train.log_every"),
+    *(
+        "train.device",
+        "train.devices",
+        "train.compile",
+        "train.capture",
+        "train.threads",
+        "train.log_every",
+    ),
     *("train.validate_every", "train.checkpoint_every"),
 }
 """Fields that change no number but by the seed or an arm; means and deviations are those of the data."""

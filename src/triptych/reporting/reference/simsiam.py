@@ -100,6 +100,8 @@ PROTOCOL: Allowed = {
     "method.stem": ("imagenet",),
     "method.width": (64,),
     "method.projector": ([512, 512, 2048],),
+    # None: of before there was a choice.
+    "method.batch_norm": ("joint", None),
     "method.predictor_width": (512,),
     "method.views.crop_scale": ([0.08, 1.0],),
     "method.views.crop_ratio": ([3 / 4, 4 / 3],),

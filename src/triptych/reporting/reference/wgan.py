@@ -56,6 +56,8 @@ PROTOCOL: Allowed = {
     "method.penalty": ("one-sided",),
     "method.penalty_weight": (10.0,),
     "method.ema": (0.0,),
+    # None: of before there was a choice.
+    "method.batch_norm": ("joint", None),
     **{f"method.critic_optimizer.{name}": allowed for name, allowed in _ADAM.items()},
     **{f"method.generator_optimizer.{name}": allowed for name, allowed in _ADAM.items()},
     "train.batch_size": (64,),
