@@ -57,7 +57,7 @@ class Case(NamedTuple):
 
 CASES = {
     "vae": Case("reference", "binarized-mnist", 200, {"latent": 3, "hidden": [8]}),
-    "wgan": Case("reference", "svhn-10k", 4, {"latent": 4, "width": 2, "critic_steps": 2}),
+    "wgan": Case("reference", "svhn", 4, {"latent": 4, "width": 2, "critic_steps": 2}),
     "simsiam": Case(
         "small",
         "cifar10",
