@@ -146,7 +146,7 @@ def child(part: str, source: str, variant: str) -> dict[str, float]:
         dataset = replace(dataset, splits=bare)
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", config.tables())
-        state = TrainState(method, stream, run.config)
+        state = TrainState(method, stream, run)
         now = time.perf_counter()
         if part == "train":
             total = 2 * stream.batches_per_epoch
