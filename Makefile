@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs venv browser slurm gpu clean
+.PHONY: demo test lint docs venv browser slurm gpu torture clean
 
 demo: venv
 	$(BIN)/triptych demo
@@ -47,6 +47,12 @@ $(VENV)/ready: pyproject.toml constraints.txt
 OUT ?= docs/results/gpu
 gpu:
 	PYTHONPATH=src $(PYTHON) benchmarks/gpu.py $(DATA) --out $(OUT) $(WORDS)
+
+# Attacks for as long as you like: make torture [SECONDS=600] [SEED=0] [WORDS="kills full"]; a line of figures for each.
+SECONDS ?= 600
+SEED ?= 0
+torture: venv
+	$(BIN)/python torture --seconds $(SECONDS) --seed $(SEED) $(WORDS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache site

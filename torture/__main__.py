@@ -1,0 +1,65 @@
+"""Attacks at length: ``python torture [NAME …] [--seconds S | --count N] [--seed K] [--keep FOLDER]``.
+
+A line of figures for each attack, and what was lost, a line each, before it; exit code 1 where anything was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from importlib import import_module
+from pathlib import Path
+
+from attack import Figures
+
+ATTACKS = ("kills", "full", "hostile", "together")
+"""Modules beside this one, each with an `attack.Attack` of its own as ``attack``."""
+
+
+def carry_out(name: str, seed: int, seconds: float, count: int | None, keep: Path | None) -> Figures:
+    """One attack, for so long or so many blows, in a folder that goes again unless it is to be kept."""
+    attack = import_module(name).attack
+    figures, began = Figures(name, seed), time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix=f"triptych-{name}-", dir=keep))
+    try:
+        for blow in attack(folder, random.Random(seed)):
+            figures.add(blow)
+            if blow.lost:
+                print(f"{name}: LOST {figures.lost[-1]}", flush=True)
+            figures.seconds = time.monotonic() - began
+            over = figures.seconds >= seconds if count is None else figures.kinds.total() >= count
+            if over:
+                break
+    finally:
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return figures
+
+
+def main() -> int:
+    """The exit code: 0 where nothing was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ATTACKS))
+    parser.add_argument("--seconds", type=float, default=600.0, help="for each attack")
+    parser.add_argument("--count", type=int, help="blows of each attack, instead of seconds")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="keep what was attacked in this folder")
+    told = parser.parse_args()
+    if unknown := set(told.names) - set(ATTACKS):
+        parser.error(f"there is no attack {', '.join(sorted(unknown))}")
+    if told.keep:
+        told.keep.mkdir(parents=True, exist_ok=True)
+    lost = 0
+    for name in told.names or ATTACKS:
+        figures = carry_out(name, told.seed, told.seconds, told.count, told.keep)
+        lost += len(figures.lost)
+        print(figures, flush=True)
+    return int(lost > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
