@@ -9,7 +9,7 @@ demo: venv
 	$(BIN)/triptych demo
 
 test: venv browser slurm
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: venv
 	$(BIN)/ruff check .

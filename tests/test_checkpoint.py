@@ -146,12 +146,6 @@ def test_a_save_that_fails_is_one_sentence(saved: Path):
     assert str(saved) in str(error)
 
 
-def test_what_a_killed_process_left_half_written_is_cleared_by_the_next_save(saved: Path):
-    saved.with_name(f".{saved.name}.99999999").write_bytes(b"half")
-    checkpoint.save(saved, TENSORS, ABOUT)
-    assert [p.name for p in saved.parent.iterdir()] == [saved.name]
-
-
 def test_a_reader_never_mixes_an_old_file_with_a_new_one(tmp_path: Path):
     """An evaluation may read ``last`` while the training replaces it."""
     path, done = tmp_path / "last", threading.Event()

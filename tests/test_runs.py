@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from triptych import files
 from triptych.errors import TriptychError
 from triptych.runs import Result, Run, kind, list_runs
 from triptych.weights import Weights
@@ -429,6 +430,25 @@ def test_a_run_folder_is_there_whole_or_not_at_all_wherever_the_process_is_kille
         assert list_runs(root) == []
         run = Run.create(root / "run", {"seed": 2}, {"environment.json": "{}"})
         assert run.config == {"seed": 2}
+        assert [path.name for path in root.iterdir()] == ["run"]
+
+
+def test_what_a_killed_training_left_half_written_goes_with_the_next_one(tmp_path: Path):
+    run = Run.create(tmp_path / "run", {"seed": 1})
+    (run.path / "samples" / "moments").mkdir()
+    dead = f"triptych-{files._here()}-{2**22 + 1}-00000000"
+    for name in (
+        "config.toml",
+        "checkpoints/last.safetensors",
+        "samples/x.npz",
+        "samples/moments/1.png",
+    ):
+        path = run.path / name
+        path.with_name(f".{path.name}.{dead}").write_bytes(b"half")
+    assert len(list(run.path.rglob(".*triptych-*"))) == 4
+    with run.lock():
+        pass
+    assert list(run.path.rglob(".*triptych-*")) == []
 
 
 @pytest.mark.parametrize("number", range(1, 4))

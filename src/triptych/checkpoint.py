@@ -33,19 +33,13 @@ def save(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) ->
     ready = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
     text = json.dumps({**about, "weights": weights_digest(ready)})
     metadata = {"about": text, "sha256": _digest(ready, text)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        with files.staged(path) as temporary, temporary.open("wb") as file:
             file.write(serialize(ready, metadata))
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise TriptychError(f"cannot write the checkpoint '{path}': {error.strerror}") from None
-    # What a killed process left; the run's lock says that nobody else is writing now.
-    for left in path.parent.glob(f".{path.name}.*"):
-        left.unlink(missing_ok=True)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

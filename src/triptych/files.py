@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import re
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 
 from triptych.errors import DamagedError, TriptychError
 
-__all__ = ["TEXT", "read_bytes", "read_text", "staged", "write"]
+__all__ = ["TEXT", "read_bytes", "read_text", "staged", "sweep", "write"]
 
 TEXT = 64_000_000
 """Bytes of a text file that are read at most; none that Triptych writes has nearly as many."""
+
+
+DAY = 86_400.0
+"""Seconds without a write after which even what a process elsewhere left is nobody's."""
+
+STAGED = re.compile(r"\..+\.triptych-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}", re.DOTALL)
+"""A name of `staged`; its groups are where its process is, and the number that it has there."""
+
+_staged: set[str] = set()
+"""The names that this process is writing to."""
 
 
 @contextmanager
@@ -31,16 +46,71 @@ def staged(path: Path) -> Iterator[Path]:
         ['a.txt']
     """
     # Not by the process alone: two containers that share a folder have processes of one number, and so have threads.
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.{token_hex(4)}")
+    process = f"{_here()}-{os.getpid()}"
+    temporary = path.with_name(f".{path.name[:100]}.triptych-{process}-{token_hex(4)}")
+    _staged.add(temporary.name)
     try:
         yield temporary
         temporary.replace(path)
     finally:
         _remove(temporary)
+        _staged.discard(temporary.name)
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what processes that were killed left half-written in these folders.
+
+    That is what has a name of `staged` whose process was here and is gone. One of another machine or container cannot
+    be seen from here: what it has not written to for a day is removed.
+    """
+    for folder in folders:
+        with suppress(OSError):
+            # Behind a link of a stranger's folder lie files of somebody else.
+            for path in () if folder.is_symlink() else folder.iterdir():
+                match = STAGED.fullmatch(path.name)
+                if match and path.name not in _staged:
+                    gone = match[1] == _here() and not _alive(int(match[2]))
+                    if gone or time.time() - _written(path) > DAY:
+                        _remove(path)
+
+
+@cache
+def _here() -> str:
+    """Among which processes a number is this one's: those of a machine, and on Linux of a container."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        namespace = ""
+    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
+
+
+def _alive(process: int) -> bool:
+    """Whether a process of this number is there; this one's own names are known without it."""
+    if process == os.getpid():
+        return False
+    if os.name == "nt":
+        # There is no such question: the signal would end it.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _written(path: Path) -> float:
+    """When something was last written to a file, or into a folder."""
+    times = [0.0]
+    for part in (path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())):
+        with suppress(OSError):
+            times.append(part.lstat().st_mtime)
+    return max(times)
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         import shutil
 
         shutil.rmtree(path, ignore_errors=True)

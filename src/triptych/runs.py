@@ -17,7 +17,7 @@ from triptych import records, source, weights
 from triptych.arrays import Moments, made_with, pack, save_sheet, unpack
 from triptych.config import dump
 from triptych.errors import DamagedError, TriptychError, printable, shown
-from triptych.files import read_bytes, staged, write
+from triptych.files import read_bytes, staged, sweep, write
 from triptych.frames import frame
 from triptych.ranks import ALONE, Ranks
 from triptych.weights import Weights, staleness
@@ -129,6 +129,7 @@ class Run:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() or path.is_symlink():
                 raise FileExistsError
+            sweep(path.parent)
             with staged(path) as folder:
                 for name in ("checkpoints", "samples", "figures"):
                     (folder / name).mkdir(parents=True)
@@ -270,11 +271,18 @@ class Run:
         if self.ranks.first:
             write(self.path / name, text)
 
+    def tidy(self) -> None:
+        """Remove what processes that were killed left half-written."""
+        if self.ranks.first:
+            below = ("checkpoints", "samples", "samples/moments", "figures")
+            sweep(self.path, *(self.path / name for name in below))
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run while training: a second process that tries is told so."""
         with ExitStack() as stack:
             self.ranks.by_first(lambda: stack.enter_context(self._held()))
+            self.tidy()
             yield
 
     @contextmanager

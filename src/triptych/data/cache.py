@@ -11,12 +11,9 @@ import dataclasses
 import json
 import os
 import shutil
-import time
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 
 from triptych.data.decoded import open_split, write_decoded
 from triptych.data.hashing import digest, digests
@@ -25,6 +22,7 @@ from triptych.data.places import cache_root
 from triptych.data.sources import Source
 from triptych.data.spec import Images, Values
 from triptych.errors import TriptychError
+from triptych.files import staged, sweep
 from triptych.progress import Progress
 
 __all__ = ["READER_VERSION", "Stored", "decoded", "kept"]
@@ -32,7 +30,6 @@ __all__ = ["READER_VERSION", "Stored", "decoded", "kept"]
 
 READER_VERSION = 2
 """To be raised whenever the same files would decode to other pixels, labels or order."""
-STALE_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -64,14 +61,18 @@ def decoded(source: Source, fit: Fit, shuffle: Collection[str], progress: Progre
     stored = _open(place)
     if stored is None:
         home.mkdir(parents=True, exist_ok=True)
-        _clean(home)
-        temporary = home / f".tmp-{os.getpid()}-{token_hex(4)}"
-        temporary.mkdir()
+        sweep(home)
         try:
-            write_decoded(temporary, source, fit, shuffle, progress)
-            _publish(temporary, place)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            with staged(place) as temporary:
+                temporary.mkdir()
+                write_decoded(temporary, source, fit, shuffle, progress)
+                if _open(place) is None:
+                    # What is there is damaged.
+                    shutil.rmtree(place, ignore_errors=True)
+        except OSError:
+            # Another process may have been first, which is as good.
+            if _open(place) is None:
+                raise
         stored = _open(place)
     if stored is None:
         raise TriptychError(f"{place} vanished while it was opened; run the command again")
@@ -88,26 +89,6 @@ def _key(source: Source, fit: Fit, shuffle: Collection[str], progress: Progress)
     size = fit.size[0] if fit.size and fit.size[0] == fit.size[1] else fit.size
     options = (READER_VERSION, size, fit.colour, fit.skip_broken, sorted(shuffle))
     return digest((*options, *names, *hashes))[:32]
-
-
-def _publish(temporary: Path, place: Path) -> None:
-    """Give the finished folder its name, unless another process was first."""
-    try:
-        temporary.rename(place)
-    except OSError:
-        if _open(place) is not None:
-            return
-        # What is there is damaged: out of the way with it, under a name that gets cleaned.
-        place.rename(place.with_name(f".tmp-damaged-{token_hex(4)}"))
-        temporary.rename(place)
-
-
-def _clean(home: Path) -> None:
-    """Remove what processes that were killed have left; a day is longer than any reading takes."""
-    for left in home.glob(".tmp-*"):
-        with suppress(FileNotFoundError):  # its process has just finished
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
 
 
 def _open(place: Path) -> Stored | None:

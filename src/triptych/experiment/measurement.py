@@ -53,6 +53,7 @@ def evaluate(
             progress=progress if ranks.first else silent,
         )
         subject = trained.subject
+        trained.run.tidy()
         _complete(trained)
         if config.split not in subject.dataset.splits:
             raise unknown("split", config.split, subject.dataset.splits)

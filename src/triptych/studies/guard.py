@@ -7,13 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from triptych.errors import TriptychError
+from triptych.files import sweep
 
 __all__ = ["alone", "held"]
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder, which is made where there is none; `TriptychError` where somebody else does."""
+    """Hold a folder, which is made where there is none; `TriptychError` where somebody else does.
+
+    What processes that were killed left half-written in it is removed.
+    """
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / ".lock")
@@ -24,6 +28,8 @@ def alone(folder: Path) -> Iterator[None]:
         raise TriptychError(f"another process works on '{folder}' just now") from None
     except OSError as error:
         raise TriptychError(f"cannot work in '{folder}': {error.strerror or error}") from None
+    # Runs that are there are swept as they are opened; what was to become one lies beside it.
+    sweep(folder, *folder.glob("*/"), *folder.glob("*/*/"))
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from triptych.files import write
+from triptych.files import sweep, write
 from triptych.reporting.page.compare import Comparison
 from triptych.reporting.page.files import write_figures, write_tables
 from triptych.reporting.page.sections import Section, sections
@@ -60,6 +60,7 @@ class Page(NamedTuple):
     def write(self, out: Path) -> Path:
         """Write it in one step; returns where."""
         out.parent.mkdir(parents=True, exist_ok=True)
+        sweep(out.parent)
         write(out, self.html)
         return out
 
