@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,11 @@ preset = "vae.toml"
 study = "study.toml"
 """
 
-KINDS = {"train": 60, "evaluate": 12, "report": 12, "study": 3, "reproduce": 1}
-"""How often each is drawn; the last two begin real processes and take their time."""
+OFTEN = {"train": 15, "evaluate": 4, "evaluate wgan": 1, "report": 3, "study": 3, "reproduce": 1}
+"""How often works are drawn, by their name or its first word; the slow ones seldom."""
+
+FEWER = (("pullback", "LATENTS", 8), ("pullback", "TANGENTS", 8), ("scorecard", "PAIRS", 16))
+"""What the numbers of a generator rest on takes half a minute as it is."""
 
 CALLS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink")
 """Python's names for the calls at which a process may be killed."""
@@ -91,7 +95,7 @@ class Work:
 
     name: str
     words: Callable[[Path], list[str | Path]]
-    """The command, for a folder that may have something of it already."""
+    """The command, for a folder that may have something of it already; empty where nothing is left to do."""
     outcome: Callable[[Path], Any]
     """What it came to, without seconds; equal for equal work."""
     before: Callable[[Path], None] = lambda folder: None
@@ -107,13 +111,14 @@ def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
     torch.set_num_threads(1)
     os.environ["TRIPTYCH_CACHE"] = str(folder / "cache")
     os.chdir(folder)
+    for module, constant, few in FEWER:
+        setattr(import_module(f"triptych.evaluation.latent_space.{module}"), constant, few)
     _inputs(folder)
     works = list(_works(folder))
-    kinds = sorted({work.name.split()[0] for work in works})
+    often = [OFTEN.get(work.name, OFTEN[work.name.split()[0]]) for work in works]
     number = 0
     while True:
-        kind = draw.choices(kinds, [KINDS[kind] for kind in kinds])[0]
-        work = draw.choice([work for work in works if work.name.split()[0] == kind])
+        work = draw.choices(works, often)[0]
         number += 1
         place = folder / f"try-{number}"
         if not work.known:
@@ -151,7 +156,7 @@ def _works(folder: Path) -> Iterator[Work]:
         ) -> list:
             run = place / "run"
             if run.exists():
-                return ["train", "--resume", run]
+                return [] if Run(run).status() == "done" else ["train", "--resume", run]
             return ["train", method, "--preset", f"{name}.toml", "--data", images, "--out", run]
 
         yield Work(f"train {name}", train, lambda place: _trained(place / "run"))
@@ -162,7 +167,7 @@ def _works(folder: Path) -> Iterator[Work]:
 
         yield Work(
             f"evaluate {name}",
-            lambda place: ["evaluate", place / "run", "--samples", "4"],
+            lambda place: ["evaluate", place / "run", "--samples", "4", "--threads", "1"],
             lambda place: _measured(place / "run"),
             _once(folder / f"trained-{name}", trained),
         )
@@ -248,6 +253,8 @@ def _tried(work: Work, place: Path, draw: random.Random) -> tuple[int, str]:
     kills = 0
     for _ in range(draw.randint(1, 8)):
         before = work.words(place)
+        if not before:
+            break
         if draw.random() < 0.5:
             doomed = partial(_doomed, work, place, draw.randint(1, work.calls))
             code = ended(fork(doomed, place / "log"))
@@ -279,8 +286,7 @@ def _killed_after(work: Work, place: Path, seconds: float) -> int | None:
 
 def _end(work: Work, place: Path) -> str:
     """Let it go on to its end; what was lost."""
-    words = work.words(place)
-    if not (words[:2] == ["train", "--resume"] and Run(words[2]).status() == "done"):
+    if words := work.words(place):
         # Processes that a killed one had begun save their runs, and hold them until then.
         code, tries = _code(words, place), 0
         while code == 2 and "another process" in _last(place) and tries < 60:
