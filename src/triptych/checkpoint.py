@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from triptych import files, records
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, refused
 
 __all__ = ["WEIGHTS", "load", "load_weights", "save", "weights_digest"]
 
@@ -42,7 +42,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) ->
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise TriptychError(f"cannot write the checkpoint '{path}': {error.strerror}") from None
+        raise refused("write the checkpoint", path, error) from None
     # What a killed process left; the run's lock says that nobody else is writing now.
     for left in path.parent.glob(f".{path.name}.*"):
         left.unlink(missing_ok=True)

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
-from triptych.errors import DamagedError, TriptychError
+from triptych.errors import DamagedError, machine, refused
 
-__all__ = ["TEXT", "read_bytes", "read_text", "staged", "write"]
+__all__ = ["TEXT", "append", "read_bytes", "read_text", "staged", "write"]
 
 TEXT = 64_000_000
 """Bytes of a text file that are read at most; none that Triptych writes has nearly as many."""
@@ -51,7 +51,7 @@ def _remove(path: Path) -> None:
 def write(path: Path, content: str | bytes) -> None:
     """Put a file in its place in one step: readers see the one before or this one, whole, however many write it.
 
-    Half a character, which no file can hold, becomes a question mark. Raises `TriptychError` where it cannot be written.
+    Half a character, which no file can hold, becomes a question mark. Raises `MachineError` where it cannot be written.
 
     Example:
         >>> write(tmp_path / "b.txt", "text")
@@ -59,12 +59,31 @@ def write(path: Path, content: str | bytes) -> None:
         'text'
     """
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
-    try:
-        with staged(path) as temporary:
-            temporary.write_bytes(data)
-    except OSError as error:
-        # A full disk is an error without a name, and the hidden one would help nobody.
-        raise TriptychError(f"cannot write '{path}': {error.strerror or error}") from None
+    # The hidden name would help nobody.
+    with machine("write", path), staged(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def append(path: Path, text: str) -> None:
+    r"""Add a text to the end of a file that this process alone writes to; where there is no room for all, none stays.
+
+    Raises `MachineError` where it cannot be written.
+
+    Example:
+        >>> append(tmp_path / "log", "line\n")
+        >>> (tmp_path / "log").read_text()
+        'line\n'
+    """
+    # Without a buffer: what did not fit would be written by the file's closing, after it was taken back.
+    with machine("write", path), path.open("ab", buffering=0) as file:
+        end = file.tell()
+        rest = memoryview(text.encode("utf-8", "replace"))
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except BaseException:
+            file.truncate(end)
+            raise
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
@@ -73,7 +92,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     Raises:
         FileNotFoundError: there is nothing of that name.
         DamagedError: it is no file, but a pipe or a folder, or it has more than ``most`` bytes.
-        TriptychError: it cannot be read, and why.
+        MachineError: it cannot be read, and why.
     """
     try:
         # Without waiting: a pipe has no content until somebody writes to it.
@@ -95,7 +114,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise TriptychError(f"'{path}' cannot be read: {error.strerror or error}") from None
+        raise refused("read", path, error) from None
 
 
 def read_text(path: Path, most: int = TEXT) -> str:
