@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from attack import Blow
 from commands import Ended, Started, begin
+from safetensors import safe_open
 
 from triptych import checkpoint
 from triptych.errors import TriptychError
@@ -136,9 +137,15 @@ def of_results(name: str) -> Outcome:
     return found
 
 
-def of_files(*names: str) -> Outcome:
-    """The bytes of files."""
-    return lambda place, _: [(place / name).read_bytes() for name in names]
+def of_export(name: str) -> Outcome:
+    """The tensors of a file and what it says of them; in which order it says that, the format leaves open."""
+
+    def found(place: Path, _: Ended) -> object:
+        with safe_open(place / name, "numpy") as file:
+            told = sorted(file.metadata().items())
+            return told, {key: file.get_tensor(key).tobytes() for key in file.keys()}  # noqa: SIM118
+
+    return found
 
 
 def of_page(name: str) -> Outcome:
@@ -182,7 +189,7 @@ def commands(data: str) -> dict[str, Command]:
         ),
         Command("train wgan", trained["wgan"], of_run("run"), resumes="run"),
         Command(
-            "export", ["export", "run"], of_files("run/backbone.safetensors"), [trained["simsiam"]]
+            "export", ["export", "run"], of_export("run/backbone.safetensors"), [trained["simsiam"]]
         ),
         Command("train simsiam", trained["simsiam"], of_run("run"), resumes="run"),
         Command("resume vae", trained["vae"], of_run("run"), resumes="run"),
@@ -405,15 +412,21 @@ def harm(place: Path, told: dict[Path, Any]) -> str:
     return ""
 
 
-def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
-    """Each command in turn on a disk of a drawn kind that gets full at a drawn place."""
-    shared = folder / "shared"
+def images(shared: Path) -> Path:
+    """A few images in a folder of their own, and the files that name them; returns theirs."""
     shared.mkdir()
     rng, data = np.random.default_rng(0), shared / "images.npz"
     x, y = rng.integers(0, 255, (96, 16, 16), dtype=np.uint8), np.arange(96) % 2
     np.savez(data, x_train=x[:72], y_train=y[:72], x_test=x[72:], y_test=y[72:])
     for name, text in {"mine": STUDY, "scale": SCALE, "tiny": PRESET}.items():
         (shared / f"{name}.toml").write_text(text.format(data=data))
+    return data
+
+
+def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
+    """Each command in turn on a disk of a drawn kind that gets full at a drawn place."""
+    shared = folder / "shared"
+    data = images(shared)
     kept = dict[str, Ready]()
     while True:
         for number, command in enumerate(commands(str(data)).values()):
