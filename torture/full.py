@@ -363,7 +363,7 @@ def struck(ready: Ready, place: Path, disk: Disk) -> str:
         return why
     if ended.code == 0 and command.outcome(place, ended) != ready.comes_to:
         return f"{ended} says that it is done, and is not: {ended.said[-1500:]}"
-    if ended.code and not re.search(r"[^\s']/[^\s']", ended.sentence):
+    if ended.code and not re.search(r"'[^']+'", ended.sentence):
         return f"{ended} names no file: {ended.sentence}"
     if why := harm(place, told):
         return f"{ended} {why}, after: {ended.sentence}"
