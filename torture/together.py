@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import random
 import re
 import shutil
@@ -190,7 +189,7 @@ def linked(place: Path, lock: Path, words: Sequence[str], how: Callable[[Path, P
     path = place / lock
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    how(precious, path)
+    how(path, precious)
     ended = start(words, place).wait()
     if precious.read_text() != "not to be emptied":
         return f"{ended} emptied what '{lock}' leads to"
@@ -199,25 +198,28 @@ def linked(place: Path, lock: Path, words: Sequence[str], how: Callable[[Path, P
     return "" if ended.code == 2 and str(lock) in ended.sentence else f"{ended}: {ended.said}"
 
 
+LOCKS = {
+    "resume": "run/.lock",
+    "evaluate": "run/.results.lock",
+    "study": "studies/mine/.lock",
+    "train numbered": "runs/.lock",
+}
+"""The lock that a command takes, by its group's name."""
+
+LINKS: dict[str, Callable[[Path, Path], None]] = {
+    "a link": lambda lock, to: lock.symlink_to(to),
+    "a hard link": lambda lock, to: lock.hardlink_to(to),
+}
+
+
 def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
-    """Each group in turn, begun at drawn moments; then each lock as a link."""
+    """Each group in turn, begun at drawn moments, and what it takes for a lock as a link."""
     shared = folder / "shared"
     data = images(shared)
-    every = groups(str(data))
     kept = dict[str, Ready]()
-    links = [
-        ("resume", Path("run/.lock"), ["train", "--resume", "run"]),
-        ("evaluate", Path("run/.results.lock"), every[-2].command.words),
-        ("study", Path("studies/mine/.lock"), ["study", "mine.toml"]),
-        ("train numbered", Path("runs/.lock"), every[4].command.words),
-    ]
-    kinds = {
-        "a link": lambda to, at: at.symlink_to(to),
-        "a hard link": lambda to, at: os.link(to, at),
-    }
     with served(folder / "served"):
         while True:
-            for number, group in enumerate(every):
+            for number, group in enumerate(groups(str(data))):
                 if group.name not in kept:
                     kept[group.name] = Ready(group.command, folder / f"{number}", shared)
                 ready, place = kept[group.name], folder / f"{number}" / "place"
@@ -225,10 +227,9 @@ def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
                 lost = at_once(group, ready, place, draw)
                 shutil.rmtree(place)
                 yield Blow(group.name, lost)
-                for name, lock, words in links:
-                    if name == group.name:
-                        for kind, how in kinds.items():
-                            shutil.copytree(ready.folder / "before", place)
-                            lost = linked(place, lock, words, how)
-                            shutil.rmtree(place)
-                            yield Blow(f"lock that is {kind}", lost)
+                for kind in LINKS if group.name in LOCKS else ():
+                    shutil.copytree(ready.folder / "before", place)
+                    words = group.command.again(place)
+                    lost = linked(place, Path(LOCKS[group.name]), words, LINKS[kind])
+                    shutil.rmtree(place)
+                    yield Blow(f"lock that is {kind}", lost)
