@@ -6,12 +6,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from secrets import token_hex
 
 from triptych.errors import DamagedError, machine, refused
 
-__all__ = ["TEXT", "append", "read_bytes", "read_text", "staged", "write"]
+__all__ = ["TEXT", "append", "put", "read_bytes", "read_text", "staged", "write"]
 
 TEXT = 64_000_000
 """Bytes of a text file that are read at most; none that Triptych writes has nearly as many."""
@@ -77,13 +78,18 @@ def append(path: Path, text: str) -> None:
     # Without a buffer: what did not fit would be written by the file's closing, after it was taken back.
     with machine("write", path), path.open("ab", buffering=0) as file:
         end = file.tell()
-        rest = memoryview(text.encode("utf-8", "replace"))
         try:
-            while rest:
-                rest = rest[file.write(rest) :]
+            put(file, text.encode("utf-8", "replace"))
         except BaseException:
             file.truncate(end)
             raise
+
+
+def put(file: FileIO, data: bytes | memoryview) -> None:
+    """Write all to a file without a buffer: a disk with little room takes a part, and only then refuses the rest."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:

@@ -18,7 +18,7 @@ from triptych.data.readers.part import Meanings, Part
 from triptych.data.sources import Source
 from triptych.data.spec import Images, Values
 from triptych.errors import TriptychError, machine
-from triptych.files import write
+from triptych.files import put, write
 from triptych.progress import Progress
 
 __all__ = ["open_split", "write_decoded"]
@@ -142,7 +142,8 @@ def _begin(file: FileIO, shape: tuple[int, ...]) -> int:
     head = BytesIO()
     told = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(head, told)
-    _write(file, head.getbuffer())
+    with machine("write", Path(file.name)):
+        put(file, head.getbuffer())
     return len(head.getbuffer())
 
 
@@ -158,17 +159,11 @@ def _put(file: FileIO, begin: int, rows: npt.NDArray[np.int64], block: Pixels) -
     # Rows that follow each other, all in most sets, go in one piece.
     ends = [*(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
     start = 0
-    for end in ends:
-        file.seek(begin + int(rows[start]) * each)
-        _write(file, block[start:end].reshape(-1).data)
-        start = end
-
-
-def _write(file: FileIO, data: memoryview) -> None:
-    """All of it: a disk with little room takes a part and says how much."""
     with machine("write", Path(file.name)):
-        while data:
-            data = data[file.write(data) :]
+        for end in ends:
+            file.seek(begin + int(rows[start]) * each)
+            put(file, block[start:end].reshape(-1).data)
+            start = end
 
 
 def _save(path: Path, array: npt.NDArray[Any]) -> None:

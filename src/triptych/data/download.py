@@ -14,6 +14,7 @@ from pathlib import Path
 from triptych.data.catalog import Entry, RemoteFile
 from triptych.data.places import cache_root
 from triptych.errors import TriptychError, machine, refused
+from triptych.files import put
 from triptych.locks import locked
 from triptych.progress import Progress
 
@@ -149,7 +150,7 @@ def _append(url: str, part: Path, progress: Progress) -> None:
         with part.open("ab" if have else "wb", buffering=0) as file:
             while chunk := response.read(CHUNK):
                 with machine("write", part):
-                    file.write(chunk)
+                    put(file, chunk)
                 have += len(chunk)
                 progress(f"downloading {part.stem} (bytes)", have, total)
     if have < total:
