@@ -466,7 +466,7 @@ def test_a_run_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(Path, "write_bytes", full)
     files = {"environment.json": "{}", "notes.txt": "mine"}
-    with pytest.raises(TriptychError, match=r"cannot write .*: No space left on device"):
+    with pytest.raises(TriptychError, match=r"folder '.*/a': No space left on device; make room"):
         Run.create(tmp_path / "a", {"seed": 1}, files)
     assert list(tmp_path.iterdir()) == []
 

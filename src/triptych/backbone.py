@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from triptych import experiment
 from triptych.capability import Capability
-from triptych.errors import TriptychError, unknown
+from triptych.errors import TriptychError, machine, unknown
 from triptych.evaluation.representation.knn import knn_predict
 from triptych.evaluation.subject import BLOCK, Network, Subject
 from triptych.experiment import Trained
@@ -116,18 +116,15 @@ def export(
     method = subject.method
     assert isinstance(method, HasBackbone)
     out = Path(out or trained.run.path / f"backbone.{to}")
-    try:
-        with staged(out) as temporary:
-            write(temporary, method, subject, about)
-            check = _compare(subject, method, read(temporary, method))
-            if not check.good:
-                raise TriptychError(
-                    f"'{out}' was not written: read again it differs from the network by "
-                    f"{check.difference:.1e} on {check.images} images and gives another class for "
-                    f"{check.changed:.1%}; please report it with the versions of torch and onnxruntime"
-                )
-    except OSError as error:
-        raise TriptychError(f"cannot write '{out}': {error.strerror or error}") from None
+    with machine("write", out), staged(out) as temporary:
+        write(temporary, method, subject, about)
+        check = _compare(subject, method, read(temporary, method))
+        if not check.good:
+            raise TriptychError(
+                f"'{out}' was not written: read again it differs from the network by "
+                f"{check.difference:.1e} on {check.images} images and gives another class for "
+                f"{check.changed:.1%}; please report it with the versions of torch and onnxruntime"
+            )
     return Exported(out, check, subject.made_with)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from triptych import files, records
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, refused
 
 __all__ = ["WEIGHTS", "load", "load_weights", "save", "weights_digest"]
 
@@ -39,7 +39,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) ->
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise TriptychError(f"cannot write the checkpoint '{path}': {error.strerror}") from None
+        raise refused("write the checkpoint", path, error) from None
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

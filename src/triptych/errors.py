@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
 
-__all__ = ["LONG", "DamagedError", "LostError", "TriptychError", "printable", "shown", "unknown"]
+__all__ = [
+    "LONG",
+    "DamagedError",
+    "LostError",
+    "MachineError",
+    "TriptychError",
+    "machine",
+    "printable",
+    "refused",
+    "shown",
+    "unknown",
+]
 
 
 FEW = 12
@@ -32,6 +45,39 @@ class TriptychError(Exception):
 
 class LostError(TriptychError):
     """Another process of the same work is gone; nothing is wrong with this one's, which goes on from its last checkpoint."""
+
+
+class MachineError(TriptychError):
+    """What the machine refuses, no room or no permission say: it is no outcome of the work, which may go on once that is put right."""
+
+
+def refused(doing: str, path: Path, error: OSError) -> MachineError:
+    """What a system's error means for ``path``, and what to do about a full disk, whose error names no file.
+
+    Example:
+        >>> str(refused("write", Path("a/log"), OSError(errno.ENOSPC, "No space left on device")))
+        "cannot write 'a/log': No space left on device; make room there and run the command again"
+    """
+    why = error.strerror or str(error) or type(error).__name__
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "; make room there and run the command again" if full else ""
+    return MachineError(f"cannot {doing} '{path}': {why}{remedy}")
+
+
+@contextmanager
+def machine(doing: str, path: Path) -> Iterator[None]:
+    """Let a system's error be a `MachineError` about ``path``: a full disk is one that names no file.
+
+    Example:
+        >>> with machine("read", Path("a")):
+        ...     _ = (tmp_path / "b").read_text()
+        Traceback (most recent call last):
+        triptych.errors.MachineError: cannot read 'a': No such file or directory
+    """
+    try:
+        yield
+    except OSError as error:
+        raise refused(doing, path, error) from None
 
 
 class DamagedError(TriptychError):

@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from io import FileIO
 from pathlib import Path
 from secrets import token_hex
 
-from triptych.errors import DamagedError, TriptychError
+from triptych.errors import DamagedError, machine, refused
 
-__all__ = ["TEXT", "read_bytes", "read_text", "staged", "sweep", "write"]
+__all__ = ["TEXT", "append", "put", "read_bytes", "read_text", "staged", "sweep", "write"]
 
 TEXT = 64_000_000
 """Bytes of a text file that are read at most; none that Triptych writes has nearly as many."""
@@ -121,7 +122,7 @@ def _remove(path: Path) -> None:
 def write(path: Path, content: str | bytes) -> None:
     """Put a file in its place in one step: readers see the one before or this one, whole, however many write it.
 
-    Half a character, which no file can hold, becomes a question mark. Raises `TriptychError` where it cannot be written.
+    Half a character, which no file can hold, becomes a question mark. Raises `MachineError` where it cannot be written.
 
     Example:
         >>> write(tmp_path / "b.txt", "text")
@@ -129,12 +130,36 @@ def write(path: Path, content: str | bytes) -> None:
         'text'
     """
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
-    try:
-        with staged(path) as temporary:
-            temporary.write_bytes(data)
-    except OSError as error:
-        # A full disk is an error without a name, and the hidden one would help nobody.
-        raise TriptychError(f"cannot write '{path}': {error.strerror or error}") from None
+    # The hidden name would help nobody.
+    with machine("write", path), staged(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def append(path: Path, text: str) -> None:
+    r"""Add a text to the end of a file that this process alone writes to; where there is no room for all, none stays.
+
+    Raises `MachineError` where it cannot be written.
+
+    Example:
+        >>> append(tmp_path / "log", "line\n")
+        >>> (tmp_path / "log").read_text()
+        'line\n'
+    """
+    # Without a buffer: what did not fit would be written by the file's closing, after it was taken back.
+    with machine("write", path), path.open("ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            put(file, text.encode("utf-8", "replace"))
+        except BaseException:
+            file.truncate(end)
+            raise
+
+
+def put(file: FileIO, data: bytes | memoryview) -> None:
+    """Write all to a file without a buffer: a disk with little room takes a part, and only then refuses the rest."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
@@ -143,7 +168,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     Raises:
         FileNotFoundError: there is nothing of that name.
         DamagedError: it is no file, but a pipe or a folder, or it has more than ``most`` bytes.
-        TriptychError: it cannot be read, and why.
+        MachineError: it cannot be read, and why.
     """
     try:
         # Without waiting: a pipe has no content until somebody writes to it.
@@ -165,7 +190,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise TriptychError(f"'{path}' cannot be read: {error.strerror or error}") from None
+        raise refused("read", path, error) from None
 
 
 def read_text(path: Path, most: int = TEXT) -> str:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
-from triptych.errors import LostError, TriptychError
+from triptych.errors import LostError, MachineError, TriptychError
 
 if TYPE_CHECKING:
     import torch
@@ -150,14 +150,16 @@ class Ranks:
     def _failure(self, error: Exception | None) -> _Failure | None:
         if error is None:
             return None
+        machine = isinstance(error, (MachineError, OSError, MemoryError))
         if isinstance(error, TriptychError):
-            return _Failure(self.rank, str(error), True)
-        return _Failure(self.rank, f"{type(error).__name__}: {error}", False)
+            return _Failure(self.rank, str(error), True, machine)
+        return _Failure(self.rank, f"{type(error).__name__}: {error}", False, machine)
 
     def _said(self, failure: _Failure) -> TriptychError:
+        kind = MachineError if failure.machine else TriptychError
         if failure.expected:
-            return TriptychError(failure.sentence)
-        return TriptychError(f"rank {failure.rank} of {self.size} failed by {failure.sentence}")
+            return kind(failure.sentence)
+        return kind(f"rank {failure.rank} of {self.size} failed by {failure.sentence}")
 
     def any(self, flag: bool) -> bool:
         """Whether it is so for any rank."""
@@ -210,11 +212,12 @@ class Ranks:
 
 
 class _Failure(NamedTuple):
-    """What a rank could not do, and whether that was a mistake in the input, which all ranks say alike."""
+    """What a rank could not do, whether that was a mistake in the input, which all ranks say alike, or the machine's fault."""
 
     rank: int
     sentence: str
     expected: bool
+    machine: bool
 
 
 def _attempted(work: Callable[[], T]) -> tuple[T | None, Exception | None]:

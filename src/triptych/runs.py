@@ -16,9 +16,10 @@ import numpy.typing as npt
 from triptych import records, source, weights
 from triptych.arrays import Moments, made_with, pack, save_sheet, unpack
 from triptych.config import dump
-from triptych.errors import DamagedError, TriptychError, printable, shown
-from triptych.files import read_bytes, staged, sweep, write
+from triptych.errors import DamagedError, TriptychError, machine, printable, refused, shown
+from triptych.files import append, read_bytes, staged, sweep, write
 from triptych.frames import frame
+from triptych.locks import HeldError, locked
 from triptych.ranks import ALONE, Ranks
 from triptych.weights import Weights, staleness
 
@@ -134,7 +135,7 @@ class Run:
                 for name in ("checkpoints", "samples", "figures"):
                     (folder / name).mkdir(parents=True)
                 for name, text in {"config.toml": dump(config), **(files or {})}.items():
-                    write(folder / name, text)
+                    (folder / name).write_bytes(text.encode("utf-8", "replace"))
         except OSError as error:
             # The folder of a process that was quicker has files in it, and nothing takes their place.
             if path.parent.is_dir() and (path.exists() or path.is_symlink()):
@@ -144,7 +145,7 @@ class Run:
                     f"'{path}' exists already{'' if begun else ' and is no run'}; "
                     f"choose another --out, or {remedy}"
                 ) from None
-            raise TriptychError(f"cannot make the run folder '{path}': {error.strerror}") from None
+            raise refused("make the run folder", path, error) from None
         return cls(path)
 
     @classmethod
@@ -156,14 +157,10 @@ class Run:
         files: Mapping[str, str] | None = None,
     ) -> Run:
         """Make ``root/00007-title`` with the next free number, safe when two start at once."""
-        from filelock import FileLock
-
         root = Path(root)
-        try:
+        with machine("make the folder", root):
             root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TriptychError(f"cannot make the folder '{root}': {error.strerror}") from None
-        with FileLock(root / ".lock"):
+        with locked(root / ".lock"):
             taken = [int(m[0]) for p in root.glob("*") if (m := re.match(r"\d{5}", p.name))]
             number = max(taken, default=-1) + 1
             return cls.create(root / f"{number:05d}-{_slug(title)}", config, files)
@@ -287,19 +284,8 @@ class Run:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=1)
-        except Timeout:
-            raise TriptychError(f"another process is training '{self.path}' just now") from None
-        except IsADirectoryError:
-            raise TriptychError(f"'{self.path / '.lock'}' is a folder; delete it first") from None
-        try:
+        with locked(self.path / ".lock", f"another process is training '{self.path}' just now", 1):
             yield
-        finally:
-            lock.release()
 
     def status(self) -> Status:
         """How the run ended, or that it has not."""
@@ -314,8 +300,11 @@ class Run:
         try:
             with self._held():
                 return "interrupted"
-        except (TriptychError, PermissionError):
+        except HeldError:
             return "running"
+        except TriptychError:
+            # Nobody holds what is no lock; whether somebody does who may, this one cannot know.
+            return "interrupted"
 
     def reason(self) -> str:
         """What DONE or FAILED says."""
@@ -348,11 +337,9 @@ class Run:
                 drawn.unlink()
 
     def log(self, entry: Mapping[str, Any]) -> None:
-        """Append one line to metrics.jsonl."""
-        if not self.ranks.first:
-            return
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        """Append one line to metrics.jsonl, whole or not at all."""
+        if self.ranks.first:
+            append(self.path / "metrics.jsonl", json.dumps(entry) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line cut off by a kill is dropped."""
@@ -466,15 +453,17 @@ class Run:
             return
         added = {k: asdict(_finite(v)) for k, v in results.items()}
         images = {found for v in added.values() if (found := v["protocol"].get("fingerprint"))}
-        merged = {
-            name: result
-            for name, result in self._recorded().items()
-            if not images or _protocol_of(result).get("fingerprint") in (None, *images)
-        } | added
-        self.write(
-            "results.json",
-            json.dumps(dict(sorted(merged.items())), indent=1, allow_nan=False) + "\n",
-        )
+        # Of two evaluations at once neither may write back what it read before the other's results were there.
+        with locked(self.path / ".results.lock"):
+            merged = {
+                name: result
+                for name, result in self._recorded().items()
+                if not images or _protocol_of(result).get("fingerprint") in (None, *images)
+            } | added
+            self.write(
+                "results.json",
+                json.dumps(dict(sorted(merged.items())), indent=1, allow_nan=False) + "\n",
+            )
 
     def save_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
         """Keep what a picture is drawn from as samples/name.npz, with the weights it was made with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ import pytest
 
 from triptych.data import DataConfig, get, load
 from triptych.data.catalog import CATALOG, RemoteFile
-from triptych.errors import TriptychError
+from triptych.errors import MachineError, TriptychError
 
 
 @dataclass
@@ -143,6 +144,31 @@ def test_a_broken_download_goes_on_where_it_stopped(server, published, tmp_path,
     assert server.log[1].endswith("train.amat from 5000" if knows_ranges else "train.amat from 0")
     assert (where / "binarized_mnist_train.amat").read_bytes() == published["train"]
     assert list(where.glob("*.part")) == []
+
+
+def test_no_room_for_a_download(server, published, tmp_path):
+    """The part that found room stays, whole up to its end, and is gone on with."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with pytest.raises(MachineError, match=r"'.*train\.amat\.part': .*make room there"):
+            get("binarized-mnist", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    where = get("binarized-mnist", tmp_path)
+    assert server.log[1].endswith("train.amat from 5000")
+    assert (where / "binarized_mnist_train.amat").read_bytes() == published["train"]
+
+
+def test_no_room_for_what_comes_from_the_hub(hub, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", str(tmp_path / "mnist.incomplete"))
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
+    with pytest.raises(MachineError, match=r"cannot write '.*mnist\.incomplete': No space left"):
+        get("mnist", tmp_path)
 
 
 def test_a_part_that_was_complete(server, published, tmp_path):

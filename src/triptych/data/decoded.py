@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from triptych.data.picture import Fit, Pixels
 from triptych.data.readers.part import Meanings, Part
 from triptych.data.sources import Source
 from triptych.data.spec import Images, Values
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, machine
+from triptych.files import put, write
 from triptych.progress import Progress
 
 __all__ = ["open_split", "write_decoded"]
@@ -49,7 +51,7 @@ def write_decoded(
         "source": str(source.root),
         "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},
     }
-    (folder / "meta.json").write_text(json.dumps(meta, indent=1))
+    write(folder / "meta.json", json.dumps(meta, indent=1))
 
 
 def _write_splits(
@@ -86,7 +88,7 @@ def _write_splits(
         bare = [split for split in source.files if split not in labels]
         notes |= {f"the images of {' and '.join(bare)} have no labels": None} if bare else {}
     for split, numbers in labels.items():
-        np.save(folder / f"{split}.labels.npy", numbers)
+        _save(folder / f"{split}.labels.npy", numbers)
     return classes, [*notes, *decoder.notes()]
 
 
@@ -99,26 +101,22 @@ def _write_pixels(
     progress: Progress,
 ) -> npt.NDArray[np.bool_]:
     """Blocks to their rows on the disk, so that a set larger than memory can be decoded; which rows are kept."""
-    out: Pixels | None = None
     done = 0
     digests = np.empty(part.count, dtype=np.uint64)
-    for block in part.blocks:
-        if out is None:
-            shape = (part.count, *block.shape[1:])
-            out = np.lib.format.open_memmap(
-                folder / f"{split}.npy", mode="w+", dtype=np.uint8, shape=shape
-            )
-        rows = order[done : done + len(block)]
-        out[rows] = block
-        digests[rows] = [_image_digest(image) for image in block]
-        done += len(block)
-        progress(f"reading {split} (images)", done, part.count)
+    with (folder / f"{split}.npy").open("wb", buffering=0) as file:
+        for block in part.blocks:
+            rows = order[done : done + len(block)]
+            if not done:
+                begin = _begin(file, (part.count, *block.shape[1:]))
+            _put(file, begin, rows, block)
+            digests[rows] = [_image_digest(image) for image in block]
+            done += len(block)
+            progress(f"reading {split} (images)", done, part.count)
     keep = np.ones(part.count, dtype=bool)
     if decoder.gaps and decoder.fit.skip_broken:
         keep[order[decoder.gaps]] = False
-        del out
         _keep_rows(folder, split, keep)
-    np.save(folder / f"{split}.digests.npy", digests[keep])
+    _save(folder / f"{split}.digests.npy", digests[keep])
     return keep
 
 
@@ -129,15 +127,49 @@ def _keep_rows(folder: Path, split: str, keep: npt.NDArray[np.bool_]) -> None:
     path = folder / f"{split}.npy"
     every = np.load(path, mmap_mode="r")
     fewer = folder / f"{split}.fewer.npy"
-    shape = (int(keep.sum()), *every.shape[1:])
-    out = np.lib.format.open_memmap(fewer, mode="w+", dtype=np.uint8, shape=shape)
-    done = 0
-    for start in range(0, len(every), CHUNK):
-        rows = every[start : start + CHUNK][keep[start : start + CHUNK]]
-        out[done : done + len(rows)] = rows
-        done += len(rows)
-    del out, every
+    with fewer.open("wb", buffering=0) as file:
+        begin, done = _begin(file, (int(keep.sum()), *every.shape[1:])), 0
+        for start in range(0, len(every), CHUNK):
+            rows = every[start : start + CHUNK][keep[start : start + CHUNK]]
+            _put(file, begin, np.arange(done, done + len(rows)), rows)
+            done += len(rows)
+    del every
     fewer.replace(path)
+
+
+def _begin(file: FileIO, shape: tuple[int, ...]) -> int:
+    """Write the head of an .npy file of bytes; where its first row begins."""
+    head = BytesIO()
+    told = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, told)
+    with machine("write", Path(file.name)):
+        put(file, head.getbuffer())
+    return len(head.getbuffer())
+
+
+def _put(file: FileIO, begin: int, rows: npt.NDArray[np.int64], block: Pixels) -> None:
+    """Write images to their rows of a file.
+
+    Not through a memory map: where the disk is full, that kills the process with a signal.
+    """
+    if not len(block):
+        return
+    block = np.ascontiguousarray(block)
+    each = block[0].nbytes
+    # Rows that follow each other, all in most sets, go in one piece.
+    ends = [*(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+    start = 0
+    with machine("write", Path(file.name)):
+        for end in ends:
+            file.seek(begin + int(rows[start]) * each)
+            put(file, block[start:end].reshape(-1).data)
+            start = end
+
+
+def _save(path: Path, array: npt.NDArray[Any]) -> None:
+    packed = BytesIO()
+    np.save(packed, array)
+    write(path, packed.getvalue())
 
 
 def _image_digest(image: Pixels) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import os
@@ -12,7 +13,9 @@ from pathlib import Path
 
 from triptych.data.catalog import Entry, RemoteFile
 from triptych.data.places import cache_root
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, machine, refused
+from triptych.files import put
+from triptych.locks import locked
 from triptych.progress import Progress
 
 __all__ = ["download"]
@@ -22,6 +25,10 @@ TIMEOUT = 10.0
 # A resolver without a network can take half a minute to give up, and no socket
 # timeout applies to it.
 REACH_SECONDS = 6.0
+
+
+LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+"""Errors of this machine's disk, which no network gives."""
 
 
 class _UnreachableError(Exception):
@@ -67,6 +74,8 @@ def _from_hub(remote: RemoteFile, folder: Path) -> None:
     except HfHubHTTPError as why:
         raise _UnreachableError(f"the hub answered: {_in_words(why)}") from why
     except Exception as why:
+        if isinstance(why, OSError) and why.errno in LOCAL:
+            raise refused("write", Path(why.filename or folder), why) from None
         # The client passes on what its HTTP library raises, and that library and
         # its exceptions have changed from version to version.
         raise _UnreachableError(f"{type(why).__name__}: {_in_words(why)}") from why
@@ -99,14 +108,12 @@ def _reach(address: str) -> None:
 
 def _from_address(remote: RemoteFile, url: str, target: Path, progress: Progress) -> None:
     """Download beside the target, from where an earlier try stopped; rename when checked."""
-    from filelock import FileLock
-
     _reach(url)
     part = target.with_name(target.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)
     locks = cache_root() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{target.name}.lock"):
+    with locked(locks / f"{target.name}.lock"):
         if target.is_file():  # another process was faster
             return
         try:
@@ -139,9 +146,11 @@ def _append(url: str, part: Path, progress: Progress) -> None:
     with response:
         have = have if response.status == 206 else 0
         total = have + int(response.headers.get("Content-Length") or 0)
-        with part.open("ab" if have else "wb") as file:
+        # Without a buffer, which the file's closing would try to write once more.
+        with part.open("ab" if have else "wb", buffering=0) as file:
             while chunk := response.read(CHUNK):
-                file.write(chunk)
+                with machine("write", part):
+                    put(file, chunk)
                 have += len(chunk)
                 progress(f"downloading {part.stem} (bytes)", have, total)
     if have < total:

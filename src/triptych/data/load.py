@@ -17,7 +17,7 @@ from triptych.data.names import as_text
 from triptych.data.picture import Fit
 from triptych.data.sources import Source
 from triptych.data.spec import DataConfig, Dataset, Images
-from triptych.errors import TriptychError
+from triptych.errors import MachineError, TriptychError
 from triptych.progress import Progress, silent
 
 __all__ = ["kept", "load"]
@@ -46,7 +46,7 @@ def load(config: DataConfig, *, progress: Progress | None = None) -> Dataset:
         stored = decoded(source, fit, shuffle, progress)
     except OSError as why:
         where = f"{why.filename}: " if why.filename else ""
-        raise TriptychError(f"cannot read or write the data ({where}{why.strerror})") from why
+        raise MachineError(f"cannot read or write the data ({where}{why.strerror})") from why
     if config.holdout is not None and "valid" in stored.splits:
         raise TriptychError(
             "--holdout makes a validation split and this data has one; leave it out"

@@ -16,7 +16,7 @@ from triptych.config import DeviceName
 from triptych.data.spec import Dataset
 from triptych.data.stream import Stream
 from triptych.environment import environment
-from triptych.errors import LostError, TriptychError
+from triptych.errors import LostError, MachineError, TriptychError
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
 from triptych.experiment.config import ExperimentConfig
@@ -66,7 +66,7 @@ def train(
             del method, stream
             _follow(config, run, total, display)
         else:
-            _fit(config, run, method, dataset, stream, display, resume=False)
+            _fit(config, run, method, dataset, stream, display)
     return Run(made)
 
 
@@ -156,8 +156,8 @@ def resume(
             _follow(config, run, total, display)
         else:
             _refuse_others(ranks, config, method)
-            _note_environment(run, _environment(config, method, dataset, stream.device))
-            _fit(config, run, method, dataset, stream, display, resume=run.has("last"))
+            now = _environment(config, method, dataset, stream.device)
+            _fit(config, run, method, dataset, stream, display, goes_on=now)
     return Run(run.path)
 
 
@@ -269,8 +269,9 @@ def _fit(
     dataset: Dataset,
     stream: Stream,
     display: Display | None,
-    resume: bool,
+    goes_on: dict[str, Any] | None = None,
 ) -> None:
+    """Train a run that is new, or one that ``goes_on`` with what environment.json would say of it now."""
     ranks = stream.ranks
     subject = Subject(
         method,
@@ -286,7 +287,13 @@ def _fit(
         stack.enter_context(run.lock())
         if ranks.first and config.train.log == "tensorboard":
             run = stack.enter_context(events.Followed(run.path, ranks=ranks))
+        # What was asked before the run was held, another process may have changed.
+        if ranks.by_first((run.path / "DONE").exists):
+            raise TriptychError(f"'{run.path}' is done already: {run.reason()}")
+        if goes_on is not None:
+            _note_environment(run, goes_on)
         run.reopen()
+        resume = goes_on is not None and run.has("last")
         if not resume:
             run.rewind(-1)
         try:
@@ -300,8 +307,8 @@ def _fit(
                 display=display,
                 resume=resume,
             )
-        except LostError:
-            # Nothing is wrong with the run: it goes on from its last checkpoint.
+        except (LostError, MachineError, OSError, MemoryError):
+            # Nothing is wrong with the run: it goes on from its last checkpoint, here or where there is room.
             raise
         except Exception as error:
             said = (

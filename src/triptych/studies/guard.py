@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, machine
 from triptych.files import sweep
+from triptych.locks import HeldError, locked
 
 __all__ = ["alone", "held"]
 
@@ -18,34 +19,22 @@ def alone(folder: Path) -> Iterator[None]:
 
     What processes that were killed left half-written in it is removed.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / ".lock")
-    try:
+    with machine("work in", folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=1)
-    except Timeout:
-        raise TriptychError(f"another process works on '{folder}' just now") from None
-    except OSError as error:
-        raise TriptychError(f"cannot work in '{folder}': {error.strerror or error}") from None
-    # Runs that are there are swept as they are opened; what was to become one lies beside it.
-    sweep(folder, *folder.glob("*/"), *folder.glob("*/*/"))
-    try:
+    with locked(folder / ".lock", f"another process works on '{folder}' just now", 1):
+        # Runs that are there are swept as they are opened; what was to become one lies beside it.
+        sweep(folder, *folder.glob("*/"), *folder.glob("*/*/"))
         yield
-    finally:
-        lock.release()
 
 
 def held(folder: Path) -> bool:
     """Whether a process works in a folder just now, as far as this machine can tell."""
-    from filelock import FileLock, Timeout
-
     if not (folder / ".lock").exists():
         return False
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with locked(folder / ".lock", wait=0):
             return False
-    except Timeout:
+    except HeldError:
         return True
-    except OSError:
+    except TriptychError:
         return False

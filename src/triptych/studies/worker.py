@@ -54,6 +54,8 @@ stopping = threading.Event()
 def settled(run: Path, evaluate: bool) -> bool:
     """Whether there is nothing left to do for a run: it failed, or is trained and measured.
 
+    What broke by the machine, a full disk say, has not failed.
+
     Example:
         >>> settled(tmp_path, evaluate=False)
         False
@@ -163,7 +165,7 @@ def no_room(error: Exception) -> bool:
 def as_worker(path: Path, do: Callable[[], None]) -> int:
     """Work on the run in ``path`` until that is done or standard input ends.
 
-    Returns the exit code: 0 for a run with an outcome, 2 for wrong input, 130 for one to go on with, `NO_ROOM`
+    Returns the exit code: 0 for a run with an outcome, 2 for wrong input or a machine that refused something, 130 for one to go on with, `NO_ROOM`
     where the card had no memory left: then nothing is recorded of it, and who began the process decides.
     """
     interrupt_at_end_of_input(stopping.set)
@@ -174,6 +176,9 @@ def as_worker(path: Path, do: Callable[[], None]) -> int:
     except TriptychError as error:
         print(printable(str(error)), file=sys.stderr)
         return 0 if (path / "FAILED").exists() else 2
+    except (OSError, MemoryError) as error:
+        print(printable(f"{type(error).__name__}: {error}"), file=sys.stderr)
+        return 2
     except Exception as error:
         if not no_room(error):
             raise

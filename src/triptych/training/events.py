@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, machine
 from triptych.runs import Run
 
 __all__ = ["FOLDER", "Followed", "need"]
@@ -40,8 +40,9 @@ class Followed(Run, AbstractContextManager["Followed"]):
         if self._writer is None:
             self._begin()
         else:
-            self._write(entry)
-            self._writer.flush()
+            with machine("write into", self.path / FOLDER):
+                self._write(entry)
+                self._writer.flush()
 
     def rewind(self, step: int) -> None:
         """Drop metrics and events of steps after ``step``."""
@@ -59,11 +60,12 @@ class Followed(Run, AbstractContextManager["Followed"]):
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._began = (self.path / "config.toml").stat().st_mtime
-        self._writer = SummaryWriter(str(folder))
-        # Only the first of several ranks is here.
-        for entry in Run(self.path).metrics():
-            self._write(entry)
-        self._writer.flush()
+        with machine("write into", folder):
+            self._writer = SummaryWriter(str(folder))
+            # Only the first of several ranks is here.
+            for entry in Run(self.path).metrics():
+                self._write(entry)
+            self._writer.flush()
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         step, when = entry["step"], self._began + entry.get("seconds", 0.0)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from triptych.data.images import Decoder
 from triptych.data.readers import matlab
 from triptych.data.readers.part import Part, check_labels, check_unpacked, damaged, most_unpacked
-from triptych.errors import TriptychError
+from triptych.errors import MachineError, TriptychError
 
 __all__ = ["meanings", "read"]
 
@@ -61,6 +61,8 @@ def _load(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any], list[str]]:
     with TemporaryDirectory(prefix="triptych-mat-") as folder:
         told = _in_a_process_of_its_own(path, folder, packed)
         check_unpacked(path, packed, told.get("size", 0), KIND)
+        if "refused" in told:
+            raise MachineError(f"cannot write into '{folder}' what {path} holds: {told['refused']}")
         if "why" in told:
             raise damaged(path, KIND, told["why"])
         held = [name for name, *_ in told["variables"]]

@@ -35,7 +35,10 @@ def main(file: str, folder: str, most: int, wanted: list[str]) -> dict[str, Any]
     for name in wanted:
         value = found.get(name)
         if isinstance(value, np.ndarray) and value.dtype.kind in "buif":
-            np.save(Path(folder) / f"{name}.npy", value)
+            try:
+                np.save(Path(folder) / f"{name}.npy", value)
+            except OSError as why:
+                return told | {"refused": why.strerror or str(why)}
     return told
 
 

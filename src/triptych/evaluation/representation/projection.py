@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from tempfile import TemporaryFile
 from typing import IO, Any, TypeAlias
 
@@ -45,10 +45,14 @@ def maps(x: Array, variance: float, perplexity: float) -> Maps:
 @contextmanager
 def maps_aside(x: Array, variance: float, perplexity: float) -> Iterator[Callable[[], Maps]]:
     """Begin `maps` in a process of its own; what is given waits for them, and makes them here if that failed."""
-    with TemporaryFile() as asked, TemporaryFile() as told:
-        np.savez(asked, x=x, variance=variance, perplexity=perplexity)
-        asked.seek(0)
-        process = _started(asked, told)
+    # Without a buffer, which the closing of a file on a full disk would try to write once more.
+    with TemporaryFile(buffering=0) as asked, TemporaryFile() as told:
+        process = None
+        # Where there is no room for what it is asked, it is done here.
+        with suppress(OSError):
+            np.savez(asked, x=x, variance=variance, perplexity=perplexity)
+            asked.seek(0)
+            process = _started(asked, told)
 
         def wait() -> Maps:
             if process is None or process.wait():

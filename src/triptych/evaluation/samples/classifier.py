@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from filelock import FileLock
 from torch import Tensor
 
 from triptych import checkpoint
@@ -24,6 +23,7 @@ from triptych.environment import has_bf16
 from triptych.errors import TriptychError
 from triptych.evaluation.subject import Subject, generator
 from triptych.intervals import wilson
+from triptych.locks import locked
 from triptych.nets.classifier import Classifier
 from triptych.nets.initialise import initialise
 
@@ -123,7 +123,7 @@ def _weights(subject: Subject, classes: int) -> dict[str, Tensor]:
     network = Classifier(dataset.shape, classes)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with locked(path.with_suffix(".lock")):
             if not _load(network, path):
                 _fit(network, subject)
                 weights = {checkpoint.WEIGHTS + k: v for k, v in network.state_dict().items()}
