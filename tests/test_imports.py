@@ -23,6 +23,7 @@ LEAVES = {
     "intervals": set(),
     "seeds": set(),
     "config": {"errors", "records"},
+    "enclosed": {"errors"},
     "files": {"errors"},
     "records": {"errors", "files"},
     "source": {"errors", "files"},
@@ -35,6 +36,7 @@ LEAVES = {
     "runs": {
         "arrays",
         "config",
+        "enclosed",
         "errors",
         "files",
         "frames",
@@ -48,7 +50,17 @@ LEAVES = {
     "types": {"capability", "config"},
     "checkpoint": {"errors", "files", "records"},
     "plugins": {"data", "errors", "files", "source", "types"},
-    "methods": {"nets", "objectives", "types", "config", "errors", "files", "plugins", "source"},
+    "methods": {
+        "nets",
+        "objectives",
+        "types",
+        "config",
+        "enclosed",
+        "errors",
+        "files",
+        "plugins",
+        "source",
+    },
 }
 ABOVE = {"cli", "studies", "reporting", "playable", "experiment", "backbone", "reproduction"}
 VERBS = {"verbs", "cli", "__init__", "__main__"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from triptych import records, source, weights
 from triptych.arrays import Moments, made_with, pack, save_sheet, unpack
 from triptych.config import dump
+from triptych.enclosed import enclosed
 from triptych.errors import DamagedError, TriptychError, printable, shown
 from triptych.files import read_bytes, staged, write
 from triptych.frames import frame
@@ -169,7 +171,7 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path, ranks: Ranks = ALONE) -> Run:
-        """An existing run's folder; a `TriptychError` for anything else."""
+        """An existing run's folder; a `TriptychError` for anything else, and where something in it leads out of it."""
         if not isinstance(path, (str, Path)):
             raise TriptychError(f"{shown(path)} is no run; give its folder")
         path = Path(path)
@@ -178,6 +180,9 @@ class Run:
 
     @staticmethod
     def _must_be_there(path: Path) -> None:
+        # A pipe of that name is no config either; another folder, a home say, is not walked through.
+        if _holds(path, "config.toml"):
+            enclosed(path)
         if not (path / "config.toml").is_file():
             below = "*/seed-*/config.toml" if kind(path) == "study" else "*/config.toml"
             inside = sorted(str(p.parent.relative_to(path)) for p in path.glob(below))
@@ -377,6 +382,7 @@ class Run:
     def __repr__(self) -> str:
         """The folder, what was trained on what, how it ended and how far it came, on one line."""
         try:
+            enclosed(self.path)
             config, last = self.config, self.metrics()[-1:]
             trained = config.get("method", {}).get("name", "?")
             data = Path(str(config.get("data", {}).get("name", "?"))).name
@@ -571,8 +577,5 @@ def _found(folder: Path, deep: int) -> Iterator[Path]:
 
 
 def _holds(folder: Path, *names: str) -> bool:
-    """Whether a folder has one of these files, as far as it can be looked into."""
-    try:
-        return any((folder / name).is_file() for name in names)
-    except OSError:
-        return False
+    """Whether something of one of these names is in a folder, a link that leads nowhere included: it is to be named, not hidden."""
+    return any(os.path.lexists(folder / name) for name in names)

@@ -538,7 +538,7 @@ def reproduce(
 
 
 def _run(run: Run | str | Path) -> Run:
-    return run if isinstance(run, Run) else Run.open(_path(run))
+    return Run.open(_path(run))
 
 
 def _path(thing: Run | Study | str | Path) -> Path:
