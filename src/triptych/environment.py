@@ -60,6 +60,8 @@ def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
 
 def device_for(wanted: str) -> torch.device:
     """The device that a config names, ``auto`` decided; a `TriptychError` where this machine has none."""
+    if not isinstance(wanted, str):
+        raise unknown("device", wanted, get_args(DeviceName))
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
         wanted = "mps" if torch.backends.mps.is_available() else wanted

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
-from triptych.errors import DamagedError, TriptychError
+from triptych.errors import DamagedError, TriptychError, shown
 
-__all__ = ["TEXT", "read_bytes", "read_text", "staged", "write"]
+__all__ = ["TEXT", "as_path", "read_bytes", "read_text", "staged", "write"]
 
 TEXT = 64_000_000
 """Bytes of a text file that are read at most; none that Triptych writes has nearly as many."""
@@ -104,3 +104,26 @@ def read_text(path: Path, most: int = TEXT) -> str:
         return read_bytes(path, most).decode("utf-8")
     except UnicodeDecodeError as error:
         raise DamagedError(path, error.reason, "", "is no text in UTF-8") from None
+
+
+def as_path(value: object, what: str) -> Path:
+    """A path that somebody said; a `TriptychError` for what no file or folder can be called. ``what`` it is of goes before it.
+
+    Example:
+        >>> as_path("runs/a", "out")
+        PosixPath('runs/a')
+        >>> as_path(3, "out")
+        Traceback (most recent call last):
+        triptych.errors.TriptychError: out cannot be 3; give a path
+    """
+    if isinstance(value, (str, Path)):
+        try:
+            # Halves of characters, zeros and names that are too long: the system refuses even to look.
+            os.lstat(value)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return Path(value)
+        except (ValueError, OSError):
+            pass
+        else:
+            return Path(value)
+    raise TriptychError(f"{what} cannot be {shown(value)}; give a path")

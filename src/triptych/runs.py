@@ -18,8 +18,8 @@ from triptych import records, source, weights
 from triptych.arrays import Moments, made_with, pack, save_sheet, unpack
 from triptych.config import dump
 from triptych.enclosed import enclosed
-from triptych.errors import DamagedError, TriptychError, printable, shown
-from triptych.files import read_bytes, staged, write
+from triptych.errors import DamagedError, TriptychError, printable
+from triptych.files import as_path, read_bytes, staged, write
 from triptych.frames import frame
 from triptych.ranks import ALONE, Ranks
 from triptych.weights import Weights, staleness
@@ -113,7 +113,7 @@ class Run:
     def __init__(
         self, path: str | Path, made_with: Weights | None = None, ranks: Ranks = ALONE
     ) -> None:
-        self.path = Path(path)
+        self.path = as_path(path, "a run")
         self.ranks = ranks
         self.made_with = made_with
         """The weights of the evaluation that writes into the folder: what it keeps carries their digest."""
@@ -126,7 +126,7 @@ class Run:
 
         Raises `TriptychError` where something is there already.
         """
-        path = Path(path)
+        path = as_path(path, "a run")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() or path.is_symlink():
@@ -159,7 +159,7 @@ class Run:
         """Make ``root/00007-title`` with the next free number, safe when two start at once."""
         from filelock import FileLock
 
-        root = Path(root)
+        root = as_path(root, "the folder of runs")
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -172,9 +172,7 @@ class Run:
     @classmethod
     def open(cls, path: str | Path, ranks: Ranks = ALONE) -> Run:
         """An existing run's folder; a `TriptychError` for anything else, and where something in it leads out of it."""
-        if not isinstance(path, (str, Path)):
-            raise TriptychError(f"{shown(path)} is no run; give its folder")
-        path = Path(path)
+        path = as_path(path, "a run")
         ranks.by_first(lambda: cls._must_be_there(path))
         return cls(path, ranks=ranks)
 
@@ -557,7 +555,7 @@ def list_runs(folder: str | Path = "runs") -> list[Run]:
     A run, an arm or a study may be named itself. Other folders are not searched, since they are not Triptych's,
     and neither are links to folders of runs.
     """
-    return [Run(path) for path in sorted(_found(Path(folder), DEEPEST))]
+    return [Run(path) for path in sorted(_found(as_path(folder, "a folder of runs"), DEEPEST))]
 
 
 def _found(folder: Path, deep: int) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from triptych.config import dump, limited, merge, read_toml, to_dict
 from triptych.enclosed import enclosed
 from triptych.errors import DamagedError, TriptychError, unknown
 from triptych.experiment import SEEDS, ExperimentConfig, default_config
-from triptych.files import read_text, write
+from triptych.files import as_path, read_text, write
 from triptych.plugins import Own
 from triptych.records import Shape, fit
 
@@ -158,7 +158,7 @@ def find(name: str) -> Path:
         >>> find(f"anywhere/{name}.toml") == find(name)
         True
     """
-    path = Path(name)
+    path = as_path(name, "a study file")
     if path.is_file():
         return path
     packaged = presets.studies()
