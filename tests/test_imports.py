@@ -23,6 +23,7 @@ LEAVES = {
     "intervals": set(),
     "seeds": set(),
     "config": {"errors", "records"},
+    "cgroups": set(),
     "enclosed": {"errors"},
     "files": {"errors"},
     "records": {"errors", "files"},

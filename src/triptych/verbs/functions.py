@@ -512,7 +512,7 @@ def reproduce(
     place = where(on)
     if data is not None and not isinstance(data, Mapping):
         raise TriptychError(
-            f"data cannot be {shown(data)}; give paths by panel, {{'vae': 'images'}} say"
+            f"data cannot be {shown(data)}; give a path for every panel that has other images"
         )
     of_panels = {name: str(images) for name, images in (data or {}).items()}
     chosen = plan(
