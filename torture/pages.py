@@ -246,7 +246,11 @@ def _written(stranger: Stranger, kind: str, at: Path) -> tuple[Path | None, str]
             explore=kind == "explore",
             reference=stranger.draw.random() < 0.5,
         )
-        return write_whole(page, paths, at / "out.html").page, ""
+        # Tables and figures for papers take most of the time, and a browser never sees them.
+        whole = stranger.draw.random() < 0.1
+        return write_whole(page, paths, at / "out.html").page if whole else page.write(
+            at / "out.html"
+        ), ""
     except TriptychError as error:
         return None, str(error)
 
