@@ -197,13 +197,36 @@ def test_a_checkpoint_of_another_config_is_refused_and_the_tensor_named(tmp_path
     before = {k: v.clone() for k, v in model.state_dict().items()}
     other = weights(Net(width=4))
     with pytest.raises(
-        TriptychError, match=r"another config: 'encoder\.bias' is 4 there and 3 here"
+        TriptychError,
+        match=r"another config: 'encoder\.bias' is 4 of float32 there and 3 of float32 here",
     ):
         checkpoint.load_weights(model, other, tmp_path)
     fewer = {k: v for k, v in weights(Net()).items() if "running_var" not in k}
-    with pytest.raises(TriptychError, match=r"'norm\.running_var' is absent there and 2 here"):
+    with pytest.raises(
+        TriptychError, match=r"'norm\.running_var' is absent there and 2 of float32 here"
+    ):
         checkpoint.load_weights(model, fewer, tmp_path)
     more = {**weights(Net()), "weights.head.weight": torch.zeros(2, 2)}
-    with pytest.raises(TriptychError, match=r"'head\.weight' is 2×2 there and absent here"):
+    with pytest.raises(
+        TriptychError, match=r"'head\.weight' is 2×2 of float32 there and absent here"
+    ):
         checkpoint.load_weights(model, more, tmp_path)
+    double = {k: v.double() for k, v in weights(Net()).items()}
+    with pytest.raises(TriptychError, match=r"of float64 there and .* of float32 here"):
+        checkpoint.load_weights(model, double, tmp_path)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused_whatever_their_checksum(tmp_path: Path, value):
+    model = Net()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    odd = {k: v.clone() for k, v in weights(Net()).items()}
+    odd["weights.encoder.bias"][1] = value
+    checkpoint.save(tmp_path / "odd.safetensors", odd, {})
+    tensors, _ = checkpoint.load(tmp_path / "odd.safetensors")
+    with pytest.raises(
+        TriptychError, match=r"its weights 'encoder\.bias' are not all finite numbers"
+    ):
+        checkpoint.load_weights(model, tensors, tmp_path / "odd.safetensors")
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())

@@ -23,6 +23,8 @@ LEAVES = {
     "intervals": set(),
     "seeds": set(),
     "config": {"errors", "records"},
+    "cgroups": set(),
+    "enclosed": {"errors"},
     "files": {"errors"},
     "locks": {"errors"},
     "records": {"errors", "files"},
@@ -36,6 +38,7 @@ LEAVES = {
     "runs": {
         "arrays",
         "config",
+        "enclosed",
         "errors",
         "files",
         "frames",
@@ -50,7 +53,17 @@ LEAVES = {
     "types": {"capability", "config"},
     "checkpoint": {"errors", "files", "records"},
     "plugins": {"data", "errors", "files", "source", "types"},
-    "methods": {"nets", "objectives", "types", "config", "errors", "files", "plugins", "source"},
+    "methods": {
+        "nets",
+        "objectives",
+        "types",
+        "config",
+        "enclosed",
+        "errors",
+        "files",
+        "plugins",
+        "source",
+    },
 }
 ABOVE = {"cli", "studies", "reporting", "playable", "experiment", "backbone", "reproduction"}
 VERBS = {"verbs", "cli", "__init__", "__main__"}

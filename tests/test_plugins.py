@@ -588,6 +588,16 @@ def test_what_is_trusted_is_kept_in_the_cache():
     assert known.read_text() == f"{Path('linear.py').resolve()}\n"
 
 
+def test_what_cannot_be_kept_is_not_said_to_be_trusted(capsys):
+    written("linear.py")
+    Path("cache").mkdir(exist_ok=True)
+    Path("cache/trusted-methods").write_text("a file is in the way")
+    assert main(["trust", "linear.py"]) == 2
+    said = capsys.readouterr()
+    assert "trusted   " not in said.out
+    assert "it cannot be kept that" in said.err and said.err.count("\n") == 1
+
+
 def test_a_cache_that_cannot_be_written_to_keeps_nobody_from_training(monkeypatch):
     Path("cache").mkdir()
     Path("cache/trusted-methods").write_text("a file is in the way")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from attack import Figures
 
-ATTACKS = ("kills", "full", "hostile", "together")
+ATTACKS = ("kills", "full", "hostile", "together", "folders", "pages")
 """Modules beside this one, each with an `attack.Attack` of its own as ``attack``."""
 
 

@@ -11,6 +11,12 @@ Importing the package is cheap: what needs PyTorch is imported when it is first 
 
 from __future__ import annotations
 
+import sys
+
+if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].endswith(__name__):
+    # ``python -m triptych`` in a stranger's folder would take its json.py or torch.py for Python's and PyTorch's.
+    del sys.path[: not sys.flags.safe_path]
+
 import importlib
 from typing import TYPE_CHECKING, Any
 

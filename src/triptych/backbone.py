@@ -104,7 +104,7 @@ def export(
         TriptychError: the method has no backbone, packages for ONNX are missing, or the
             file is not what was exported.
     """
-    if to not in WRITERS:
+    if not isinstance(to, str) or to not in WRITERS:
         raise unknown("format", to, WRITERS)
     write, read, packages = WRITERS[to]
     if any(importlib.util.find_spec(package) is None for package in packages):

@@ -67,15 +67,21 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Put the ``weights.`` of a checkpoint into a model; a `TriptychError` where they do not fit it."""
+    """Put the ``weights.`` of a checkpoint into a model; a `TriptychError` where they do not fit it, or are not finite."""
     weights = {k.removeprefix(WEIGHTS): v for k, v in tensors.items() if k.startswith(WEIGHTS)}
-    wanted = {k: v.shape for k, v in model.state_dict().items()}
-    found = {k: v.shape for k, v in weights.items()}
+    wanted = {k: (v.shape, v.dtype) for k, v in model.state_dict().items()}
+    found = {k: (v.shape, v.dtype) for k, v in weights.items()}
     if wanted != found:
         name = min(k for k in wanted | found if wanted.get(k) != found.get(k))
         raise TriptychError(
             f"the checkpoint '{path}' was made for another config: '{name}' is "
-            f"{_shape(found.get(name))} there and {_shape(wanted.get(name))} here"
+            f"{_kind(found.get(name))} there and {_kind(wanted.get(name))} here"
+        )
+    # A training never saves such weights: somebody else wrote them, and whatever is measured of them means nothing.
+    if odd := [k for k, v in weights.items() if not v.isfinite().all()]:
+        raise TriptychError(
+            f"the checkpoint '{path}' cannot be used: its weights '{min(odd)}' are not all finite numbers; "
+            "take another checkpoint, or train the run anew"
         )
     model.load_state_dict(weights)
 
@@ -94,8 +100,11 @@ def weights_digest(tensors: Mapping[str, Tensor]) -> str:
     return _digest(weights, "")[:12]
 
 
-def _shape(shape: torch.Size | None) -> str:
-    return "absent" if shape is None else "×".join(map(str, shape)) or "a scalar"
+def _kind(kind: tuple[torch.Size, torch.dtype] | None) -> str:
+    if kind is None:
+        return "absent"
+    shape, dtype = kind
+    return f"{'×'.join(map(str, shape)) or 'a scalar'} of {str(dtype).removeprefix('torch.')}"
 
 
 def _digest(tensors: Mapping[str, Tensor], about: str) -> str:

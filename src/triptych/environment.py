@@ -15,7 +15,7 @@ from typing import Any, get_args
 import torch
 from threadpoolctl import threadpool_limits
 
-from triptych import __version__
+from triptych import __version__, cgroups
 from triptych.config import DeviceName
 from triptych.data.spec import Dataset
 from triptych.errors import TriptychError, unknown
@@ -27,6 +27,7 @@ __all__ = [
     "cores",
     "deterministic",
     "device_for",
+    "enough_memory",
     "environment",
     "has_bf16",
     "memory",
@@ -60,6 +61,8 @@ def environment(dataset: Dataset, device: torch.device) -> dict[str, Any]:
 
 def device_for(wanted: str) -> torch.device:
     """The device that a config names, ``auto`` decided; a `TriptychError` where this machine has none."""
+    if not isinstance(wanted, str):
+        raise unknown("device", wanted, get_args(DeviceName))
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
         wanted = "mps" if torch.backends.mps.is_available() else wanted
@@ -112,12 +115,26 @@ def memory(device: torch.device) -> int:
     if not hasattr(os, "sysconf"):
         return sys.maxsize
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = cgroups.allowed()
+    return whole if limit is None else min(whole, limit)
+
+
+@contextmanager
+def enough_memory(remedy: str) -> Iterator[None]:
+    """Within it, what PyTorch says where the memory of the CPU does not suffice is a `MemoryError` that says the ``remedy``.
+
+    Example:
+        >>> with enough_memory("take a smaller --batch-size"):
+        ...     torch.empty(10**16)
+        Traceback (most recent call last):
+        MemoryError: there is not enough memory for this; take a smaller --batch-size
+    """
     try:
-        # What a container may have; "max" where it is all.
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
-    except OSError:
-        return whole
-    return min(whole, int(limit)) if limit.isdecimal() else whole
+        yield
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise MemoryError(f"there is not enough memory for this; {remedy}") from None
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -141,7 +141,7 @@ def shown(value: object) -> str:
         return "a number of very many digits"
 
 
-def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> TriptychError:
+def unknown(kind: str, name: object, choices: Iterable[str], hint: str = "") -> TriptychError:
     """The error for a name that nobody knows, with the nearest names that somebody does.
 
     Example:
@@ -149,6 +149,7 @@ def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> Tri
         "there is no data set 'mnits'; did you mean 'mnist'? (there are: mnist, svhn)"
     """
     choices = sorted(choices)
+    name = name if isinstance(name, str) else shown(name)
     name = printable(name if len(name) <= LONG else f"{name[:LONG]}…")
     near = get_close_matches(name, choices, n=2, cutoff=0.5)
     guess = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""

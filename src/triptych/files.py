@@ -15,9 +15,19 @@ from io import FileIO
 from pathlib import Path
 from secrets import token_hex
 
-from triptych.errors import DamagedError, machine, refused
+from triptych.errors import DamagedError, TriptychError, machine, refused, shown
 
-__all__ = ["TEXT", "append", "put", "read_bytes", "read_text", "staged", "sweep", "write"]
+__all__ = [
+    "TEXT",
+    "append",
+    "as_path",
+    "put",
+    "read_bytes",
+    "read_text",
+    "staged",
+    "sweep",
+    "write",
+]
 
 TEXT = 64_000_000
 """Bytes of a text file that are read at most; none that Triptych writes has nearly as many."""
@@ -199,3 +209,26 @@ def read_text(path: Path, most: int = TEXT) -> str:
         return read_bytes(path, most).decode("utf-8")
     except UnicodeDecodeError as error:
         raise DamagedError(path, error.reason, "", "is no text in UTF-8") from None
+
+
+def as_path(value: object, what: str) -> Path:
+    """A path that somebody said; a `TriptychError` for what no file or folder can be called. ``what`` it is of goes before it.
+
+    Example:
+        >>> as_path("runs/a", "out")
+        PosixPath('runs/a')
+        >>> as_path(3, "out")
+        Traceback (most recent call last):
+        triptych.errors.TriptychError: out cannot be 3; give a path
+    """
+    if isinstance(value, (str, Path)):
+        try:
+            # Halves of characters, zeros and names that are too long: the system refuses even to look.
+            os.lstat(value)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return Path(value)
+        except (ValueError, OSError):
+            pass
+        else:
+            return Path(value)
+    raise TriptychError(f"{what} cannot be {shown(value)}; give a path")

@@ -240,16 +240,13 @@ def _package(point: EntryPoint) -> str:
 
 
 def trust(source: Source) -> None:
-    """Remember on this machine that a file of this content may be executed wherever it lies."""
+    """Remember on this machine that a file of this content may be executed wherever it lies; a `TriptychError` where it cannot."""
     path = _known(source.digest)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, f"{source.file}\n")
     except (OSError, TriptychError) as error:
-        warnings.warn(
-            f"it cannot be kept that '{source.file}' is trusted: {error}; later commands will ask",
-            stacklevel=2,
-        )
+        raise TriptychError(f"it cannot be kept that '{source.file}' is trusted: {error}") from None
 
 
 def trusted(digest: str) -> bool:

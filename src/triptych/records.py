@@ -90,6 +90,7 @@ ABOUT: Shape = {
     **dict.fromkeys(("spec?", "config?", "chosen?"), dict),
     "weights?": str,
     "terms?": {...: [str]},
+    "devices?": lambda value: _count(value) and value > 0,
 }
 """What a checkpoint says of itself; whoever writes it may say more."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,8 +17,9 @@ import numpy.typing as npt
 from triptych import records, source, weights
 from triptych.arrays import Moments, made_with, pack, save_sheet, unpack
 from triptych.config import dump
-from triptych.errors import DamagedError, TriptychError, machine, printable, refused, shown
-from triptych.files import append, read_bytes, staged, sweep, write
+from triptych.enclosed import enclosed
+from triptych.errors import DamagedError, TriptychError, machine, printable, refused
+from triptych.files import append, as_path, read_bytes, staged, sweep, write
 from triptych.frames import frame
 from triptych.locks import HeldError, locked
 from triptych.ranks import ALONE, Ranks
@@ -112,7 +114,7 @@ class Run:
     def __init__(
         self, path: str | Path, made_with: Weights | None = None, ranks: Ranks = ALONE
     ) -> None:
-        self.path = Path(path)
+        self.path = as_path(path, "a run")
         self.ranks = ranks
         self.made_with = made_with
         """The weights of the evaluation that writes into the folder: what it keeps carries their digest."""
@@ -125,7 +127,7 @@ class Run:
 
         Raises `TriptychError` where something is there already.
         """
-        path = Path(path)
+        path = as_path(path, "a run")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() or path.is_symlink():
@@ -157,7 +159,7 @@ class Run:
         files: Mapping[str, str] | None = None,
     ) -> Run:
         """Make ``root/00007-title`` with the next free number, safe when two start at once."""
-        root = Path(root)
+        root = as_path(root, "the folder of runs")
         with machine("make the folder", root):
             root.mkdir(parents=True, exist_ok=True)
         with locked(root / ".lock"):
@@ -167,15 +169,16 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path, ranks: Ranks = ALONE) -> Run:
-        """An existing run's folder; a `TriptychError` for anything else."""
-        if not isinstance(path, (str, Path)):
-            raise TriptychError(f"{shown(path)} is no run; give its folder")
-        path = Path(path)
+        """An existing run's folder; a `TriptychError` for anything else, and where something in it leads out of it."""
+        path = as_path(path, "a run")
         ranks.by_first(lambda: cls._must_be_there(path))
         return cls(path, ranks=ranks)
 
     @staticmethod
     def _must_be_there(path: Path) -> None:
+        # A pipe of that name is no config either; another folder, a home say, is not walked through.
+        if _holds(path, "config.toml"):
+            enclosed(path)
         if not (path / "config.toml").is_file():
             below = "*/seed-*/config.toml" if kind(path) == "study" else "*/config.toml"
             inside = sorted(str(p.parent.relative_to(path)) for p in path.glob(below))
@@ -372,6 +375,7 @@ class Run:
     def __repr__(self) -> str:
         """The folder, what was trained on what, how it ended and how far it came, on one line."""
         try:
+            enclosed(self.path)
             config, last = self.config, self.metrics()[-1:]
             trained = config.get("method", {}).get("name", "?")
             data = Path(str(config.get("data", {}).get("name", "?"))).name
@@ -548,7 +552,7 @@ def list_runs(folder: str | Path = "runs") -> list[Run]:
     A run, an arm or a study may be named itself. Other folders are not searched, since they are not Triptych's,
     and neither are links to folders of runs.
     """
-    return [Run(path) for path in sorted(_found(Path(folder), DEEPEST))]
+    return [Run(path) for path in sorted(_found(as_path(folder, "a folder of runs"), DEEPEST))]
 
 
 def _found(folder: Path, deep: int) -> Iterator[Path]:
@@ -568,8 +572,5 @@ def _found(folder: Path, deep: int) -> Iterator[Path]:
 
 
 def _holds(folder: Path, *names: str) -> bool:
-    """Whether a folder has one of these files, as far as it can be looked into."""
-    try:
-        return any((folder / name).is_file() for name in names)
-    except OSError:
-        return False
+    """Whether something of one of these names is in a folder, a link that leads nowhere included: it is to be named, not hidden."""
+    return any(os.path.lexists(folder / name) for name in names)

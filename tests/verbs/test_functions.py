@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -216,11 +217,50 @@ def test_a_report_is_of_runs_by_any_name(trained: tt.Run, tmp_path: Path):
         tt.report([trained], tmp_path / "c.html", compare=True)
 
 
+NO_PATHS = (3, 1.5, b"x", {}, True, "\0", "x" * 5000, "\ud800", ["a"], object())
+
+
+@pytest.mark.parametrize("path", NO_PATHS, ids=range(len(NO_PATHS)))
+def test_what_is_no_path_is_one_sentence_wherever_it_is_given(trained: tt.Run, path: Any):
+    calls: dict[str, Callable[[], object]] = {
+        "train": lambda: tt.train("vae", steps=1, batch_size=8, out=path, progress=False),
+        "train root": lambda: tt.train("vae", steps=1, batch_size=8, root=path, progress=False),
+        "report": lambda: tt.report(trained, path),
+        "explore": lambda: tt.explore(trained, path),
+        "export": lambda: tt.export(trained, path),
+        "study": lambda: tt.study({"default": {}}, path, method="vae", metrics=["valid/elbo"]),
+        "reproduce": lambda: tt.reproduce("demo", path),
+        "list_runs": lambda: tt.list_runs(path),
+        "Run": lambda: tt.Run(path),
+        "draw": lambda: tt.draw(path),
+        "Study": lambda: tt.Study(path),
+    }
+    for verb, call in calls.items():
+        with pytest.raises(TriptychError, match="give a path") as caught:
+            call()
+        assert str(caught.value).isprintable() and len(str(caught.value)) < 200, verb
+
+
+def test_words_of_another_kind_are_one_sentence(trained: tt.Run):
+    arms: dict[str, Any] = {"method": "vae", "metrics": ["valid/elbo"]}
+    odd: Any = [3]
+    with pytest.raises(TriptychError, match="there is no place"):
+        tt.study({"default": {}}, on=odd, **arms)
+    with pytest.raises(TriptychError, match="sbatch cannot be"):
+        tt.study({"default": {}}, sbatch=odd, **arms)
+    with pytest.raises(TriptychError, match="there is no format"):
+        tt.export(trained, to=odd)
+    with pytest.raises(TriptychError, match="there is no device"):
+        tt.load_method(trained, device=odd)
+    with pytest.raises(TriptychError, match="data cannot be"):
+        tt.reproduce("demo", data=odd)
+
+
 @pytest.mark.parametrize("what", [3, None, [3], [None]])
 def test_what_is_no_run_is_one_sentence(what: Any):
-    with pytest.raises(TriptychError, match="is no run; give its folder"):
+    with pytest.raises(TriptychError, match="a run cannot be"):
         tt.report(what)
-    with pytest.raises(TriptychError, match="is no run; give its folder"):
+    with pytest.raises(TriptychError, match="a run cannot be"):
         tt.Run.open(what)
 
 

@@ -92,8 +92,13 @@ def _give_up_output() -> None:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, MemoryError):
+        # Python's own says nothing, or how much was asked for.
+        said = str(error)
+        plain = "there is not enough memory for this"
         return (
-            "there is not enough memory for this; take fewer or smaller images, or smaller networks"
+            said
+            if said.startswith(plain)
+            else f"{plain}; take fewer or smaller images, or smaller networks"
         )
     if isinstance(error, OSError) and error.strerror:
         named = f": '{error.filename}'" if error.filename is not None else ""

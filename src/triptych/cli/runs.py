@@ -39,7 +39,7 @@ def run(words: list[str]) -> int:
         # By its way from the folder, by which it can be named; the folder itself by its own name.
         name = str(each.path.relative_to(root)) if each.path != root else root.resolve().name
         try:
-            row = [name, *_row(each)]
+            row = [name, *_row(Run.open(each.path))]
         except (TriptychError, OSError) as error:
             row = [name, "", "", "damaged", "", "", str(error)]
         table.add_row(*map(cell, row))

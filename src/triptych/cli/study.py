@@ -15,6 +15,7 @@ from triptych import presets
 from triptych.cli.estimate import estimate, timing
 from triptych.cli.options import parse
 from triptych.cli.say import cell, say, show
+from triptych.enclosed import enclosed
 from triptych.errors import TriptychError
 from triptych.progress import bars
 
@@ -112,6 +113,8 @@ def _named(name: str, options: Options) -> tuple[Study, Path]:
     from triptych.studies.plan import find, load
 
     own = Path(name) / "study.toml"
+    if own.is_file():
+        enclosed(name)
     study = load(own if own.is_file() else find(name), options.changes, options.seeds)
     default = Path(name) if own.is_file() else Path("studies") / study.config.name
     return study, options.out or default

@@ -9,7 +9,7 @@ import torch
 
 from triptych.config import to_dict
 from triptych.data.spec import Dataset
-from triptych.environment import at_most, cores, device_for, tf32
+from triptych.environment import at_most, cores, device_for, enough_memory, tf32
 from triptych.errors import TriptychError, unknown
 from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
 from triptych.evaluation.suite import EvaluateConfig
@@ -44,6 +44,7 @@ def evaluate(
     with joined() as ranks, ExitStack() as stack:
         stack.enter_context(at_most(config.threads or cores()))
         stack.enter_context(tf32(False))
+        stack.enter_context(enough_memory("measure fewer --samples, or on a larger machine"))
         trained = open_trained(
             path,
             config.checkpoint,

@@ -172,6 +172,8 @@ def weighted(
     try:
         spec = merge(DataSpec((1, 1, 1), "grey"), about["spec"])
         weights = Weights(which, int(about["step"]), str(about["weights"]))
+        if min(spec.shape) < 1 or not about["data"]:
+            raise ValueError
     except (KeyError, TypeError, ValueError):
         raise TriptychError(
             f"the checkpoint '{path}' does not say what it was trained on: it was made by an "

@@ -15,7 +15,7 @@ from triptych import data as data_plane
 from triptych.config import DeviceName
 from triptych.data.spec import Dataset
 from triptych.data.stream import Stream
-from triptych.environment import environment
+from triptych.environment import enough_memory, environment
 from triptych.errors import LostError, MachineError, TriptychError
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
@@ -235,7 +235,11 @@ def copied(config: ExperimentConfig) -> dict[str, str]:
     source = config.source
     if source is None or source.package:
         return {}
-    plugins.trust(source)
+    try:
+        plugins.trust(source)
+    except TriptychError as error:
+        # It was named by who trains, and is executed already.
+        warnings.warn(f"{error}; later commands will ask", stacklevel=2)
     return {f"{config.method_name}.py": plugins.loaded(config.method_name, source).text}
 
 
@@ -297,16 +301,17 @@ def _fit(
         if not resume:
             run.rewind(-1)
         try:
-            ended = fit(
-                method,
-                stream,
-                config.train,
-                run,
-                seed=config.seed,
-                observe=Monitor(subject, run),
-                display=display,
-                resume=resume,
-            )
+            with enough_memory("take a smaller --batch-size, --image-size or smaller networks"):
+                ended = fit(
+                    method,
+                    stream,
+                    config.train,
+                    run,
+                    seed=config.seed,
+                    observe=Monitor(subject, run),
+                    display=display,
+                    resume=resume,
+                )
         except (LostError, MachineError, OSError, MemoryError):
             # Nothing is wrong with the run: it goes on from its last checkpoint, here or where there is room.
             raise

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from triptych import plugins
 from triptych.config import read_toml
+from triptych.enclosed import enclosed
 from triptych.errors import TriptychError, shown, unknown
 from triptych.files import TEXT, read_bytes
 from triptych.source import NAME, Source, as_source, copy_in, digest_of
@@ -160,13 +161,17 @@ def _compare_original(source: Source, copy: Path) -> None:
 
 def _named_in(folder: Path) -> Iterator[Path]:
     """The files of methods that the run in a folder names, or the runs of the study in it."""
-    for config in (*folder.glob("config.toml"), *folder.glob("*/seed-*/config.toml")):
+    configs = [*folder.glob("config.toml"), *folder.glob("*/seed-*/config.toml")]
+    studies = [*folder.glob("study.toml")]
+    if configs or studies:
+        enclosed(folder)
+    for config in configs:
         table = read_toml(config).get("method")
         if isinstance(table, Mapping) and table.get("source") is not None:
             copy = copy_in(config.parent, table.get("name"))
             if copy.is_file():
                 yield copy
-    for study in folder.glob("study.toml"):
+    for study in studies:
         table = read_toml(study).get("study")
         named = table.get("method") if isinstance(table, Mapping) else None
         if isinstance(named, str) and named.endswith(".py") and (folder / named).is_file():

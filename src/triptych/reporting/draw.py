@@ -99,7 +99,7 @@ def draw(
         >>> [path.name for path in draw(run)]
         ['elbo-curve.png', 'elbo-curve.pdf']
     """
-    path = run.path if isinstance(run, Run) else Run.open(run).path
+    path = Run.open(run.path if isinstance(run, Run) else run).path
     shown = Snapshot(path)
     makes = figures(shown, reference=reference)
     return _written(path, drawings(shown, makes, attempt or Attempts(strict=True)))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
 from triptych.arrays import ARRAYS
+from triptych.enclosed import enclosed
 from triptych.errors import DamagedError, TriptychError
 from triptych.files import TEXT
 
@@ -30,15 +30,10 @@ TEXTS, ENDS = (".json", ".jsonl", ".toml"), ("DONE", "FAILED")
 
 def check(folder: Path) -> None:
     """Refuse a folder that leads out of itself, would hang or fill the memory; a `TriptychError` that names the file."""
-    root = _end(folder)
+    enclosed(folder)
     for path in folder.rglob("*"):
-        if path.is_symlink() and not _end(path, strict=True).is_relative_to(root):
-            raise TriptychError(f"'{path}' is a link that leads out of '{folder}'; delete it first")
         if not path.exists():
             continue  # A file of a run that goes on, replaced just now.
-        if not (path.is_file() or path.is_dir()):
-            # Reading a pipe would wait for whoever writes to it.
-            raise TriptychError(f"'{path}' is neither a file nor a folder; delete it first")
         if path.suffix in TEXTS or path.name in ENDS:
             _limit({path: path.stat().st_size}, TEXT, "bytes")
     for run, paths in _by_run(folder.rglob("samples/*.npz")).items():
@@ -47,23 +42,6 @@ def check(folder: Path) -> None:
     for run, paths in _by_run(folder.rglob("samples/moments/*.png")).items():
         _limit(sizes := {p: _pixels(p) for p in paths}, PIXELS, "pixels")
         _limit({run: sum(sizes.values())}, ALL_PIXELS, "pixels in samples/moments")
-
-
-def _end(path: Path, strict: bool = False) -> Path:
-    """Where a path leads in the end; with ``strict`` something has to be there."""
-    try:
-        # Since Python 3.13 a path that leads in a circle resolves to itself unless it is strict.
-        with suppress(FileNotFoundError):
-            path.stat()
-        return path.resolve(strict=strict)
-    except FileNotFoundError:
-        raise TriptychError(
-            f"'{path}' is a link to something that is not there; delete it first"
-        ) from None
-    except (OSError, RuntimeError):
-        raise TriptychError(
-            f"'{path}' is a link that leads nowhere, as links in a circle do; delete it first"
-        ) from None
 
 
 def _by_run(paths: Iterable[Path]) -> dict[Path, list[Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych import records
+from triptych.enclosed import enclosed
 from triptych.errors import TriptychError
 from triptych.files import write
 from triptych.records import NUMBER, Shape
@@ -97,13 +99,15 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def refuse_another(plan: Plan, folder: Path) -> None:
     """`TriptychError` where the folder holds anything but this reproduction."""
+    others = not os.path.lexists(folder / RECORD) and folder.is_dir()
+    # A call that ended while it timed the machine left its lock behind, and no work that could be lost.
+    if others and any(map(_is_no_beginning, folder.iterdir())):
+        raise TriptychError(
+            f"'{folder}' is not empty and holds no reproduction; choose another --out"
+        )
+    enclosed(folder)
     found = read_record(folder)
     if found is None:
-        # A call that ended while it timed the machine left its lock behind, and no work that could be lost.
-        if folder.exists() and any(map(_is_no_beginning, folder.iterdir())):
-            raise TriptychError(
-                f"'{folder}' is not empty and holds no reproduction; choose another --out"
-            )
         return
     differs = difference(found["plan"], plan.tables())
     if differs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,9 +13,10 @@ from typing import Any, Literal, NamedTuple
 
 from triptych import plugins, presets
 from triptych.config import dump, limited, merge, read_toml, to_dict
+from triptych.enclosed import enclosed
 from triptych.errors import DamagedError, TriptychError, unknown
 from triptych.experiment import SEEDS, ExperimentConfig, default_config
-from triptych.files import read_text, write
+from triptych.files import as_path, read_text, write
 from triptych.plugins import Own
 from triptych.records import Shape, fit
 
@@ -156,7 +158,7 @@ def find(name: str) -> Path:
         >>> find(f"anywhere/{name}.toml") == find(name)
         True
     """
-    path = Path(name)
+    path = as_path(name, "a study file")
     if path.is_file():
         return path
     packaged = presets.studies()
@@ -303,6 +305,10 @@ def refuse_another(folder: Path, study: Study) -> None:
     another config than the file's are not mixed with new ones.
     """
     path = folder / FILE
+    others = not os.path.lexists(path) and folder.is_dir()
+    if others and any(_is_no_beginning(p, study) for p in folder.iterdir()):
+        raise TriptychError(f"'{folder}' is not empty and holds no study; choose another --out")
+    enclosed(folder)
     if path.exists():
         before, now = read_toml(path), study.tables()
         try:
@@ -317,8 +323,6 @@ def refuse_another(folder: Path, study: Study) -> None:
             raise TriptychError(
                 f"'{folder}' holds a study in which {differs}; choose another --out, or delete it"
             )
-    elif folder.exists() and any(_is_no_beginning(p, study) for p in folder.iterdir()):
-        raise TriptychError(f"'{folder}' is not empty and holds no study; choose another --out")
 
 
 def _is_no_beginning(path: Path, study: Study) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from triptych.enclosed import enclosed
 from triptych.errors import TriptychError
 from triptych.runs import Run
 from triptych.studies import on_slurm
@@ -43,6 +44,7 @@ def status(study: Study, folder: Path) -> Status:
     """
     if not (folder / "study.toml").is_file():
         raise TriptychError(f"'{folder}' holds no study; name a study's folder, or begin it first")
+    enclosed(folder)
     queued, note = _asked(folder)
     somebody = held(folder)
     cells = {cell: str(cell.path(folder).relative_to(folder)) for cell in study.cells()}

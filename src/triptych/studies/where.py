@@ -56,6 +56,8 @@ def where(text: str, minutes: int | None = None, sbatch: Sequence[str] = ()) -> 
         Traceback (most recent call last):
         triptych.errors.TriptychError: there is no place 'rya'; did you mean 'ray'? (there are: here, ray, slurm)
     """
+    if not isinstance(text, str):
+        raise unknown("place", text, KINDS)
     kind, colon, name = text.partition(":")
     if kind not in KINDS:
         raise unknown("place", kind, KINDS)

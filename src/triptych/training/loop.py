@@ -92,6 +92,11 @@ def fit(
         phases = method.phases()
         steps_per_epoch = stream.batches_per_epoch / images_per_step(phases)
         total = config.duration.steps(steps_per_epoch)
+        if state.step > total:
+            raise TriptychError(
+                f"the checkpoint '{run.checkpoint('last')}' is of step {state.step:,}, and this training ends with "
+                f"step {total:,}: it is of another one; take the run's own, or train anew"
+            )
         validate_every = config.validate_every.steps(steps_per_epoch)
         checkpoint_every = config.checkpoint_every.steps(steps_per_epoch)
         advance = Step(

@@ -109,6 +109,9 @@ def _fits(state: Mapping[str, Tensor], config: OptimizerConfig, parameter: Tenso
         set(state) == moments | others
         and all(state[key].shape == parameter.shape for key in moments)
         and all(state[key].ndim == 0 for key in others)
+        and all(state[key].dtype == parameter.dtype for key in moments)
+        and all(bool(state[key] >= 0) for key in others)
+        and all(bool(value.isfinite().all()) for value in state.values())
     )
 
 

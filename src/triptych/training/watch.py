@@ -98,7 +98,7 @@ class Watch:
             missing = torch.empty(0, 0)
             sums = tensors.get(f"watch.{self.phase}.sums", missing)
             count = tensors.get(f"watch.{self.phase}.count", missing)
-        if sums.shape != (len(names),) or count.shape != ():
+        if sums.shape != (len(names),) or count.shape != () or count < 0:
             raise TriptychError(
                 f"the checkpoint '{path}' was made for another config: "
                 f"what phase '{self.phase}' has logged does not fit"

@@ -18,6 +18,7 @@ from triptych import data as data_plane
 from triptych.config import THREADS, DeviceName, limited
 from triptych.data.spec import DataConfig, Dataset
 from triptych.errors import TriptychError, shown
+from triptych.files import as_path
 from triptych.progress import bars, watched
 from triptych.runs import Run, kind
 from triptych.verbs.options import (
@@ -29,6 +30,7 @@ from triptych.verbs.options import (
     images,
     measured,
     named,
+    pairs,
     planned,
 )
 from triptych.verbs.outcomes import Results, Study
@@ -129,8 +131,8 @@ def train(
     with training_bar(config.kind.gauge, visible) as display:
         run = experiment.train(
             config,
-            None if out is None else Path(out),
-            root=Path(root),
+            _out(out),
+            root=as_path(root, "root"),
             dataset=dataset,
             display=display,
         )
@@ -281,8 +283,9 @@ def report(
         raise TriptychError("a report is of one run or study at least")
     if compare and len(paths) != 2:
         raise TriptychError(f"two runs or studies can be compared, and here are {len(paths)}")
-    page = compose(paths, title, compared(*paths) if compare else None, reference=reference)
-    written = write_whole(page, paths, Path(out))
+    where = as_path(out, "out")
+    page = compose(paths, str(title), compared(*paths) if compare else None, reference=reference)
+    written = write_whole(page, paths, where)
     for section in page.sections:
         for lost in section.lost:
             warnings.warn(f"{section.name}: not read: {lost}", stacklevel=2)
@@ -324,7 +327,7 @@ def explore(
     check(path)
     _refuse_study(path)
     write_playable(path, _text(data_dir), _text(data))
-    named = Path(out) if out is not None else path / "explore.html"
+    named = _out(out) or path / "explore.html"
     page = write_page([path], named, f"Explore {path.resolve().name}", explore=True)
     if open:
         webbrowser.open(page.resolve().as_uri())
@@ -369,12 +372,13 @@ def export(
     """
     from triptych import backbone
 
-    ending: Any = Path(out).suffix.removeprefix(".") if out is not None else ""
+    where = _out(out)
+    ending: Any = where.suffix.removeprefix(".") if where is not None else ""
     with bars(progress and watched()) as shown_in:
         return backbone.export(
             _run(run).path,
             to or ending or "safetensors",
-            None if out is None else Path(out),
+            where,
             checkpoint=checkpoint,
             data_dir=_text(data_dir),
             data=_text(data),
@@ -433,9 +437,9 @@ def study(
 
     if jobs is not None:
         limited("jobs", jobs, 1, THREADS)
-    place = where(on, time, (sbatch,) if isinstance(sbatch, str) else tuple(sbatch))
+    place = where(on, time, pairs(sbatch))
     plan = planned(what, dict(options), changes, seeds)
-    folder = Path(out) if out is not None else Path("studies") / plan.config.name
+    folder = _out(out) or Path("studies") / plan.config.name
     refuse_another(folder, plan)
     with bars(progress and watched()) as shown_in:
         check(plan, unfinished(plan, folder), _text(data_dir), shown_in, place)
@@ -506,6 +510,10 @@ def reproduce(
     from triptych.studies.where import where
 
     place = where(on)
+    if data is not None and not isinstance(data, Mapping):
+        raise TriptychError(
+            f"data cannot be {shown(data)}; give a path for every panel that has other images"
+        )
     of_panels = {name: str(images) for name, images in (data or {}).items()}
     chosen = plan(
         str(scale),
@@ -515,7 +523,7 @@ def reproduce(
         threads=threads,
         jobs=jobs,
     )
-    folder = Path(out) if out is not None else Path("reproductions") / chosen.scale
+    folder = _out(out) or Path("reproductions") / chosen.scale
     with bars(progress and watched()) as shown_in:
         outcome = panels.reproduce(
             chosen,
@@ -538,15 +546,18 @@ def reproduce(
 
 
 def _run(run: Run | str | Path) -> Run:
-    return run if isinstance(run, Run) else Run.open(_path(run))
+    return Run.open(_path(run))
 
 
 def _path(thing: Run | Study | str | Path) -> Path:
     if isinstance(thing, (Run, Study)):
         return thing.path
-    if not isinstance(thing, (str, Path)):
-        raise TriptychError(f"{shown(thing)} is no run; give its folder, or what train gave")
-    return Path(thing)
+    return as_path(thing, "a run")
+
+
+def _out(path: object) -> Path | None:
+    """Where something is to go, if that was said."""
+    return None if path is None else as_path(path, "out")
 
 
 def _text(path: str | Path | None) -> str | None:

@@ -31,6 +31,7 @@ __all__ = [
     "images",
     "measured",
     "named",
+    "pairs",
     "planned",
 ]
 
@@ -208,3 +209,11 @@ def planned(
         return plan.load(plan.find(str(what)), changes, seeds, options)
     tables = {"study": {"name": "study", **options}, "arms": what}
     return plan.planned(tables, changes, seeds)
+
+
+def pairs(told: object) -> tuple[str, ...]:
+    """What a job of Slurm is submitted with besides, ``KEY=VALUE`` once or more."""
+    several = [told] if isinstance(told, str) else told
+    if not isinstance(several, Sequence) or not all(isinstance(one, str) for one in several):
+        raise TriptychError(f"sbatch cannot be {shown(told)}; give a list of KEY=VALUE")
+    return tuple(several)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from triptych.errors import TriptychError, printable, unknown
+from triptych.files import as_path
 from triptych.frames import frame
 from triptych.metrics import metric
 from triptych.reporting.parts.tables import value_with_error
@@ -125,7 +126,7 @@ class Study:
     """
 
     def __init__(self, path: str | Path, problems: Mapping[str, str] | None = None) -> None:
-        self._folder = StudyFolder(Path(path))
+        self._folder = StudyFolder(as_path(path, "a study"))
         self.path = self._folder.path
         self.problems = dict(problems or {})
         """Runs that ended without an outcome, and why; `triptych.study` tries them again."""

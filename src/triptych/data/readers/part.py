@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from triptych import cgroups
 from triptych.data.images import Decoder
 from triptych.data.picture import Pixels
 from triptych.errors import TriptychError
@@ -125,7 +126,9 @@ def _memory() -> int | None:
     try:
         told = Path("/proc/meminfo").read_text(encoding="ascii")
         (line,) = [line for line in told.splitlines() if line.startswith("MemAvailable:")]
-        return int(line.split()[1]) * 1024
+        left = cgroups.free()
+        whole = int(line.split()[1]) * 1024
+        return whole if left is None else min(whole, left)
     except (OSError, ValueError):
         names = getattr(os, "sysconf_names", {})
         if not {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= names.keys():

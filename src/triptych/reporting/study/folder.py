@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych import records
+from triptych.enclosed import enclosed
 from triptych.errors import DamagedError, TriptychError
 from triptych.records import NUMBER, Shape
 from triptych.reporting.figures.style import INK
@@ -102,6 +103,8 @@ def read_study(path: Path) -> dict[str, Any]:
 
     Raises `TriptychError` that says what is wrong.
     """
+    if path.exists():
+        enclosed(path.parent)
     found = records.parsed(path, STUDY, AGAIN, STATE)
     if found is None:
         raise TriptychError(f"'{path.parent}' holds no study.json; run triptych study first")
