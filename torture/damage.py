@@ -274,7 +274,7 @@ def array(data: bytes, draw: random.Random) -> bytes:
 
 NAMES = (
     *("x", "y", "x_train", "y_train", "x_test", "y_test", "xTrain", "images", "labels", "label_names"),
-    *("classes", "train/x", "X_TRAIN", "val_images", "image_ids", "holdout", "", "\x1b[31m", "é", "a" * 300),
+    *("classes", "train/x", "X_TRAIN", "val_images", "image_ids", "holdout", " ", "\x1b[31m", "é", "a" * 300),
     *("made_with", "coordinates", "../x", "/x", "step", "x_train_masks", "targets", "names"),
 )
 

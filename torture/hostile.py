@@ -36,7 +36,7 @@ import readers
 from attack import Blow
 from readers import Target
 
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, printable
 
 __all__ = ["attack"]
 
@@ -47,7 +47,7 @@ MEMORY = 2_000_000_000
 """Bytes that reading one may take."""
 
 FIRST, BATCH = 50, 500
-"""Files of a kind at once, in the first round and later; of those that begin a process each, a 25th."""
+"""Files of a kind at once, in the first round and later; of those that cost more, fewer."""
 
 TRACED = 4
 """Of so many batches one is traced."""
@@ -77,7 +77,7 @@ def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
     size, losses = FIRST, 0
     while True:
         for target in kinds:
-            seed, count = draw.getrandbits(62), max(2, size // 25) if target.slow else size
+            seed, count = draw.getrandbits(62), max(2, size // target.cost)
             traced = bool(target.ours) and draw.randrange(TRACED) == 0
             batch = _Batch(target, corpus[target.name], edges[target.name], seed, count, traced)
             lost, found, reached = batch.read_in(folder)
@@ -206,7 +206,7 @@ def _outcome(read: Callable[[], object], trace: Any) -> str:
         sys.settrace(None)
         if _lacked_memory(error):
             return f"asked for more than {MEMORY / 1e9:.0f} GB: {str(error)[:200]}"
-        return "" if str(error).isprintable() else f"a sentence that a terminal obeys: {str(error)[:300]!r}"
+        return "" if str(error) == printable(str(error)) else f"a sentence that a terminal obeys: {str(error)[:300]!r}"
     except Exception as error:
         sys.settrace(None)
         return f"{type(error).__name__}: {str(error)[:200]} {_line(error)}"

@@ -28,7 +28,7 @@ from triptych.data.images import Decoder
 from triptych.data.picture import Fit, try_decode
 from triptych.data.readers import amat, arrays, idx, npy_format, part, roles, table
 from triptych.data.sources import source_at
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, printable
 from triptych.evaluation.representation import knn
 from triptych.evaluation.samples.classifier import Classifier
 from triptych.experiment.preparation import prepare
@@ -60,8 +60,8 @@ class Target(NamedTuple):
     """A folder whose other files belong to it."""
     ours: Sequence[Any] = ()
     """The modules of ours that parse it."""
-    slow: bool = False
-    """Whether a process is begun for each."""
+    cost: int = 1
+    """Of how many others it takes the time."""
 
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
@@ -115,8 +115,8 @@ def _data(base: Path) -> list[Target]:
             *("idx labels", "train-labels-idx1-ubyte", [labels], damage.binary),
             *(_at("."), beside["idx"], (idx, part)),
         ),
-        Target("mat", "d.mat", _mats(), damage.binary, _at("d.mat"), base, slow=True),
-        Target("parquet", "d.parquet", _tables(), damage.columns, _at("d.parquet"), base, (table,)),
+        Target("mat", "d.mat", _mats(), damage.binary, _at("d.mat"), base, cost=50),
+        Target("parquet", "d.parquet", _tables(), damage.columns, _at("d.parquet"), base, (table,), 5),
     ]
     for suffix, (kind, modes) in PICTURES.items():
         name, sound = f"a/1.{suffix}", [_picture(kind, mode) for mode in modes]
@@ -176,7 +176,7 @@ def _pictures(name: str) -> Callable[[Path, random.Random], None]:
     """Reads one image, or the folder that it is in."""
 
     def read(folder: Path, draw: random.Random) -> None:
-        if not (folder / name).is_file() or draw.random() < 0.1:
+        if (folder / name).is_symlink() or not (folder / name).is_file() or draw.random() < 0.1:
             _at(".")(folder, draw)
             return
         fit = draw.choice((Fit(), Fit((5, 4)), Fit((4, 4), "grey"), Fit(None, "rgb")))
@@ -414,10 +414,7 @@ class _Trained:
         """The images once more, with this cache; what is damaged in it is made again."""
         os.environ["TRIPTYCH_CACHE"] = str(folder)
         found = data.load(self.config.data)
-        key = found.decoded
-        if found.fingerprint != self.dataset.fingerprint:
-            raise AssertionError("the cache gave other images")
-        data.kept(self.config.data, key)
+        data.kept(self.config.data, found.decoded)
         found.moments  # noqa: B018
 
     def floors(self, folder: Path, draw: random.Random) -> None:
@@ -446,7 +443,7 @@ def _card(folder: Path) -> None:
 
 
 def _printable(text: str) -> None:
-    if not text.replace("\n", "").isprintable():
+    if "\n".join(map(printable, text.split("\n"))) != text:
         raise AssertionError(f"a terminal would obey {text[:200]!r}")
 
 
@@ -456,12 +453,15 @@ def _run(folder: Path) -> list[Target]:
     shapes = (records, runs, weights, files)
 
     def of(name: str, change: damage.Change, read: Callable[[Path, random.Random], object], *ours: Any) -> Target:
-        return Target(name, name, [(base / name).read_bytes()], change, read, base, ours or shapes)
+        costs = {"config.toml": 5, "checkpoints": 10}
+        cost = costs.get(name.partition("/")[0], 1)
+        return Target(name, name, [(base / name).read_bytes()], change, read, base, ours or shapes, cost)
 
     def kept(place: Path, change: damage.Change, read: Callable[[Path, random.Random], object], *ours: Any) -> Target:
         name = str(place.relative_to(stored))
-        kind = f"cache/{place.parent.name if place.suffix != '.npy' else place.name}"
-        return Target(kind, name, [place.read_bytes()], change, read, stored, ours)
+        kind = f"cache/{place.name if place.parent.parent.name == 'decoded' else place.parent.name}"
+        cost = 1 if kind == "cache/hashes" else 5
+        return Target(kind, name, [place.read_bytes()], change, read, stored, ours, cost)
 
     decoded = next(stored.glob("decoded/*/meta.json")).parent
     return [
@@ -525,14 +525,15 @@ def _studies(base: Path) -> list[Target]:
     whole = files.read_bytes(base / "study.toml")
 
     def of(name: str, change: damage.Change, read: Callable[[Path, random.Random], object], *ours: Any) -> Target:
-        return Target(name, name, [files.read_bytes(base / name)], change, read, base, (records, *ours))
+        cost = 5 if name == "study.toml" else 1
+        return Target(name, name, [files.read_bytes(base / name)], change, read, base, (records, *ours), cost)
 
     return [
         of("study.json", damage.tree, _study_found),
         of("study.toml", damage.table, partial(_study_planned, study), plan, config),
         of("slurm.json", damage.tree, lambda folder, draw: on_slurm.ids(folder), on_slurm),
         of(record.RECORD, damage.tree, partial(_reproduction, planned), record),
-        Target("preset", "mine.toml", [whole], damage.table, _preset, base, (plan, config)),
+        Target("preset", "mine.toml", [whole], damage.table, _preset, base, (plan, config), 10),
     ]
 
 

@@ -75,14 +75,20 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Put the ``weights.`` of a checkpoint into a model; a `TriptychError` where they do not fit it."""
     weights = {k.removeprefix(WEIGHTS): v for k, v in tensors.items() if k.startswith(WEIGHTS)}
-    wanted = {k: v.shape for k, v in model.state_dict().items()}
-    found = {k: v.shape for k, v in weights.items()}
+    wanted, found = _kinds(model.state_dict()), _kinds(weights)
     if wanted != found:
         name = min(k for k in wanted | found if wanted.get(k) != found.get(k))
         raise TriptychError(
             f"the checkpoint '{path}' was made for another config: '{name}' is "
-            f"{_shape(found.get(name))} there and {_shape(wanted.get(name))} here"
+            f"{found.get(name, 'absent')} there and {wanted.get(name, 'absent')} here"
         )
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            # No training saves such: what would be measured with them means nothing.
+            raise TriptychError(
+                f"the checkpoint '{path}' has weights '{name}' that are not finite; "
+                "train the run anew, or take another checkpoint"
+            )
     model.load_state_dict(weights)
 
 
@@ -100,8 +106,12 @@ def weights_digest(tensors: Mapping[str, Tensor]) -> str:
     return _digest(weights, "")[:12]
 
 
-def _shape(shape: torch.Size | None) -> str:
-    return "absent" if shape is None else "×".join(map(str, shape)) or "a scalar"
+def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Shape and type of each, in words."""
+    return {
+        name: f"{'×'.join(map(str, value.shape)) or 'a scalar'} of {str(value.dtype).removeprefix('torch.')}"
+        for name, value in tensors.items()
+    }
 
 
 def _digest(tensors: Mapping[str, Tensor], about: str) -> str:

@@ -69,12 +69,18 @@ def _said(value: object) -> bool:
     return isinstance(value, (str, bool)) or _finite(value)
 
 
+def _protocol(value: object) -> bool:
+    return (
+        isinstance(value, dict) and all(map(_said, value.values())) and _count(value.get("step", 0))
+    )
+
+
 RESULTS: Shape = {
     ...: {
         "value": object,
         "stderr": _error,
         "n": _count,
-        "protocol": {...: _said},
+        "protocol": _protocol,
         "note?": str,
     }
 }
@@ -126,7 +132,11 @@ def results(path: Path) -> dict[str, dict[str, Any]]:
     """
     remedy = "delete it and evaluate the run again"
     found: dict[str, dict[str, Any]] = parsed(path, RESULTS, remedy) or {}
-    return {name: {**result, "note": result.get("note", "")} for name, result in found.items()}
+    fields = ("value", "stderr", "n", "protocol")
+    return {
+        name: {**{field: result[field] for field in fields}, "note": result.get("note", "")}
+        for name, result in found.items()
+    }
 
 
 def environment(path: Path) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def staleness(there: Sequence[Weights]) -> Callable[[Mapping[str, Any]], str]:
 
     def why(made_with: Mapping[str, Any]) -> str:
         digest = made_with.get("weights")
-        known = digest is None or digest in digests or not digests
+        # A stranger's file may have anything there.
+        known = not isinstance(digest, str) or digest in digests or not digests
         if known or made_with.get("checkpoint") == UNTRAINED:
             return ""
         step = made_with.get("step")
