@@ -25,8 +25,8 @@ __all__ = [
     "array",
     "array_bytes",
     "binary",
-    "columns",
     "checkpoint",
+    "columns",
     "described",
     "gzipped",
     "lines",
@@ -40,7 +40,19 @@ NUMBERS = (0, 1, 2, 3, 7, 20, 255, 0x7FFF, 0xFFFF, 1 << 20, 0x7FFFFFFF, 0x800000
 
 WRITTEN = (
     *(b"0", b"-1", b"3", b"20", b"65536", b"4294967296", b"9223372036854775807", b"1" + 40 * b"0"),
-    *(b"1e308", b"-0.0", b"nan", b"(", b"'O'", b"'V'", b"'c16'", b"'f2'", b"'U9'", b"None", b"True"),
+    *(
+        b"1e308",
+        b"-0.0",
+        b"nan",
+        b"(",
+        b"'O'",
+        b"'V'",
+        b"'c16'",
+        b"'f2'",
+        b"'U9'",
+        b"None",
+        b"True",
+    ),
 )
 """In the place of a number that a header says in words."""
 
@@ -48,7 +60,16 @@ ODD: tuple[Any, ...] = (
     *(None, True, 0, -1, 3, 7, 10**6, 10**12, 10**30, -(10**18), 2**63, 2**63 - 1, 1e308, -1e-320),
     *(0.5, float("nan"), float("inf"), float("-inf"), "", "text", "3", "nan", "last", "untrained"),
     *("\x1b[2J\x1b[31m", "[/x] [red]", "\ud800", "../../x", "/dev/zero", "a" * 5000, "١٢", "\0"),
-    *("<script>alert(1)</script>", "vae", "wgan", "simsiam", "auto", "cuda", "3 steps", "1e9 epochs"),
+    *(
+        "<script>alert(1)</script>",
+        "vae",
+        "wgan",
+        "simsiam",
+        "auto",
+        "cuda",
+        "3 steps",
+        "1e9 epochs",
+    ),
     *([], {}, [1, "a", None], [[]], {"a": {"a": {"a": []}}}, {"": 1}, list(range(300))),
     *([0, 0, 0], [1, 8, 8], [-1, 8, 8], [10**9] * 3, ["a"], {"value": 1}),
 )
@@ -236,7 +257,24 @@ def array_bytes(values: np.ndarray, **options: Any) -> bytes:
 def _odd_array(draw: random.Random) -> np.ndarray:
     """An array of any type and shape, filled with what it can hold."""
     kind = draw.choice(
-        ("u1", "i1", "u2", "i8", "u8", "f2", "f4", "f8", "g", "c8", "?", "U3", "S3", "V2", "M8[s]", "m8[D]")
+        (
+            "u1",
+            "i1",
+            "u2",
+            "i8",
+            "u8",
+            "f2",
+            "f4",
+            "f8",
+            "g",
+            "c8",
+            "?",
+            "U3",
+            "S3",
+            "V2",
+            "M8[s]",
+            "m8[D]",
+        )
     )
     sides = [draw.choice((0, 1, 2, 3, 4, 8, 20)) for _ in range(draw.randrange(6))]
     bits = draw.randbytes(min(4096, math.prod(sides) * np.dtype(kind).itemsize))
@@ -250,9 +288,15 @@ def _odd_array(draw: random.Random) -> np.ndarray:
 def _header(data: bytes, draw: random.Random) -> bytes:
     """An .npy whose header says another shape, type or order, well formed."""
     size = int.from_bytes(data[8:10], "little")
-    shape = tuple(draw.choice((0, 1, 3, 8, 20, -1, 2**31, 2**63, 10**30)) for _ in range(draw.randrange(6)))
-    kind = draw.choice(("|u1", "<i2", ">f4", "<f8", "|O", "|V0", "<U0", "|S1", "<c8", "|b1", ",", "<M8[s]"))
-    descr: Any = draw.choice((kind, kind, kind, [("a", kind)], [("a", kind, (2,))], (kind, (3,)), None, 7))
+    shape = tuple(
+        draw.choice((0, 1, 3, 8, 20, -1, 2**31, 2**63, 10**30)) for _ in range(draw.randrange(6))
+    )
+    kind = draw.choice(
+        ("|u1", "<i2", ">f4", "<f8", "|O", "|V0", "<U0", "|S1", "<c8", "|b1", ",", "<M8[s]")
+    )
+    descr: Any = draw.choice(
+        (kind, kind, kind, [("a", kind)], [("a", kind, (2,))], (kind, (3,)), None, 7)
+    )
     told = {"descr": descr, "fortran_order": draw.choice((False, True, None, 1)), "shape": shape}
     if draw.random() < 0.3:
         told.pop(draw.choice(list(told)))
@@ -273,8 +317,30 @@ def array(data: bytes, draw: random.Random) -> bytes:
 
 
 NAMES = (
-    *("x", "y", "x_train", "y_train", "x_test", "y_test", "xTrain", "images", "labels", "label_names"),
-    *("classes", "train/x", "X_TRAIN", "val_images", "image_ids", "holdout", " ", "\x1b[31m", "é", "a" * 300),
+    *(
+        "x",
+        "y",
+        "x_train",
+        "y_train",
+        "x_test",
+        "y_test",
+        "xTrain",
+        "images",
+        "labels",
+        "label_names",
+    ),
+    *(
+        "classes",
+        "train/x",
+        "X_TRAIN",
+        "val_images",
+        "image_ids",
+        "holdout",
+        " ",
+        "\x1b[31m",
+        "é",
+        "a" * 300,
+    ),
     *("made_with", "coordinates", "../x", "/x", "step", "x_train_masks", "targets", "names"),
 )
 
@@ -302,7 +368,9 @@ def archive(data: bytes, draw: random.Random) -> bytes:
                 members.pop(name, None)
             case _:
                 members[draw.choice(NAMES) + ".npy"] = array_bytes(_odd_array(draw))
-    method = draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
+    method = draw.choice(
+        (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
+    )
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", method) as file:
         for name, inner in members.items():
@@ -322,7 +390,12 @@ def described(data: bytes, draw: random.Random) -> bytes:
 
 
 KINDS = {
-    **{"F64": "torch.float64", "F32": "torch.float32", "F16": "torch.float16", "BF16": "torch.bfloat16"},
+    **{
+        "F64": "torch.float64",
+        "F32": "torch.float32",
+        "F16": "torch.float16",
+        "BF16": "torch.bfloat16",
+    },
     **{"I64": "torch.int64", "I32": "torch.int32", "I16": "torch.int16", "I8": "torch.int8"},
     **{"U8": "torch.uint8", "BOOL": "torch.bool", "C64": "torch.complex64", "U64": "torch.uint64"},
 }
@@ -365,7 +438,9 @@ def _other(tensors: dict[str, tuple[str, list[int], bytes]], draw: random.Random
         case 0:
             del tensors[name]
         case 1:
-            tensors[draw.choice([*tensors, "weights.x", "optimizer.x", "watch.x", "", "é\x1b"])] = tensors.pop(name)
+            tensors[draw.choice([*tensors, "weights.x", "optimizer.x", "watch.x", "", "é\x1b"])] = (
+                tensors.pop(name)
+            )
         case 2:
             shape = draw.choice(([], [0], [1], [1, *shape], shape[::-1], [3, 0, 2], [*shape, 2]))
             tensors[name] = kind, list(shape), b"\0" * math.prod(shape) * SIZES.get(kind, 1)
@@ -373,7 +448,9 @@ def _other(tensors: dict[str, tuple[str, list[int], bytes]], draw: random.Random
             kind = draw.choice(list(KINDS))
             tensors[name] = kind, shape, b"\1" * math.prod(shape) * SIZES.get(kind, 1)
         case 4:
-            piece = draw.choice((b"\xff\xff\xc0\x7f", b"\0\0\x80\x7f", b"\0\0\x80\xbf", b"\0\0\0\x80"))
+            piece = draw.choice(
+                (b"\xff\xff\xc0\x7f", b"\0\0\x80\x7f", b"\0\0\x80\xbf", b"\0\0\0\x80")
+            )
             tensors[name] = kind, shape, (piece * len(values))[: len(values)]
         case _:
             tensors[name] = kind, shape, draw.randbytes(len(values))
@@ -413,16 +490,28 @@ def columns(data: bytes, draw: random.Random) -> bytes:
         # pyarrow knows as many errors as there are ways to be damaged.
         return binary(data, draw)
     rows = draw.choice((0, 1, 20, 20, 300))
-    files: list[Any] = [draw.choice((picture, picture, None, {"bytes": b"", "path": "x\x1b.png"})) for _ in range(rows)]
+    files: list[Any] = [
+        draw.choice((picture, picture, None, {"bytes": b"", "path": "x\x1b.png"}))
+        for _ in range(rows)
+    ]
     labels = draw.choice(
         (
             *([k % 2 for k in range(rows)], [None] * rows, [0.5] * rows, [2.0**70] * rows),
-            *(["a\x1b[31m"] * rows, [float("nan")] * rows, [True] * rows, [[1]] * rows, [-1] * rows),
+            *(
+                ["a\x1b[31m"] * rows,
+                [float("nan")] * rows,
+                [True] * rows,
+                [[1]] * rows,
+                [-1] * rows,
+            ),
             *([2**62 + k for k in range(rows)], [b"\xff"] * rows, [{"a": 1}] * rows),
         )
     )
     struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    columns = {"image": pa.array(files, struct), draw.choice(("label", "target", "fine_label", "x")): pa.array(labels)}
+    columns = {
+        "image": pa.array(files, struct),
+        draw.choice(("label", "target", "fine_label", "x")): pa.array(labels),
+    }
     if draw.random() < 0.2:
         columns["mask"] = columns["image"]
     names = {"label": {"names": draw.choice(ODD), "_type": draw.choice(("ClassLabel", *ODD[:9]))}}
@@ -432,6 +521,11 @@ def columns(data: bytes, draw: random.Random) -> bytes:
     with_dictionary, pages = draw.random() < 0.5, draw.choice(("1.0", "2.0"))
     packed = draw.choice(("none", "snappy", "gzip", "zstd"))
     pq.write_table(
-        made, out, compression=packed, use_dictionary=with_dictionary, data_page_version=pages, row_group_size=draw.choice((1, 7, 1000))
+        made,
+        out,
+        compression=packed,
+        use_dictionary=with_dictionary,
+        data_page_version=pages,
+        row_group_size=draw.choice((1, 7, 1000)),
     )
     return out.getvalue()

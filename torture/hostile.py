@@ -98,7 +98,13 @@ class _Batch:
     """Files of one kind, each of which follows from its number."""
 
     def __init__(
-        self, target: Target, sound: list[bytes], edges: set[Any], seed: int, count: int, traced: bool
+        self,
+        target: Target,
+        sound: list[bytes],
+        edges: set[Any],
+        seed: int,
+        count: int,
+        traced: bool,
     ) -> None:
         self.target, self.sound, self.edges = target, tuple(sound), edges
         self.seed, self.count, self.traced = seed, count, traced
@@ -179,7 +185,9 @@ def _forked(work: Callable[[], None]) -> int:
 def _how(code: int) -> str:
     if code == -signal.SIGALRM:
         return f"took more than {SECONDS} s"
-    return f"ended the process with signal {-code}" if code < 0 else f"ended the process, code {code}"
+    return (
+        f"ended the process with signal {-code}" if code < 0 else f"ended the process, code {code}"
+    )
 
 
 def _limited() -> int:
@@ -206,7 +214,11 @@ def _outcome(read: Callable[[], object], trace: Any) -> str:
         sys.settrace(None)
         if _lacked_memory(error):
             return f"asked for more than {MEMORY / 1e9:.0f} GB: {str(error)[:200]}"
-        return "" if str(error) == printable(str(error)) else f"a sentence that a terminal obeys: {str(error)[:300]!r}"
+        return (
+            ""
+            if str(error) == printable(str(error))
+            else f"a sentence that a terminal obeys: {str(error)[:300]!r}"
+        )
     except Exception as error:
         sys.settrace(None)
         return f"{type(error).__name__}: {str(error)[:200]} {_line(error)}"

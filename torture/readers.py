@@ -97,7 +97,9 @@ def targets(folder: Path) -> list[Target]:
 def _data(base: Path) -> list[Target]:
     base.mkdir(parents=True)
     beside = _beside(base)
-    npys = [damage.array_bytes(a) for a in (IMAGES, GREY, GREY / 255, GREY > 127, GREY.astype(">i4"))]
+    npys = [
+        damage.array_bytes(a) for a in (IMAGES, GREY, GREY / 255, GREY > 127, GREY.astype(">i4"))
+    ]
     npys.append(damage.array_bytes(np.asfortranarray(IMAGES), version=(2, 0)))
     numpy = (npy_format, arrays, roles, part)
     bits = b"".join(b"0 1 1 0 1 0 1 0 1\n" for _ in range(20))
@@ -106,7 +108,9 @@ def _data(base: Path) -> list[Target]:
         Target("npy", "d.npy", npys, damage.array, _at("d.npy"), base, numpy),
         Target("npz", "d.npz", _archives(), damage.archive, _at("d.npz"), base, numpy),
         Target("amat", "d.amat", [bits], damage.binary, _at("d.amat"), base, (amat, part)),
-        Target("idx", "d-idx3-ubyte", [images], damage.binary, _at("d-idx3-ubyte"), base, (idx, part)),
+        Target(
+            "idx", "d-idx3-ubyte", [images], damage.binary, _at("d-idx3-ubyte"), base, (idx, part)
+        ),
         Target(
             *("idx.gz", "d-idx3-ubyte.gz", [gzip.compress(images)], damage.gzipped(damage.binary)),
             *(_at("d-idx3-ubyte.gz"), base, (idx, part)),
@@ -116,13 +120,17 @@ def _data(base: Path) -> list[Target]:
             *(_at("."), beside["idx"], (idx, part)),
         ),
         Target("mat", "d.mat", _mats(), damage.binary, _at("d.mat"), base, cost=50),
-        Target("parquet", "d.parquet", _tables(), damage.columns, _at("d.parquet"), base, (table,), 5),
+        Target(
+            "parquet", "d.parquet", _tables(), damage.columns, _at("d.parquet"), base, (table,), 5
+        ),
     ]
     for suffix, (kind, modes) in PICTURES.items():
         name, sound = f"a/1.{suffix}", [_picture(kind, mode) for mode in modes]
         made.append(Target(suffix, name, sound, damage.binary, _pictures(name), beside["images"]))
     sound = [_picture(kind, "RGB") for kind in FOREIGN]
-    made.append(Target("no image", "a/1.png", sound, damage.binary, _pictures("a/1.png"), beside["images"]))
+    made.append(
+        Target("no image", "a/1.png", sound, damage.binary, _pictures("a/1.png"), beside["images"])
+    )
     return made
 
 
@@ -204,8 +212,17 @@ def _archives() -> list[bytes]:
     return [
         _zip({"x.npy": images, "y.npy": labels}),
         _zip({"x.npy": images, "y.npy": labels}, zipfile.ZIP_STORED),
-        _zip({"x_train.npy": images, "y_train.npy": words, "x_test.npy": images, "y_test.npy": words}),
-        _zip({"images.npy": images, "labels.npy": one_hot, "label_names.npy": names, "x_masks.npy": images}),
+        _zip(
+            {"x_train.npy": images, "y_train.npy": words, "x_test.npy": images, "y_test.npy": words}
+        ),
+        _zip(
+            {
+                "images.npy": images,
+                "labels.npy": one_hot,
+                "label_names.npy": names,
+                "x_masks.npy": images,
+            }
+        ),
     ]
 
 
@@ -243,7 +260,9 @@ def _tables() -> list[bytes]:
     named = pa.table(held).replace_schema_metadata(
         {"huggingface": json.dumps({"info": {"features": features}})}
     )
-    words = pa.table(held | {"label": pa.array([["x", "yy"][k % 2] for k in range(20)]).dictionary_encode()})
+    words = pa.table(
+        held | {"label": pa.array([["x", "yy"][k % 2] for k in range(20)]).dictionary_encode()}
+    )
 
     def written(of: Any, **options: Any) -> bytes:
         out = io.BytesIO()
@@ -284,9 +303,18 @@ class _Trained:
         self.images, self.cache = folder / "images.npy", folder / "cache"
         np.save(self.images, np.random.default_rng(2).integers(0, 256, (60, 8, 8), dtype=np.uint8))
         os.environ["TRIPTYCH_CACHE"] = str(self.cache)
-        asked = {"hidden": [8], "latent": 2}, {"batch_size": 8, "validate_every": "3 steps", "device": "cpu"}
+        asked = (
+            {"hidden": [8], "latent": 2},
+            {"batch_size": 8, "validate_every": "3 steps", "device": "cpu"},
+        )
         self.run = functions.train(
-            "vae", data=self.images, out=folder / "run", method=asked[0], steps=6, threads=1, **asked[1]
+            "vae",
+            data=self.images,
+            out=folder / "run",
+            method=asked[0],
+            steps=6,
+            threads=1,
+            **asked[1],
         )
         self.config = opened(self.run.path)[1]
         self.dataset = images_of(self.run, self.config)
@@ -308,7 +336,10 @@ class _Trained:
         )
         run.save_arrays("samples", images=IMAGES.transpose(0, 3, 1, 2)[:, :1])
         run.save_moment(3, IMAGES.transpose(0, 3, 1, 2)[:4, :1])
-        told = {"made_with": run.made_with.protocol(), "layers": [{"kind": "linear", "shape": [2, 8]}]}
+        told = {
+            "made_with": run.made_with.protocol(),
+            "layers": [{"kind": "linear", "shape": [2, 8]}],
+        }
         run.write("playable.json", json.dumps(told))
         files.write(run.path / "FAILED", "the term 'elbo' was not finite at step 3\n")
         place = self.cache / "floors" / "0f.json"
@@ -317,7 +348,9 @@ class _Trained:
         told_by_hash = self.cache / "hashes" / "0f.json"
         told_by_hash.parent.mkdir(parents=True, exist_ok=True)
         files.write(told_by_hash, json.dumps(["0a", "0b"]))
-        network = {checkpoint.WEIGHTS + k: v for k, v in Classifier((1, 8, 8), 2).state_dict().items()}
+        network = {
+            checkpoint.WEIGHTS + k: v for k, v in Classifier((1, 8, 8), 2).state_dict().items()
+        }
         (self.cache / "classifiers").mkdir()
         checkpoint.save(self.cache / "classifiers" / "0f.safetensors", network, {"recipe": 1})
 
@@ -399,7 +432,9 @@ class _Trained:
     def trained_on(self, run: Run) -> None:
         """Two more steps from the checkpoint, or as far as its step is from there."""
         duration = config.Duration(8, "steps")
-        settings = self.prepared.train.__class__(**{**vars(self.prepared.train), "duration": duration})
+        settings = self.prepared.train.__class__(
+            **{**vars(self.prepared.train), "duration": duration}
+        )
         state = loop.TrainState(self.method, self.stream, run)
         state.load()
         if state.step > 4:
@@ -452,12 +487,21 @@ def _run(folder: Path) -> list[Target]:
     base, stored = its.run.path, its.cache
     shapes = (records, runs, weights, files)
 
-    def of(name: str, change: damage.Change, read: Callable[[Path, random.Random], object], *ours: Any) -> Target:
+    def of(
+        name: str, change: damage.Change, read: Callable[[Path, random.Random], object], *ours: Any
+    ) -> Target:
         costs = {"config.toml": 5, "checkpoints": 10}
         cost = costs.get(name.partition("/")[0], 1)
-        return Target(name, name, [(base / name).read_bytes()], change, read, base, ours or shapes, cost)
+        return Target(
+            name, name, [(base / name).read_bytes()], change, read, base, ours or shapes, cost
+        )
 
-    def kept(place: Path, change: damage.Change, read: Callable[[Path, random.Random], object], *ours: Any) -> Target:
+    def kept(
+        place: Path,
+        change: damage.Change,
+        read: Callable[[Path, random.Random], object],
+        *ours: Any,
+    ) -> Target:
         name = str(place.relative_to(stored))
         kind = f"cache/{place.name if place.parent.parent.name == 'decoded' else place.parent.name}"
         cost = 1 if kind == "cache/hashes" else 5
@@ -474,15 +518,33 @@ def _run(folder: Path) -> list[Target]:
         of("samples/samples.npz", damage.described, its.samples),
         of("samples/moments/00000003.png", damage.binary, its.moments_of),
         of("playable.json", damage.tree, its.playable),
-        of("checkpoints/last.safetensors", damage.checkpoint, its.checkpoint("last"), checkpoint, optim, watch, weights, records),
-        of("checkpoints/best.safetensors", damage.checkpoint, its.checkpoint("best"), checkpoint, weights, records),
+        of(
+            "checkpoints/last.safetensors",
+            damage.checkpoint,
+            its.checkpoint("last"),
+            checkpoint,
+            optim,
+            watch,
+            weights,
+            records,
+        ),
+        of(
+            "checkpoints/best.safetensors",
+            damage.checkpoint,
+            its.checkpoint("best"),
+            checkpoint,
+            weights,
+            records,
+        ),
         kept(decoded / "meta.json", damage.tree, its.cached, cache),
         kept(decoded / "train.npy", damage.array, its.cached, cache),
         kept(decoded / "train.digests.npy", damage.array, its.cached, cache),
         kept(next(stored.glob("moments/*.json")), damage.tree, its.cached, moments),
         kept(stored / "floors" / "0f.json", damage.tree, its.floors, knn),
         kept(stored / "hashes" / "0f.json", damage.tree, its.hashes, hashing),
-        kept(stored / "classifiers" / "0f.safetensors", damage.checkpoint, its.classifier, checkpoint),
+        kept(
+            stored / "classifiers" / "0f.safetensors", damage.checkpoint, its.classifier, checkpoint
+        ),
     ]
 
 
@@ -504,7 +566,10 @@ def _studies(base: Path) -> list[Target]:
         "seeds": [0, 1],
         "curves": ["train/loss"],
         "arms": {
-            arm: {"verdicts": {"learning": 1}, "runs": {str(s): {"state": "done", "verdict": "x"} for s in (0, 1)}}
+            arm: {
+                "verdicts": {"learning": 1},
+                "runs": {str(s): {"state": "done", "verdict": "x"} for s in (0, 1)},
+            }
             for arm in ("default", "other")
         },
         "metrics": {
@@ -517,16 +582,22 @@ def _studies(base: Path) -> list[Target]:
         },
     }
     files.write(base / "study.json", json.dumps(found))
-    files.write(base / "slurm.json", json.dumps({"jobs": {"default/seed-0": "12_3", "other/seed-1": "7"}}))
+    files.write(
+        base / "slurm.json", json.dumps({"jobs": {"default/seed-0": "12_3", "other/seed-1": "7"}})
+    )
     planned = reproductions.plan("demo")
     parts = {"vae": {"predicted": 3.5, "actual": 4.0}, "page": {"predicted": 1.0, "actual": None}}
     told = {"plan": planned.tables(), "done": False, "calls": [{"warm_up": 1.0, "parts": parts}]}
     files.write(base / record.RECORD, json.dumps(told))
     whole = files.read_bytes(base / "study.toml")
 
-    def of(name: str, change: damage.Change, read: Callable[[Path, random.Random], object], *ours: Any) -> Target:
+    def of(
+        name: str, change: damage.Change, read: Callable[[Path, random.Random], object], *ours: Any
+    ) -> Target:
         cost = 5 if name == "study.toml" else 1
-        return Target(name, name, [files.read_bytes(base / name)], change, read, base, (records, *ours), cost)
+        return Target(
+            name, name, [files.read_bytes(base / name)], change, read, base, (records, *ours), cost
+        )
 
     return [
         of("study.json", damage.tree, _study_found),

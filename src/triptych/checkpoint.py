@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from triptych import files, records
+from triptych.environment import memory
 from triptych.errors import TriptychError
+from triptych.weights import HEADER
 
 __all__ = ["WEIGHTS", "load", "load_weights", "save", "weights_digest"]
 
@@ -54,8 +57,10 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors.torch import load as parse
 
     try:
-        # All at once: what is opened by name twice may be two files while a training replaces it.
-        data = files.read_bytes(path)
+        # Opened once: by its name it may be another file a moment later, while a training replaces it.
+        with files.regular(path) as file:
+            _refuse_size(path, file)
+            data = file.read()
     except FileNotFoundError:
         raise TriptychError(f"there is no checkpoint '{path}'") from None
     try:
@@ -70,6 +75,28 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"the checkpoint '{path}' is damaged: its content does not match its checksum"
         )
     return tensors, records.about(about, path)
+
+
+def _refuse_size(path: Path, file: BufferedReader) -> None:
+    """A `TriptychError`, before all is read, for a file of another size than it says, or than memory holds."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    try:
+        header = json.loads(file.read(length)) if length <= HEADER else {}
+        ends = [of["data_offsets"][1] for name, of in header.items() if name != "__metadata__"]
+        due = 8 + length + max(ends, default=0)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        due = -1
+    if due != size:
+        raise TriptychError(
+            f"the checkpoint '{path}' is damaged: its header does not fit its {size:,} bytes"
+        )
+    # The bytes, and the tensors that are made of them.
+    if 2 * size > memory(torch.device("cpu")):
+        raise TriptychError(
+            f"the checkpoint '{path}' has {size / 1e9:,.1f} GB, more than memory holds twice"
+        )
+    file.seek(0)
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

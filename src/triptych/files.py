@@ -6,12 +6,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from secrets import token_hex
 
 from triptych.errors import DamagedError, TriptychError
 
-__all__ = ["TEXT", "read_bytes", "read_text", "staged", "write"]
+__all__ = ["TEXT", "read_bytes", "read_text", "regular", "staged", "write"]
 
 TEXT = 64_000_000
 """Bytes of a text file that are read at most; none that Triptych writes has nearly as many."""
@@ -67,14 +68,9 @@ def write(path: Path, content: str | bytes) -> None:
         raise TriptychError(f"cannot write '{path}': {error.strerror or error}") from None
 
 
-def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """The content of a file.
-
-    Raises:
-        FileNotFoundError: there is nothing of that name.
-        DamagedError: it is no file, but a pipe or a folder, or it has more than ``most`` bytes.
-        TriptychError: it cannot be read, and why.
-    """
+@contextmanager
+def regular(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
+    """A file that is open to be read; raises as `read_bytes` does, also for what goes wrong in the block."""
     try:
         # Without waiting: a pipe has no content until somebody writes to it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -89,13 +85,25 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
                     "delete it first",
                 )
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read()
+                yield file
         finally:
             os.close(descriptor)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise TriptychError(f"'{path}' cannot be read: {error.strerror or error}") from None
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """The content of a file.
+
+    Raises:
+        FileNotFoundError: there is nothing of that name.
+        DamagedError: it is no file, but a pipe or a folder, or it has more than ``most`` bytes.
+        TriptychError: it cannot be read, and why.
+    """
+    with regular(path, most) as file:
+        return file.read()
 
 
 def read_text(path: Path, most: int = TEXT) -> str:

@@ -107,9 +107,13 @@ def _fits(state: Mapping[str, Tensor], config: OptimizerConfig, parameter: Tenso
     moments, others = set(_moments(config)), {"step"} if config.name == "adam" else set()
     return (
         set(state) == moments | others
-        and all(state[k].shape == parameter.shape and state[k].dtype == parameter.dtype for k in moments)
+        and all(
+            state[k].shape == parameter.shape and state[k].dtype == parameter.dtype for k in moments
+        )
         # Steps are counted in single precision, from 0.
-        and all(state[k].ndim == 0 and state[k].dtype == torch.float32 and state[k] >= 0 for k in others)
+        and all(
+            state[k].ndim == 0 and state[k].dtype == torch.float32 and state[k] >= 0 for k in others
+        )
     )
 
 
