@@ -1,5 +1,6 @@
 """Checkpoints: whole or refused, whatever happens to the file."""
 
+import os
 import resource
 import threading
 from pathlib import Path
@@ -9,7 +10,10 @@ import torch
 from torch import nn
 
 from triptych import checkpoint
+from triptych.config import OptimizerConfig
 from triptych.errors import TriptychError
+from triptych.training.optim import PhaseOptimizer
+from triptych.types import DataSpec, Group, Phase
 
 TENSORS = {
     "weights.a": torch.arange(6.0).reshape(2, 3),
@@ -203,13 +207,80 @@ def test_a_checkpoint_of_another_config_is_refused_and_the_tensor_named(tmp_path
     before = {k: v.clone() for k, v in model.state_dict().items()}
     other = weights(Net(width=4))
     with pytest.raises(
-        TriptychError, match=r"another config: 'encoder\.bias' is 4 there and 3 here"
+        TriptychError,
+        match=r"another config: 'encoder\.bias' is 4 of float32 there and 3 of float32 here",
     ):
         checkpoint.load_weights(model, other, tmp_path)
     fewer = {k: v for k, v in weights(Net()).items() if "running_var" not in k}
-    with pytest.raises(TriptychError, match=r"'norm\.running_var' is absent there and 2 here"):
+    with pytest.raises(
+        TriptychError, match=r"'norm\.running_var' is absent there and 2 of float32 here"
+    ):
         checkpoint.load_weights(model, fewer, tmp_path)
     more = {**weights(Net()), "weights.head.weight": torch.zeros(2, 2)}
-    with pytest.raises(TriptychError, match=r"'head\.weight' is 2×2 there and absent here"):
+    with pytest.raises(
+        TriptychError, match=r"'head\.weight' is 2×2 of float32 there and absent here"
+    ):
         checkpoint.load_weights(model, more, tmp_path)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_a_file_that_is_larger_than_it_says_is_refused_unread(saved: Path):
+    with saved.open("r+b") as file:
+        file.truncate(1 << 37)
+    with pytest.raises(TriptychError, match="its header does not fit its 137,438,953,472 bytes"):
+        checkpoint.load(saved)
+
+
+def test_more_than_memory_holds_is_refused_unread(saved: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checkpoint, "memory", lambda device: 100)
+    with pytest.raises(TriptychError, match="more than memory holds twice"):
+        checkpoint.load(saved)
+
+
+def test_a_pipe_is_no_checkpoint(tmp_path: Path):
+    os.mkfifo(tmp_path / "last.safetensors")
+    with pytest.raises(TriptychError, match=r"last\.safetensors' is damaged: it is no file"):
+        checkpoint.load(tmp_path / "last.safetensors")
+
+
+def test_weights_of_another_type_or_that_are_not_finite_are_refused():
+    model = nn.Linear(2, 1)
+    held = {f"weights.{name}": value for name, value in model.state_dict().items()}
+    wide = held | {"weights.bias": torch.zeros(1, dtype=torch.float64)}
+    with pytest.raises(TriptychError, match="'bias' is 1 of float64 there and 1 of float32 here"):
+        checkpoint.load_weights(model, wide, Path("a"))
+    with pytest.raises(TriptychError, match="'a' has weights 'bias' that are not finite"):
+        checkpoint.load_weights(
+            model, held | {"weights.bias": torch.tensor([torch.nan])}, Path("a")
+        )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("exp_avg", torch.zeros(3, dtype=torch.float64)),
+        ("exp_avg_sq", torch.zeros(3, dtype=torch.int64)),
+        ("step", torch.tensor(-1.0)),
+        ("step", torch.tensor(torch.nan)),
+        ("step", torch.tensor(2)),
+    ],
+)
+def test_an_optimizer_s_state_of_another_kind_is_refused(key: str, value: torch.Tensor):
+    method = nn.ModuleDict({"a": nn.Linear(1, 3)})
+    phase = Phase("fit", (Group(("a",), OptimizerConfig()),))
+    optimizer = PhaseOptimizer(method, phase, torch.zeros(()))
+    state = optimizer.state()
+    optimizer.load(state, Path("x"))
+    with pytest.raises(TriptychError, match=r"no optimizer state for 'a\.bias', or that of"):
+        optimizer.load(state | {f"optimizer.fit.a.bias.{key}": value}, Path("x"))
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 8), (1, -8, 8), (1, 10**18, 8), (3, 10**5, 10**5)])
+def test_images_that_there_are_not_are_refused(shape: tuple[int, int, int]):
+    with pytest.raises(TriptychError, match="there are no images of"):
+        DataSpec(shape, "grey")
+
+
+def test_moments_of_other_channels_are_refused():
+    with pytest.raises(TriptychError, match="the images have 1 channels, and moments of others"):
+        DataSpec((1, 8, 8), "grey", mean=(0.5, 0.5))

@@ -228,6 +228,8 @@ def _fingerprint(splits: Mapping[str, Images]) -> str:
 def open_split(place: Path, split: str) -> Images:
     """A split of the folder, its pixels memory-mapped. Raises `TriptychError` for arrays that are not those of a split."""
     pixels = _kept(place / f"{split}.npy", "uint8", 4)
+    if pixels.shape[1] not in (1, 3):
+        raise DamagedError(place / f"{split}.npy", f"it is {pixels.shape}", "delete it")
     labels = place / f"{split}.labels.npy"
     one_each = partial(_kept, dimensions=1, count=len(pixels))
     return Images(
