@@ -13,6 +13,7 @@ from triptych import checkpoint
 from triptych.config import OptimizerConfig
 from triptych.errors import TriptychError
 from triptych.training.optim import PhaseOptimizer
+from triptych.training.watch import Watch
 from triptych.types import DataSpec, Group, Phase
 
 TENSORS = {
@@ -284,3 +285,14 @@ def test_images_that_there_are_not_are_refused(shape: tuple[int, int, int]):
 def test_moments_of_other_channels_are_refused():
     with pytest.raises(TriptychError, match="the images have 1 channels, and moments of others"):
         DataSpec((1, 8, 8), "grey", mean=(0.5, 0.5))
+
+
+def test_what_another_method_logged_is_refused():
+    watch = Watch("fit", torch.zeros(()))
+    held = {"watch.fit.sums": torch.ones(3).double(), "watch.fit.count": torch.tensor(2)}
+    watch.load(held, ["objective", "elbo", "kl"], Path("x"))
+    seen = torch.ones(2), torch.zeros(1), ("objective", "elbo"), torch.tensor(1)
+    with pytest.raises(
+        TriptychError, match="phase 'fit' logs elbo, and its checkpoint says elbo, kl"
+    ):
+        watch.see(*seen)
