@@ -1,5 +1,6 @@
 """Checkpoints: whole or refused, whatever happens to the file."""
 
+import os
 import resource
 import threading
 from pathlib import Path
@@ -9,7 +10,11 @@ import torch
 from torch import nn
 
 from triptych import checkpoint
+from triptych.config import OptimizerConfig
 from triptych.errors import TriptychError
+from triptych.training.optim import PhaseOptimizer
+from triptych.training.watch import Watch
+from triptych.types import DataSpec, Group, Phase
 
 TENSORS = {
     "weights.a": torch.arange(6.0).reshape(2, 3),
@@ -230,3 +235,76 @@ def test_weights_that_are_no_numbers_are_refused_whatever_their_checksum(tmp_pat
     ):
         checkpoint.load_weights(model, tensors, tmp_path / "odd.safetensors")
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_a_file_that_is_larger_than_it_says_is_refused_unread(saved: Path):
+    with saved.open("r+b") as file:
+        file.truncate(1 << 37)
+    with pytest.raises(TriptychError, match="its header does not fit its 137,438,953,472 bytes"):
+        checkpoint.load(saved)
+
+
+def test_more_than_memory_holds_is_refused_unread(saved: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checkpoint, "memory", lambda device: 100)
+    with pytest.raises(TriptychError, match="more than memory holds twice"):
+        checkpoint.load(saved)
+
+
+def test_a_pipe_is_no_checkpoint(tmp_path: Path):
+    os.mkfifo(tmp_path / "last.safetensors")
+    with pytest.raises(TriptychError, match=r"last\.safetensors' is damaged: it is no file"):
+        checkpoint.load(tmp_path / "last.safetensors")
+
+
+def test_weights_of_another_type_or_that_are_not_finite_are_refused():
+    model = nn.Linear(2, 1)
+    held = {f"weights.{name}": value for name, value in model.state_dict().items()}
+    wide = held | {"weights.bias": torch.zeros(1, dtype=torch.float64)}
+    with pytest.raises(TriptychError, match="'bias' is 1 of float64 there and 1 of float32 here"):
+        checkpoint.load_weights(model, wide, Path("a"))
+    with pytest.raises(TriptychError, match="'a' has weights 'bias' that are not finite"):
+        checkpoint.load_weights(
+            model, held | {"weights.bias": torch.tensor([torch.nan])}, Path("a")
+        )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("exp_avg", torch.zeros(3, dtype=torch.float64)),
+        ("exp_avg_sq", torch.zeros(3, dtype=torch.int64)),
+        ("step", torch.tensor(-1.0)),
+        ("step", torch.tensor(torch.nan)),
+        ("step", torch.tensor(2)),
+    ],
+)
+def test_an_optimizer_s_state_of_another_kind_is_refused(key: str, value: torch.Tensor):
+    method = nn.ModuleDict({"a": nn.Linear(1, 3)})
+    phase = Phase("fit", (Group(("a",), OptimizerConfig()),))
+    optimizer = PhaseOptimizer(method, phase, torch.zeros(()))
+    state = optimizer.state()
+    optimizer.load(state, Path("x"))
+    with pytest.raises(TriptychError, match=r"no optimizer state for 'a\.bias', or that of"):
+        optimizer.load(state | {f"optimizer.fit.a.bias.{key}": value}, Path("x"))
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 8), (1, -8, 8), (1, 10**18, 8), (3, 10**5, 10**5)])
+def test_images_that_there_are_not_are_refused(shape: tuple[int, int, int]):
+    with pytest.raises(TriptychError, match="there are no images of"):
+        DataSpec(shape, "grey")
+
+
+def test_moments_of_other_channels_are_refused():
+    with pytest.raises(TriptychError, match="the images have 1 channels, and moments of others"):
+        DataSpec((1, 8, 8), "grey", mean=(0.5, 0.5))
+
+
+def test_what_another_method_logged_is_refused():
+    watch = Watch("fit", torch.zeros(()))
+    held = {"watch.fit.sums": torch.ones(3).double(), "watch.fit.count": torch.tensor(2)}
+    watch.load(held, ["objective", "elbo", "kl"], Path("x"))
+    seen = torch.ones(2), torch.zeros(1), ("objective", "elbo"), torch.tensor(1)
+    with pytest.raises(
+        TriptychError, match="phase 'fit' logs elbo, and its checkpoint says elbo, kl"
+    ):
+        watch.see(*seen)

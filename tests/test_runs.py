@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from triptych import files
-from triptych.errors import TriptychError
+from triptych import checkpoint, files
+from triptych.arrays import made_with, pack, unpack
+from triptych.errors import DamagedError, TriptychError
 from triptych.runs import Result, Run, kind, list_runs
 from triptych.weights import Weights
 
@@ -556,3 +558,46 @@ def test_a_study_is_no_run_and_its_runs_are_named(tmp_path: Path):
     assert [kind(p) for p in (tmp_path, tmp_path / "s", tmp_path / "s" / "narrow" / "seed-0")] == [None, "study", "run"]  # fmt: skip
     with pytest.raises(TriptychError, match="it holds narrow/seed-0: name one of them"):
         Run.open(tmp_path / "s")
+
+
+def test_what_anybody_may_have_written_beside_a_run_is_refused_or_says_nothing(tmp_path: Path):
+    run = Run.create(tmp_path / "odd", {"method": {"name": "vae"}})
+    checkpoint.save(run.checkpoint("last"), {"weights.a": torch.zeros(1)}, {"step": 3})
+    pack(run.path / "samples" / "a.npz", {"x": np.zeros(2)}, {"weights": ["no digest"]})
+    # What does not say its weights belongs to all.
+    assert run.arrays("a")["x"].tolist() == [0.0, 0.0]
+    assert run.left_out() == {}
+    field = {"value": 1.0, "stderr": None, "n": 2, "protocol": {}}
+    run.write("results.json", json.dumps({"a": {**field, "more": 3}}))
+    assert run.recorded() == {"a": Result(1.0, None, 2, {})}
+    run.write("results.json", json.dumps({"a": {**field, "protocol": {"step": "three"}}}))
+    with pytest.raises(DamagedError, match="a: protocol: step is missing or of another kind"):
+        run.recorded()
+    run.write("environment.json", json.dumps({"data": ["no table"]}))
+    with pytest.raises(DamagedError, match=r"environment\.json' is damaged: data is missing or of"):
+        run.environment()
+
+
+def test_a_picture_of_a_training_that_is_none_is_named(tmp_path: Path):
+    run = Run.create(tmp_path / "pictures", {})
+    run.save_moment(3, np.full((4, 1, 2, 2), 7, np.uint8))
+    folder = run.path / "samples" / "moments"
+    (folder / "not a step.png").touch()
+    (folder / "00000004.png").write_bytes((folder / "00000003.png").read_bytes()[:40])
+    os.mkfifo(folder / "00000005.png")
+    found = run.moments(2)
+    assert list(found) == [3, 4, 5]
+    assert found[3].tolist() == np.full((4, 1, 2, 2), 7).tolist()
+    for step in (4, 5):
+        with pytest.raises(DamagedError, match=rf"0000000{step}\.png' is damaged"):
+            found[step]
+    with pytest.raises(DamagedError, match="delete it"):
+        run.moments(3)[3]
+
+
+def test_an_array_of_texts_that_are_none_is_refused(tmp_path: Path):
+    path = tmp_path / "a.npz"
+    np.savez(path, made_with=np.array([0x110000], "<u4").view("<U1"))
+    with pytest.raises(DamagedError, match="a text in it has characters that there are not"):
+        unpack(path)
+    assert made_with(path) == {}

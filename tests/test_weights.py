@@ -27,7 +27,7 @@ from triptych.reporting.terminal import headline_words, result_lines
 from triptych.runs import Result, Run
 from triptych.training.loop import Display
 from triptych.types import Selection
-from triptych.weights import Weights
+from triptych.weights import Weights, edits
 
 TINY = {
     "vae": {"latent": 3, "hidden": [16], "likelihood": "logistic"},
@@ -433,3 +433,7 @@ def test_results_without_weights_of_their_own_are_not_stale(tmp_path: Path) -> N
     run.record({"z": Result(1.0, None, 1, weights._replace(checkpoint="last").protocol())})
     assert list(run.results()) == ["x", "y"]
     assert list(run.left_out()) == ["z"]
+
+
+def test_what_a_stranger_s_config_says_is_shown_and_not_obeyed():
+    assert edits({"a": "\x1b[31m"}, {"a": "b\nc"}) == [r"a is b\nc in config.toml and was \x1b[31m"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from io import BytesIO
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from triptych.errors import DamagedError, TriptychError
 from triptych.files import read_bytes, write
 
-__all__ = ["ARRAYS", "Moments", "made_with", "pack", "save_sheet", "unpack"]
+__all__ = ["ARRAYS", "Moments", "has_letters", "made_with", "pack", "save_sheet", "unpack"]
 
 ARRAYS = 256_000_000
 """Bytes of all arrays of a file, packed or unpacked, that are read at most."""
@@ -67,7 +68,10 @@ def _read(path: Path, only: str = "") -> dict[str, npt.NDArray[Any]]:
         if unpacked > ARRAYS:
             raise ValueError(f"{unpacked:,} bytes unpacked, far more than any has")
         with np.load(BytesIO(data), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays if only in ("", name)}
+            found = {name: arrays[name] for name in arrays if only in ("", name)}
+        if not all(map(has_letters, found.values())):
+            raise ValueError("a text in it has characters that there are not")
+        return found
     except Exception as error:
         # What NumPy, zlib and zipfile raise over broken bytes is any of a dozen kinds.
         why = str(error) or type(error).__name__
@@ -81,6 +85,19 @@ def _told(array: npt.NDArray[Any] | None) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def has_letters(array: npt.NDArray[Any]) -> bool:
+    """Whether an array, if it is of texts, has nothing but characters: NumPy reads any 32 bits for one, and Python fails at it.
+
+    Example:
+        >>> has_letters(np.array(["a"])), has_letters(np.array([0x110000], "u4").view("U1"))
+        (True, False)
+    """
+    if array.dtype.kind != "U" or not array.size or not array.dtype.itemsize:
+        return True
+    codes = np.ascontiguousarray(array).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
+    return int(codes.max()) <= sys.maxunicode
 
 
 def save_sheet(path: Path, images: npt.NDArray[np.uint8]) -> None:
@@ -102,12 +119,27 @@ class Moments(Mapping[int, npt.NDArray[np.uint8]]):
 
     def __init__(self, folder: Path, side: int) -> None:
         self.side = side
-        self.paths = {int(path.stem): path for path in sorted(folder.glob("*.png"))}
+        self.paths = {
+            int(path.stem): path for path in sorted(folder.glob("*.png")) if path.stem.isdecimal()
+        }
 
     def __getitem__(self, step: int) -> npt.NDArray[np.uint8]:
+        """The images of a step. Raises `DamagedError` for a file that `save_sheet` did not write."""
+        path = self.paths[step]
+        try:
+            return self._images(read_bytes(path, ARRAYS))
+        except DamagedError:
+            raise
+        except Exception as error:
+            # Pillow's decoder of damaged files raises whatever its next line happens to raise.
+            raise DamagedError(path, str(error) or type(error).__name__, "delete it") from None
+
+    def _images(self, data: bytes) -> npt.NDArray[np.uint8]:
         from PIL import Image
 
-        with Image.open(self.paths[step]) as picture:
+        with Image.open(BytesIO(data), formats=["PNG"]) as picture:
+            if picture.mode not in ("L", "RGB") or picture.width * picture.height > ARRAYS // 3:
+                raise ValueError(f"{picture.width}×{picture.height} pixels in {picture.mode}")
             sheet = np.atleast_3d(np.asarray(picture))
         side, channels = self.side, sheet.shape[2]
         height, width = sheet.shape[0] // side, sheet.shape[1] // side

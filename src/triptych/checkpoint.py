@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from triptych import files, records
+from triptych.environment import memory
 from triptych.errors import TriptychError, refused
+from triptych.weights import HEADER
 
 __all__ = ["WEIGHTS", "load", "load_weights", "save", "weights_digest"]
 
@@ -48,8 +51,10 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors.torch import load as parse
 
     try:
-        # All at once: what is opened by name twice may be two files while a training replaces it.
-        data = files.read_bytes(path)
+        # Opened once: by its name it may be another file a moment later, while a training replaces it.
+        with files.regular(path) as file:
+            _refuse_size(path, file)
+            data = file.read()
     except FileNotFoundError:
         raise TriptychError(f"there is no checkpoint '{path}'") from None
     try:
@@ -66,23 +71,45 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, records.about(about, path)
 
 
+def _refuse_size(path: Path, file: BufferedReader) -> None:
+    """A `TriptychError`, before all is read, for a file of another size than it says, or than memory holds."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    try:
+        header = json.loads(file.read(length)) if length <= HEADER else {}
+        ends = [of["data_offsets"][1] for name, of in header.items() if name != "__metadata__"]
+        due = 8 + length + max(ends, default=0)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        due = -1
+    if due != size:
+        raise TriptychError(
+            f"the checkpoint '{path}' is damaged: its header does not fit its {size:,} bytes"
+        )
+    # The bytes, and the tensors that are made of them.
+    if 2 * size > memory(torch.device("cpu")):
+        raise TriptychError(
+            f"the checkpoint '{path}' has {size / 1e9:,.1f} GB, more than memory holds twice"
+        )
+    file.seek(0)
+
+
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Put the ``weights.`` of a checkpoint into a model; a `TriptychError` where they do not fit it, or are not finite."""
     weights = {k.removeprefix(WEIGHTS): v for k, v in tensors.items() if k.startswith(WEIGHTS)}
-    wanted = {k: (v.shape, v.dtype) for k, v in model.state_dict().items()}
-    found = {k: (v.shape, v.dtype) for k, v in weights.items()}
+    wanted, found = _kinds(model.state_dict()), _kinds(weights)
     if wanted != found:
         name = min(k for k in wanted | found if wanted.get(k) != found.get(k))
         raise TriptychError(
             f"the checkpoint '{path}' was made for another config: '{name}' is "
-            f"{_kind(found.get(name))} there and {_kind(wanted.get(name))} here"
+            f"{found.get(name, 'absent')} there and {wanted.get(name, 'absent')} here"
         )
-    # A training never saves such weights: somebody else wrote them, and whatever is measured of them means nothing.
-    if odd := [k for k, v in weights.items() if not v.isfinite().all()]:
-        raise TriptychError(
-            f"the checkpoint '{path}' cannot be used: its weights '{min(odd)}' are not all finite numbers; "
-            "take another checkpoint, or train the run anew"
-        )
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            # No training saves such: what would be measured with them means nothing.
+            raise TriptychError(
+                f"the checkpoint '{path}' has weights '{name}' that are not finite; "
+                "train the run anew, or take another checkpoint"
+            )
     model.load_state_dict(weights)
 
 
@@ -100,11 +127,12 @@ def weights_digest(tensors: Mapping[str, Tensor]) -> str:
     return _digest(weights, "")[:12]
 
 
-def _kind(kind: tuple[torch.Size, torch.dtype] | None) -> str:
-    if kind is None:
-        return "absent"
-    shape, dtype = kind
-    return f"{'×'.join(map(str, shape)) or 'a scalar'} of {str(dtype).removeprefix('torch.')}"
+def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Shape and type of each, in words."""
+    return {
+        name: f"{'×'.join(map(str, value.shape)) or 'a scalar'} of {str(value.dtype).removeprefix('torch.')}"
+        for name, value in tensors.items()
+    }
 
 
 def _digest(tensors: Mapping[str, Tensor], about: str) -> str:

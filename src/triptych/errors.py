@@ -36,11 +36,19 @@ LONG = 300
 
 
 class TriptychError(Exception):
-    """A mistake in the input, not in the program.
+    r"""A mistake in the input, not in the program.
 
     The command line prints the message on one line and exits with code 2;
     with ``--debug`` it shows the traceback as well.
+
+    Example:
+        >>> str(TriptychError("there is no run 'a\x1b[31m'"))
+        "there is no run 'a\\x1b[31m'"
     """
+
+    def __str__(self) -> str:
+        """The sentence, in which nothing that it quotes moves or colours a terminal: also a traceback shows it."""
+        return printable(super().__str__())
 
 
 class LostError(TriptychError):

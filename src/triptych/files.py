@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from secrets import token_hex
 
@@ -24,6 +24,7 @@ __all__ = [
     "put",
     "read_bytes",
     "read_text",
+    "regular",
     "staged",
     "sweep",
     "write",
@@ -172,14 +173,9 @@ def put(file: FileIO, data: bytes | memoryview) -> None:
         rest = rest[file.write(rest) :]
 
 
-def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """The content of a file.
-
-    Raises:
-        FileNotFoundError: there is nothing of that name.
-        DamagedError: it is no file, but a pipe or a folder, or it has more than ``most`` bytes.
-        MachineError: it cannot be read, and why.
-    """
+@contextmanager
+def regular(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
+    """A file that is open to be read; raises as `read_bytes` does, also for what goes wrong in the block."""
     try:
         # Without waiting: a pipe has no content until somebody writes to it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -194,13 +190,25 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
                     "delete it first",
                 )
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read()
+                yield file
         finally:
             os.close(descriptor)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise refused("read", path, error) from None
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """The content of a file.
+
+    Raises:
+        FileNotFoundError: there is nothing of that name.
+        DamagedError: it is no file, but a pipe or a folder, or it has more than ``most`` bytes.
+        MachineError: it cannot be read, and why.
+    """
+    with regular(path, most) as file:
+        return file.read()
 
 
 def read_text(path: Path, most: int = TEXT) -> str:

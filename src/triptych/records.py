@@ -33,7 +33,7 @@ __all__ = [
 
 Shape = Any
 """A type, a tuple of them, a list of one shape, a test that says whether a value is right, or a table: its keys
-(``key?`` may be missing), or under ``...`` the shape of every value, whatever its key."""
+(``key?`` may be missing), or under ``...`` the shape of every value whose key, as ``key?``, has none of its own."""
 
 NUMBER = (int, float, type(None))
 """A number, or none."""
@@ -74,7 +74,7 @@ RESULTS: Shape = {
         "value": object,
         "stderr": _error,
         "n": _count,
-        "protocol": {...: _said},
+        "protocol": {...: _said, "step?": _count},
         "note?": str,
     }
 }
@@ -104,6 +104,14 @@ METHOD: Shape = {
 }
 """What environment.json says of the method."""
 
+ENVIRONMENT: Shape = {
+    "data?": {
+        **dict.fromkeys(("title?", "fingerprint?", "decoded?"), str),
+        "images?": {...: _count},
+    }
+}
+"""What environment.json says of the images; of the method it need not say anything, and of the machine it is only shown."""
+
 CONFIG: Shape = {"method?": dict, "data?": dict, "train?": dict}
 """The tables that everybody looks into; what is in them is checked against the configs by who trains or measures."""
 
@@ -127,12 +135,16 @@ def results(path: Path) -> dict[str, dict[str, Any]]:
     """
     remedy = "delete it and evaluate the run again"
     found: dict[str, dict[str, Any]] = parsed(path, RESULTS, remedy) or {}
-    return {name: {**result, "note": result.get("note", "")} for name, result in found.items()}
+    fields = ("value", "stderr", "n", "protocol")
+    return {
+        name: {**{field: result[field] for field in fields}, "note": result.get("note", "")}
+        for name, result in found.items()
+    }
 
 
 def environment(path: Path) -> dict[str, Any]:
     """What environment.json holds; nothing where there is none. Raises `DamagedError`."""
-    return parsed(path, {}, "delete it") or {}
+    return parsed(path, ENVIRONMENT, "delete it") or {}
 
 
 def parsed(
@@ -263,7 +275,8 @@ def fit(value: Any, shape: Shape, name: str) -> None:
 def _fit_table(value: Mapping[str, Any], shape: Mapping[Any, Shape], name: str) -> None:
     if ... in shape:
         for key, item in value.items():
-            fit(item, shape[...], key[:40] if name == "it" else f"{name}: {key[:40]}")
+            inner = shape.get(f"{key}?", shape[...])
+            fit(item, inner, key[:40] if name == "it" else f"{name}: {key[:40]}")
         return
     for key, inner in shape.items():
         plain = key.removesuffix("?")

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from triptych.capability import Capability
-from triptych.config import OptimizerConfig, ViewsConfig
+from triptych.config import WIDEST, OptimizerConfig, ViewsConfig
+from triptych.errors import TriptychError, shown
 
 __all__ = [
     "Batch",
@@ -40,6 +41,10 @@ __all__ = [
     "Selection",
     "capabilities",
 ]
+
+
+LARGEST_IMAGE = 10**9
+"""Numbers in one image at most: times `WIDEST` units they still can be counted."""
 
 
 class Batch(NamedTuple):
@@ -140,6 +145,13 @@ class DataSpec:
     """Mean of each channel over the training images, in [0, 1]; one half where nobody measured."""
     std: tuple[float, ...] = ()
     """Standard deviation of each channel over the pixels of the training images."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no images are: a checkpoint of a stranger may say it."""
+        if not all(1 <= side <= WIDEST for side in self.shape) or self.dimensions > LARGEST_IMAGE:
+            raise TriptychError(f"there are no images of {shown(list(self.shape))}, C×H×W")
+        if not {len(self.mean), len(self.std)} <= {0, self.shape[0]}:
+            raise TriptychError(f"the images have {self.shape[0]} channels, and moments of others")
 
     @property
     def dimensions(self) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from triptych import records
-from triptych.errors import TriptychError
+from triptych.errors import TriptychError, printable
+from triptych.files import regular
 
 __all__ = [
     "OF_WEIGHTS",
@@ -58,10 +59,8 @@ def about(path: Path) -> dict[str, Any]:
 
     A damaged file says nothing here: whoever loads it says what is wrong.
     """
-    if not path.is_file():
-        return {}
     try:
-        with path.open("rb") as file:
+        with regular(path) as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size)) if size <= HEADER else {}
         return records.about(header["__metadata__"]["about"], path)
@@ -86,7 +85,8 @@ def staleness(there: Sequence[Weights]) -> Callable[[Mapping[str, Any]], str]:
 
     def why(made_with: Mapping[str, Any]) -> str:
         digest = made_with.get("weights")
-        known = digest is None or digest in digests or not digests
+        # A stranger's file may have anything there.
+        known = not isinstance(digest, str) or digest in digests or not digests
         if known or made_with.get("checkpoint") == UNTRAINED:
             return ""
         step = made_with.get("step")
@@ -108,7 +108,9 @@ def edits(trained: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """
     then, now = _flat(trained), _flat(config)
     return [
-        f"{name} is {now.get(name, 'not there')} in config.toml and was {then.get(name, 'not there')}"
+        printable(
+            f"{name} is {now.get(name, 'not there')} in config.toml and was {then.get(name, 'not there')}"
+        )
         for name in sorted(then | now)
         if then.get(name) != now.get(name) and name not in ELSEWHERE
     ]

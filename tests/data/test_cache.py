@@ -175,3 +175,33 @@ def test_damaged_notes_on_what_was_hashed_are_made_anew(tmp_path, monkeypatch, d
     (memo,) = (tmp_path / "cache" / "hashes").iterdir()
     memo.write_bytes(damage)
     assert hashing.digests([tmp_path / "a"], silent) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *(
+            ("meta.json", text)
+            for text in (b"[]", b'{"splits": 3}', b"{}", b"[" * 100_000, b"\xff")
+        ),
+        ("train.digests.npy", lambda data: data.replace(b"'<u8'", b"'<f8'")),
+        ("train.digests.npy", lambda data: data.replace(b"(20,)", b"(4,5)")),
+        ("train.npy", lambda data: data.replace(b"'|u1'", b"'|i1'")),
+        ("train.npy", lambda data: data.replace(b"(20, 1, 8, 8)", b"(20, 8, 1, 8)")),
+        ("train.npy", lambda data: data.replace(b"{'descr", b"{'descr'''")[: len(data)]),
+    ],
+)
+def test_what_is_damaged_in_the_cache_is_made_again(tmp_path, cache, random_images, name, content):
+    np.save(tmp_path / "d.npy", random_images(20, 8, 8))
+    before = load(DataConfig(str(tmp_path / "d.npy")))
+    (path,) = cache.glob(f"decoded/*/{name}")
+    changed = content(path.read_bytes()) if callable(content) else content
+    assert changed != path.read_bytes()
+    # Not into the file that is mapped into memory.
+    path.unlink()
+    path.write_bytes(changed)
+    after = load(DataConfig(str(tmp_path / "d.npy")))
+    assert after.fingerprint == before.fingerprint
+    for split, images in before.splits.items():
+        assert np.array_equal(after.splits[split].pixels, images.pixels)
+        assert np.array_equal(after.splits[split].digests, images.digests)

@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 
 from triptych.data import DataConfig, load
+from triptych.data.images import Decoder
+from triptych.data.picture import Fit
+from triptych.data.readers import amat, part
+from triptych.errors import TriptychError
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -184,8 +188,6 @@ def test_idx_headers(tmp_path, refusal, end, sizes, complaint):
 
 def test_more_than_memory_holds(tmp_path, refusal, monkeypatch):
     """As on a machine with 1,000 bytes left."""
-    from triptych.data.readers import part
-
     monkeypatch.setattr(part, "_memory", lambda: 1000)
     np.savez_compressed(tmp_path / "d.npz", np.random.default_rng(0).integers(0, 256, (20, 8, 8)))
     assert "0.0 MB of memory are free; save it uncompressed as .npy" in refusal(tmp_path / "d.npz")
@@ -214,3 +216,28 @@ def test_a_mat_that_announces_more_than_it_has(tmp_path, refusal):
 def test_what_is_no_file_is_refused(tmp_path, refusal):
     os.mkfifo(tmp_path / "d.npy")
     assert "is not a kind of file that holds many images" in refusal(tmp_path / "d.npy")
+
+
+def test_a_single_number_for_images(tmp_path, refusal):
+    np.savez(tmp_path / "d.npz", x=np.uint8(3), y=np.arange(3))
+    assert "have the shape a single number" in refusal(tmp_path / "d.npz")
+
+
+def test_labels_of_characters_that_there_are_not(tmp_path, refusal):
+    words = np.array([0x61, 0x110000] * 10, "<u4").view("<U1")
+    np.savez(tmp_path / "d.npz", x=np.full((20, 8, 8), 200, np.uint8), y=words)
+    assert "'y' has characters that there are not" in refusal(tmp_path / "d.npz")
+
+
+def test_a_hole_of_128_gigabytes_in_the_place_of_lines(tmp_path):
+    with (tmp_path / "d.amat").open("wb") as file:
+        file.truncate(1 << 37)
+    with pytest.raises(TriptychError, match="have no end of a line"):
+        amat.read("train", (tmp_path / "d.amat",), Decoder(Fit()))
+
+
+def test_lines_that_memory_does_not_hold(tmp_path, refusal, monkeypatch):
+    """As on a machine with 100 bytes left."""
+    monkeypatch.setattr(part, "_memory", lambda: 100)
+    (tmp_path / "d.amat").write_bytes(b"0 1 1 0\n" * 20)
+    assert "takes 0.0 MB and 0.0 MB of memory are free" in refusal(tmp_path / "d.amat")

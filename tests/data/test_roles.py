@@ -253,3 +253,14 @@ def test_a_split_without_labels_is_said(opened):
     assert data.splits["valid"].labels is None
     assert is_whole(data, "test", T, Z)
     assert "the images of valid have no labels" in data.notes
+
+
+def test_a_note_shows_what_a_terminal_would_obey(tmp_path):
+    images = np.full((20, 8, 8), 200, np.uint8)
+    np.savez(tmp_path / "d.npz", **{"x": images, "y": np.arange(20), "\x1b[31m": images})
+    (note,) = (
+        n
+        for n in load(DataConfig(str(tmp_path / "d.npz"))).notes
+        if "was left" in n or "left was" in n
+    )
+    assert note.endswith(r"left was '\x1b[31m' (20x8x8 of uint8)")

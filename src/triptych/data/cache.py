@@ -8,13 +8,14 @@ the slower one uses what the faster one wrote.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
+from triptych import records
 from triptych.data.decoded import open_split, write_decoded
 from triptych.data.hashing import digest, digests
 from triptych.data.picture import Fit
@@ -24,9 +25,25 @@ from triptych.data.spec import Images, Values
 from triptych.errors import TriptychError
 from triptych.files import staged, sweep
 from triptych.progress import Progress
+from triptych.records import Shape
 
 __all__ = ["READER_VERSION", "Stored", "decoded", "kept"]
 
+
+SPLITS = ("train", "valid", "test")
+
+META: Shape = {
+    "splits": lambda names: (
+        isinstance(names, list) and "train" in names and all(name in SPLITS for name in names)
+    ),
+    "classes": (list, type(None)),
+    "values": lambda word: word in get_args(Values),
+    "fingerprint": str,
+    "jpegs": int,
+    "notes": [str],
+    "sizes": {...: int},
+}
+"""What meta.json of a decoded set holds."""
 
 READER_VERSION = 2
 """To be raised whenever the same files would decode to other pixels, labels or order."""
@@ -94,14 +111,15 @@ def _key(source: Source, fit: Fit, shuffle: Collection[str], progress: Progress)
 def _open(place: Path) -> Stored | None:
     """The set in a finished folder; None where there is none or a file of it is gone or cut."""
     try:
-        meta = json.loads((place / "meta.json").read_text())
-        for name, size in meta["sizes"].items():
-            if (place / name).stat().st_size != size:
-                return None
+        meta = records.parsed(place / "meta.json", META, "delete it")
+        if meta is None or any(
+            (place / name).stat().st_size != size for name, size in meta["sizes"].items()
+        ):
+            return None
         splits = {split: open_split(place, split) for split in meta["splits"]}
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+    except (OSError, TriptychError):
         return None
-    classes = tuple(meta["classes"]) if meta["classes"] else None
+    classes = tuple(map(str, meta["classes"])) if meta["classes"] else None
     return Stored(
         splits,
         classes,

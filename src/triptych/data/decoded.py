@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
+from functools import partial
 from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import numpy.typing as npt
 
 from triptych.data.images import Decoder
 from triptych.data.picture import Fit, Pixels
+from triptych.data.readers.npy_format import mapped
 from triptych.data.readers.part import Meanings, Part
 from triptych.data.sources import Source
 from triptych.data.spec import Images, Values
-from triptych.errors import TriptychError, machine
+from triptych.errors import DamagedError, TriptychError, machine
 from triptych.files import put, write
 from triptych.progress import Progress
 
@@ -256,10 +258,23 @@ def _fingerprint(splits: Mapping[str, Images]) -> str:
 
 
 def open_split(place: Path, split: str) -> Images:
-    """A split of the folder, its pixels memory-mapped."""
+    """A split of the folder, its pixels memory-mapped. Raises `TriptychError` for arrays that are not those of a split."""
+    pixels = _kept(place / f"{split}.npy", "uint8", 4)
+    if pixels.shape[1] not in (1, 3):
+        raise DamagedError(place / f"{split}.npy", f"it is {pixels.shape}", "delete it")
     labels = place / f"{split}.labels.npy"
+    one_each = partial(_kept, dimensions=1, count=len(pixels))
     return Images(
-        np.load(place / f"{split}.npy", mmap_mode="r"),
-        np.load(labels) if labels.is_file() else None,
-        np.load(place / f"{split}.digests.npy"),
+        pixels,
+        np.array(one_each(labels, "int64")) if labels.is_file() else None,
+        np.array(one_each(place / f"{split}.digests.npy", "uint64")),
     )
+
+
+def _kept(path: Path, kind: str, dimensions: int, count: int | None = None) -> npt.NDArray[Any]:
+    """An array of this type and so many dimensions, of ``count`` rows if a number is due."""
+    found = mapped(path)
+    right = found.dtype == kind and found.ndim == dimensions and count in (None, len(found))
+    if not right or not found.size:
+        raise DamagedError(path, f"it is {found.shape} of {found.dtype}", "delete it")
+    return found

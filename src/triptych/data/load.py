@@ -17,7 +17,7 @@ from triptych.data.names import as_text
 from triptych.data.picture import Fit
 from triptych.data.sources import Source
 from triptych.data.spec import DataConfig, Dataset, Images
-from triptych.errors import MachineError, TriptychError
+from triptych.errors import MachineError, TriptychError, printable
 from triptych.progress import Progress, silent
 
 __all__ = ["kept", "load"]
@@ -171,7 +171,7 @@ def _dataset(
         classes,
         stored.values,
         fingerprint,
-        notes=stored.notes,
+        notes=tuple(map(printable, stored.notes)),
         decoded=stored.key,
         duplicates=_duplicates(splits),
     )

@@ -15,7 +15,7 @@ from triptych import data as data_plane
 from triptych.config import merge
 from triptych.data.spec import Dataset
 from triptych.environment import device_for
-from triptych.errors import TriptychError, unknown
+from triptych.errors import DamagedError, TriptychError, unknown
 from triptych.evaluation.subject import Subject
 from triptych.experiment.config import ExperimentConfig
 from triptych.experiment.preparation import build
@@ -172,8 +172,10 @@ def weighted(
     try:
         spec = merge(DataSpec((1, 1, 1), "grey"), about["spec"])
         weights = Weights(which, int(about["step"]), str(about["weights"]))
-        if min(spec.shape) < 1 or not about["data"]:
+        if not about["data"]:
             raise ValueError
+    except TriptychError as error:
+        raise DamagedError(path, str(error), "take another checkpoint, or train again") from None
     except (KeyError, TypeError, ValueError):
         raise TriptychError(
             f"the checkpoint '{path}' does not say what it was trained on: it was made by an "

@@ -103,14 +103,17 @@ class PhaseOptimizer:
 
 
 def _fits(state: Mapping[str, Tensor], config: OptimizerConfig, parameter: Tensor) -> bool:
-    """Whether a state is one of this optimizer, for a parameter of this shape."""
+    """Whether a state is one of this optimizer, for a parameter of this shape and type: fused steps read it unasked."""
     moments, others = set(_moments(config)), {"step"} if config.name == "adam" else set()
     return (
         set(state) == moments | others
-        and all(state[key].shape == parameter.shape for key in moments)
-        and all(state[key].ndim == 0 for key in others)
-        and all(state[key].dtype == parameter.dtype for key in moments)
-        and all(bool(state[key] >= 0) for key in others)
+        and all(
+            state[k].shape == parameter.shape and state[k].dtype == parameter.dtype for k in moments
+        )
+        # Steps are counted in single precision, from 0.
+        and all(
+            state[k].ndim == 0 and state[k].dtype == torch.float32 and state[k] >= 0 for k in others
+        )
         and all(bool(value.isfinite().all()) for value in state.values())
     )
 

@@ -51,6 +51,11 @@ class Watch:
         """Take in the reduced terms of one update of a step, which is counted from 0; ``bad`` has a flag for each rank."""
         if not self.names:
             self._begin(names)
+        elif names != self.names:
+            raise TriptychError(
+                f"phase '{self.phase}' logs {', '.join(names[1:])}, and its checkpoint says {', '.join(self.names[1:])}: "
+                "it was made by another method; train again"
+            )
         # All are 0 or 1: the first bad one is the only one that is above.
         anyone = bad.amax()
         first = anyone > self.skip

@@ -9,9 +9,12 @@ import numpy as np
 
 from triptych.data.images import Decoder
 from triptych.data.picture import Pixels
-from triptych.data.readers.part import Part, damaged
+from triptych.data.readers.part import Part, check_memory, damaged
 
 __all__ = ["read"]
+
+LONGEST = 10_000_000
+"""Characters of a line at most: two a pixel."""
 
 KIND = "a binarized .amat file (lines of 0 and 1 separated by single spaces)"
 
@@ -29,6 +32,11 @@ def read(split: str, files: tuple[Path, ...], decoder: Decoder) -> Part:
 
 def _bits(path: Path) -> Pixels:
     """0 and 1 as N×D: every second byte of a line is a digit, the others are separators."""
+    with path.open("rb") as file:
+        if b"\n" not in (first := file.read(LONGEST)) and len(first) == LONGEST:
+            raise damaged(path, KIND, f"its first {LONGEST:,} characters have no end of a line")
+    # The text, its digits, and the levels that they are.
+    check_memory(path, 2 * path.stat().st_size, "takes")
     text = np.fromfile(path, dtype=np.uint8)
     if not text.size:
         raise damaged(path, KIND, "it is empty")

@@ -39,6 +39,8 @@ def read_npz(split: str, files: tuple[Path, ...], decoder: Decoder) -> Part:
     roles = assign(members(path), path)
     names = roles.splits[split]
     images = member(path, names["images"])
+    if not images.ndim:
+        raise _odd_shape(images, path)
     labels, notes = None, roles.notes
     classes = None if roles.classes is None else _names(member(path, roles.classes))
     if "labels" in names:

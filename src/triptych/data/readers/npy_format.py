@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from triptych.arrays import has_letters
 from triptych.data.readers.part import check_unpacked, damaged, foreign
 from triptych.errors import TriptychError
 
@@ -96,6 +97,8 @@ def member(path: Path, name: str) -> npt.NDArray[Any]:
             values = _values(stream, header.bytes)
         order = header.shape[::-1] if header.fortran else header.shape
         array = values.view(header.dtype).reshape(order)
+        if not has_letters(array):
+            raise ValueError(f"'{name}' has characters that there are not")
         return array.T if header.fortran else array
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Part",
     "Read",
     "check_labels",
+    "check_memory",
     "check_unpacked",
     "damaged",
     "foreign",
@@ -102,10 +103,15 @@ def check_unpacked(path: Path, packed: int, unpacked: int, kind: str) -> None:
             f"{path} unpacks from {_megabytes(packed)} to {_megabytes(unpacked)}, which images hardly do; "
             "if it is meant, save it uncompressed (numpy.save)"
         )
+    check_memory(path, unpacked, "unpacks to")
+
+
+def check_memory(path: Path, size: int, takes: str) -> None:
+    """Refuse, before a byte is read, what memory cannot hold."""
     memory = _memory()
-    if memory is not None and unpacked > memory:
+    if memory is not None and size > memory:
         raise TriptychError(
-            f"{path} unpacks to {_megabytes(unpacked)} and {_megabytes(memory)} of memory are free; "
+            f"{path} {takes} {_megabytes(size)} and {_megabytes(memory)} of memory are free; "
             "save it uncompressed as .npy (numpy.save), which is read from the disk"
         )
 

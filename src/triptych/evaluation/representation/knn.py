@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from triptych import records
 from triptych.data.hashing import digest
 from triptych.data.places import cache_root
 from triptych.errors import TriptychError
@@ -24,6 +25,7 @@ from triptych.evaluation.statistics import proportion, share_error
 from triptych.evaluation.subject import Subject
 from triptych.files import write
 from triptych.ranks import ALONE, Ranks
+from triptych.records import Shape
 from triptych.runs import Result
 
 __all__ = [
@@ -37,6 +39,9 @@ __all__ = [
     "untrained_top1",
     "voters",
 ]
+
+FLOOR: Shape = {"pixels_knn_top1": (int, float), "k": int}
+"""What is kept of `pixels_top1`."""
 
 RECIPE = "2"
 """To be raised whenever the same images would give another baseline: part of the name in the cache."""
@@ -261,10 +266,10 @@ def _keep(path: Path, told: Mapping[str, str | float | int]) -> None:
 def _kept(path: Path) -> tuple[float, int] | None:
     """What `pixels_top1` has written; nothing where it is not there, or damaged: it can be made again."""
     try:
-        kept = json.loads(path.read_text())
-        return float(kept["pixels_knn_top1"]), int(kept["k"])
-    except (OSError, ValueError, KeyError, TypeError):
+        kept = records.parsed(path, FLOOR, "delete it")
+    except TriptychError:
         return None
+    return None if kept is None else (float(kept["pixels_knn_top1"]), kept["k"])
 
 
 def knn(subject: Subject, split: str) -> dict[str, Result]:
