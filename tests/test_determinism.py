@@ -28,6 +28,9 @@ common = dict(
     data=data, seed=seed, steps=6, batch_size=32, threads=threads, compile="off", device="cpu", log_every=2,
     validate_every="3 steps",
 )
+if seed:
+    tt.train("vae", out=f"{folder}/vae", method={"hidden": [32]}, **common)
+    sys.exit()
 small = dict(depth=10, stem="half", width=4, projector=(16, 16), predictor_width=8)
 tt.train("vae", out=f"{folder}/vae", method={"hidden": [32]}, **common)
 tt.train("wgan", out=f"{folder}/wgan", method={"width": 4, "latent": 8}, **common)
@@ -48,13 +51,16 @@ def images(folder: Path) -> Path:
 
 
 def trained(folder: Path, threads: int = 1, seed: int = 0, **variables: str) -> dict[str, Run]:
-    """The three methods, trained and two of them measured by a fresh process, in a folder of its own."""
+    """The three methods, trained and two of them measured by a fresh process, in a folder of its own.
+
+    With another seed than 0 the VAE alone, and not measured.
+    """
     here = folder / "here"
     here.mkdir(parents=True)
     words = [sys.executable, "-c", PROGRAM, folder, images(folder), threads, seed]
     environment = {**os.environ, **variables}
     subprocess.run(list(map(str, words)), cwd=here, env=environment, check=True, timeout=300)
-    return {name: Run.open(folder / name) for name in METHODS}
+    return {name: Run.open(folder / name) for name in METHODS if (folder / name).is_dir()}
 
 
 def bits(run: Run) -> str:
@@ -136,5 +142,4 @@ def test_another_number_of_threads_is_the_same_but_for_rounding_and_is_written_d
 
 def test_another_seed_is_another_run(once, tmp_path: Path):
     """What the others compare can differ."""
-    other = trained(tmp_path, seed=1)
-    assert not {bits(run) for run in once.values()} & {bits(run) for run in other.values()}
+    assert bits(once["vae"]) != bits(trained(tmp_path, seed=1)["vae"])

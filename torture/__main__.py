@@ -20,7 +20,9 @@ ATTACKS = ("kills", "full", "hostile", "together")
 """Modules beside this one, each with an `attack.Attack` of its own as ``attack``."""
 
 
-def carry_out(name: str, seed: int, seconds: float, count: int | None, keep: Path | None) -> Figures:
+def carry_out(
+    name: str, seed: int, seconds: float, count: int | None, keep: Path | None
+) -> Figures:
     """One attack, for so long or so many blows, in a folder that goes again unless it is to be kept."""
     attack = import_module(name).attack
     figures, began = Figures(name, seed), time.monotonic()
