@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs venv browser slurm gpu torture clean
+.PHONY: demo test lint docs venv browser slurm gpu torture lock package oldest clean
 
 demo: venv
 	$(BIN)/triptych demo
@@ -34,7 +34,7 @@ slurm:
 
 venv: $(VENV)/ready
 
-# The constraints pin a CPU build of PyTorch: any other spec may pull gigabytes of GPU packages.
+# The constraints pin everything, and with it a PyTorch that has a build for CPUs: others may pull gigabytes of GPU packages.
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Triptych needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
@@ -54,5 +54,23 @@ SEED ?= 0
 torture: venv
 	$(BIN)/python torture --seconds $(SECONDS) --seed $(SEED) $(WORDS)
 
+# The newest of everything but PyTorch, whose version is chosen by hand, into constraints.txt.
+lock:
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	grep '^torch==' constraints.txt > $(VENV)/torch.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/torch.txt -e '.[dev]'
+	$(BIN)/python tools/lock.py > $(VENV)/lock.txt
+	mv $(VENV)/lock.txt constraints.txt
+
+# What is built, in an empty environment: with the versions that are pinned, or the oldest that are allowed and a part of the tests.
+package:
+	rm -rf build/package
+	$(PYTHON) tools/supply.py build/package --constraints constraints.txt --demo
+
+oldest:
+	rm -rf build/oldest
+	$(PYTHON) tools/supply.py build/oldest --constraints constraints-oldest.txt --tests
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache site
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache site

@@ -1,16 +1,23 @@
-"""A million images at 32×32 from memory-mapped shards: memory of a process, and seconds to the first batch.
+"""A million images at 32×32: memory of a process in all that is done with them, and seconds to the first batch.
 
-    python benchmarks/million.py [--images 1000000] [--folder DIR] [--only decode first train look] [--keep]
+    python benchmarks/million.py [--images 1000000] [--format parquet|npy|folder] [--folder DIR] [--keep]
+                                 [--only first epoch look train evaluate statistics] [--methods vae simsiam]
 
-Writes Parquet shards as the hub's library does (every image another one, as BMP, which is quick to make), decodes
-them by `triptych.data.load`, and then asks of a fresh process each what the figures are about:
+Writes images, every one another: Parquet shards as the hub's library does (as BMP, which is quick to make) and PNG files
+with a folder a class, both labelled, or one .npy, which has no labels. Decodes them by `triptych.data.load`, and then
+asks of a fresh process each what the figures are about:
 
 - ``first``: seconds from `load` to the first batch, without views and with SimSiam's;
-- ``train``: steps of a small SimSiam across the end of an epoch;
-- ``look``: what the monitor does before the first step: of a VAE, and of SimSiam without labels and with them.
+- ``epoch``: steps of a small SimSiam across the end of an epoch;
+- ``look``: what the monitor does before the first step: of a VAE, and of SimSiam without labels and with them;
+- ``train``: ``triptych train`` itself, 40 steps with the looks at 0, 20 and 40, of each of ``--methods``;
+- ``evaluate``: ``triptych evaluate`` of those, 10 importance samples an image where there is a likelihood;
+- ``probes``: of that the linear probes of SimSiam alone, which hold most and do not take hours at a million;
+- ``statistics``: ``triptych data info``, levels and copies included.
 
-RssAnon, the memory that is a process's own and not the files' pages, is read a hundred times a second, and its peak
-said. The shards and the cache, 6.4 GB, lie below ``--folder`` and are removed at the end.
+RssAnon, the memory that is a process's own and not the files' pages, is read fifty times a second, that of processes
+which it begins added, and its peak said. Images and cache, 6.4 GB for a million, lie below ``--folder`` and are removed
+at the end.
 """
 
 from __future__ import annotations
@@ -22,10 +29,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,12 +40,48 @@ import numpy.typing as npt
 SIDE, SHARD, CLASSES = 32, 50_000, 10
 STEPS, BATCH = 50, 256
 ASKED_BYTES, ASKED_SECONDS = 2e9, 2.0
-PARTS = ("decode", "first", "train", "look")
+PARTS = ("first", "epoch", "look", "train", "evaluate", "probes", "statistics")
+STEPS_OF_A_RUN = 40
+SHORT = ("--steps", str(STEPS_OF_A_RUN), "--validate-every", "20 steps", "--compile", "off")
+SMALL = {"vae": ["--batch-size", "256"], "simsiam": ["--preset", "small"]}
+"""The methods that are trained and measured, and their options."""
 STARTED = time.perf_counter()
 
 
+def made(images: int) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
+    """``images`` of them with their labels, no two the same, 50,000 at a time."""
+    for start in range(0, images, SHARD):
+        random = np.random.default_rng(start // SHARD)
+        labels = random.integers(CLASSES, size=min(SHARD, images - start))
+        yield coloured(labels, random), labels
+
+
+def write_npy(file: Path, images: int) -> None:
+    """One array of the images; such a file has no labels."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shape = (images, SIDE, SIDE, 3)
+    every = np.lib.format.open_memmap(file, "w+", np.uint8, shape)
+    for number, (pixels, _) in enumerate(made(images)):
+        every[number * SHARD : number * SHARD + len(pixels)] = pixels
+    every.flush()
+
+
+def write_folder(folder: Path, images: int) -> None:
+    """A PNG file an image, in a folder a class."""
+    from PIL import Image
+
+    for label in range(CLASSES):
+        (folder / str(label)).mkdir(parents=True)
+    number = 0
+    for pixels, labels in made(images):
+        for image, label in zip(pixels, labels, strict=True):
+            # Stored rather than packed: it is decoding that is asked about, and packing takes longer.
+            Image.fromarray(image).save(folder / f"{label}/{number:07d}.png", compress_level=0)
+            number += 1
+
+
 def write_shards(folder: Path, images: int) -> None:
-    """``images`` rows of {bytes, path} and label, no two images the same, in shards of 50,000."""
+    """``images`` rows of {bytes, path} and label in shards of 50,000."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -51,11 +92,8 @@ def write_shards(folder: Path, images: int) -> None:
         "label": {"_type": "ClassLabel", "names": list("0123456789")},
     }
     about = {"huggingface": json.dumps({"info": {"features": features}})}
-    for shard in range(shards):
-        count = min(SHARD, images - shard * SHARD)
-        random = np.random.default_rng(shard)
-        labels = random.integers(CLASSES, size=count)
-        rows = bitmaps(coloured(labels, random))
+    for shard, (pixels, labels) in enumerate(made(images)):
+        count, rows = len(labels), bitmaps(pixels)
         offsets = np.arange(0, rows.nbytes + 1, rows.shape[1], dtype=np.int32)
         data = pa.BinaryArray.from_buffers(
             pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(rows)]
@@ -92,29 +130,45 @@ def bitmaps(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.concatenate([np.broadcast_to(head, (len(images), len(head))), pixels], 1)
 
 
-def anonymous() -> int:
-    """Bytes that this process holds and no file does: RssAnon of Linux."""
-    told = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(told.split("RssAnon:")[1].split()[0]) * 1024
+WRITERS = {"parquet": write_shards, "npy": write_npy, "folder": write_folder}
 
 
-@contextmanager
-def watched() -> Iterator[list[int]]:
-    """A list whose last number becomes the peak of `anonymous` within the block."""
-    peak, done = [anonymous()], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.01):
-            peak.append(max(peak[-1], anonymous()))
-            del peak[:-1]
-
-    watching = threading.Thread(target=watch, daemon=True)
-    watching.start()
+def anonymous(process: int) -> int:
+    """Bytes that a process holds and no file does: RssAnon of Linux; 0 of one that is gone."""
     try:
-        yield peak
-    finally:
-        done.set()
-        watching.join()
+        told = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+        return int(told.split("RssAnon:")[1].split()[0]) * 1024
+    except (OSError, IndexError):
+        return 0
+
+
+def family(process: int) -> list[int]:
+    """A process and all that it began, and these in turn."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name stands in brackets and may have anything in it.
+            parent = int(
+                path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
+            )
+        except (OSError, IndexError):
+            continue
+        parents[int(path.parent.name)] = parent
+    found = [process]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
+def watched(process: subprocess.Popen[str]) -> int:
+    """The peak of `anonymous`, of a process and what it begins, until it has ended."""
+    peak, turn, members = 0, 0, [process.pid]
+    while process.poll() is None:
+        if turn % 25 == 0:
+            members = family(process.pid)
+        peak, turn = max(peak, sum(map(anonymous, members))), turn + 1
+        time.sleep(0.02)
+    return peak
 
 
 def child(part: str, source: str, variant: str) -> dict[str, float]:
@@ -122,6 +176,7 @@ def child(part: str, source: str, variant: str) -> dict[str, float]:
     from triptych import Run, experiment
     from triptych.data import DataConfig, load
     from triptych.evaluation.monitor import Monitor
+    from triptych.evaluation.representation.probe import probe
     from triptych.evaluation.subject import Subject
     from triptych.training.loop import TrainState
     from triptych.training.step import Step
@@ -148,7 +203,7 @@ def child(part: str, source: str, variant: str) -> dict[str, float]:
         run = Run.create(Path(folder) / "run", config.tables())
         state = TrainState(method, stream, run)
         now = time.perf_counter()
-        if part == "train":
+        if part == "epoch":
             total = 2 * stream.batches_per_epoch
             step = Step(
                 method,
@@ -165,65 +220,113 @@ def child(part: str, source: str, variant: str) -> dict[str, float]:
             for number in range(first, first + STEPS):
                 step(number)
         else:
-            monitor = Monitor(Subject(method.eval(), dataset, "none", stream.device), run)
-            monitor(Moment(0, 1000, due=True, landmark=True))
+            subject = Subject(method.eval(), dataset, "none", stream.device, weights="untrained")
+            if part == "probes":
+                probe(subject, "test")
+            else:
+                Monitor(replace(subject, weights=""), run)(Moment(0, 1000, due=True, landmark=True))
         return seconds | {part: time.perf_counter() - now}
+
+
+def said(part: str, peak: int, times: str, late: bool = False) -> None:
+    """Print what a part took, and what is more than was asked."""
+    over = [] if peak < ASKED_BYTES else ["memory over what was asked"]
+    over += ["later than asked"] if late else []
+    remark = f" ({', '.join(over)})" if over else ""
+    print(f"{part}: RssAnon at most {peak / 1e9:.2f} GB; {times}{remark}", flush=True)
 
 
 def ask(part: str, source: Path, variant: str = "") -> None:
     """Run a part in a process of its own, and print what it says."""
     words = [sys.executable, __file__, "--child", part, str(source), variant]
-    ended = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-    told = json.loads(ended.stdout.splitlines()[-1])
-    peak = told.pop("peak")
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
+        with subprocess.Popen(words, stdout=out, text=True) as process:
+            peak = watched(process)
+        if process.returncode:
+            raise SystemExit(f"{part} {variant} ended with exit code {process.returncode}")
+        out.seek(0)
+        told = json.loads(out.read().splitlines()[-1])
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in told.items())
-    over = [] if peak < ASKED_BYTES else ["memory over what was asked"]
-    over += ["later than asked"] if told.get("first batch", 0) > ASKED_SECONDS else []
-    remark = f" ({', '.join(over)})" if over else ""
-    print(f"{part} {variant}: RssAnon at most {peak / 1e9:.2f} GB; {times}{remark}", flush=True)
+    said(f"{part} {variant}", peak, times, told.get("first batch", 0) > ASKED_SECONDS)
+
+
+def command(name: str, log: Path, *words: str | Path) -> None:
+    """Run a command of Triptych in a process of its own, and print what it took."""
+    began = time.perf_counter()
+    with (
+        log.open("a", encoding="utf-8") as out,
+        subprocess.Popen(
+            [sys.executable, "-m", "triptych", *map(str, words)], stdout=out, stderr=out, text=True
+        ) as process,
+    ):
+        peak = watched(process)
+    if process.returncode:
+        raise SystemExit(f"{name} ended with exit code {process.returncode}; see {log}")
+    said(name, peak, f"{time.perf_counter() - began:.0f} s")
 
 
 def main() -> None:
     """Prepare, and ask every part."""
     if sys.argv[1:2] == ["--child"]:
-        with watched() as peak:
-            seconds = child(*sys.argv[2:5])
-        print(json.dumps({**seconds, "peak": peak[-1]}))
+        print(json.dumps(child(*sys.argv[2:5])))
         return
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--format", choices=WRITERS, default="parquet")
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "triptych-million"
     )
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--methods", nargs="*", choices=SMALL, default=list(SMALL))
     parser.add_argument(
-        "--keep", action="store_true", help="leave shards and cache for a next time"
+        "--keep", action="store_true", help="leave images and cache for a next time"
     )
     chosen = parser.parse_args()
-    source = chosen.folder / f"images-{chosen.images}"
+    end = ".npy" if chosen.format == "npy" else ""
+    source = chosen.folder / f"{chosen.format}-{chosen.images}{end}"
     os.environ["TRIPTYCH_CACHE"] = str(chosen.folder / "cache")
     try:
-        if not source.is_dir():
+        if not source.exists():
             began = time.perf_counter()
-            write_shards(source, chosen.images)
+            WRITERS[chosen.format](source, chosen.images)
             print(
-                f"{chosen.images:,} images written in {time.perf_counter() - began:.0f} s",
+                f"{chosen.images:,} images written as {chosen.format} "
+                f"in {time.perf_counter() - began:.0f} s",
                 flush=True,
             )
         # Whatever is asked for is asked of what has been decoded.
         ask("decode", source)
-        if "first" in chosen.only:
-            ask("first", source, "plain")
-            ask("first", source, "views")
-        if "train" in chosen.only:
-            ask("train", source, "views")
-        if "look" in chosen.only:
-            ask("look", source, "plain")
-            ask("look", source, "unlabelled")
-            ask("look", source, "labelled")
+        asked(chosen.only, chosen.methods, source)
     finally:
         if not chosen.keep:
             shutil.rmtree(chosen.folder, ignore_errors=True)
+
+
+def asked(parts: Sequence[str], methods: Sequence[str], source: Path) -> None:
+    """All that is to be asked of what is decoded."""
+    log = source.with_suffix(".log")
+    if "first" in parts:
+        ask("first", source, "plain")
+        ask("first", source, "views")
+    if "epoch" in parts:
+        ask("epoch", source, "views")
+    if "look" in parts:
+        ask("look", source, "plain")
+        ask("look", source, "unlabelled")
+        ask("look", source, "labelled")
+    if "statistics" in parts:
+        command("statistics", log, "data", "info", source)
+    if "probes" in parts:
+        ask("probes", source, "labelled")
+    with tempfile.TemporaryDirectory(dir=source.parent) as runs:
+        for method in methods:
+            run = Path(runs) / method
+            if {"train", "evaluate"} & set(parts):
+                words = ["train", method, *SMALL[method], "--data", source, "--out", run, *SHORT]
+                command(f"train {method}", log, *words)
+            if "evaluate" in parts:
+                few = ["--samples", "10"] if method == "vae" else []
+                command(f"evaluate {method}", log, "evaluate", run, *few)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,10 @@ def _in_terminal() -> Iterator[Bars]:
     from rich.progress import Progress as Drawn
 
     console = Console(stderr=True)
+    if not console.is_terminal:
+        # Not Rich's own `disable`: before 14.3 it ends with an empty line all the same.
+        yield silent
+        return
     drawn = Drawn(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -91,7 +95,6 @@ def _in_terminal() -> Iterator[Bars]:
         TextColumn("left"),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
     )
     tasks: dict[str, TaskID] = {}
 
