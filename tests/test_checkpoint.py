@@ -230,9 +230,7 @@ def test_weights_that_are_no_numbers_are_refused_whatever_their_checksum(tmp_pat
     odd["weights.encoder.bias"][1] = value
     checkpoint.save(tmp_path / "odd.safetensors", odd, {})
     tensors, _ = checkpoint.load(tmp_path / "odd.safetensors")
-    with pytest.raises(
-        TriptychError, match=r"its weights 'encoder\.bias' are not all finite numbers"
-    ):
+    with pytest.raises(TriptychError, match=r"weights 'encoder\.bias' that are not finite"):
         checkpoint.load_weights(model, tensors, tmp_path / "odd.safetensors")
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 

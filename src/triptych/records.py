@@ -10,6 +10,7 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +184,9 @@ def metrics(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     found = []
-    for number, line in enumerate(data.split(b"\n")[:-1], 1):
-        if line:
+    # Line by line: a gigabyte of line ends would be a list of as many lines.
+    for number, line in enumerate(BytesIO(data), 1):
+        if line.endswith(b"\n") and line != b"\n":
             try:
                 found.append(_line(line.decode("utf-8")))
             except (ValueError, RecursionError) as error:

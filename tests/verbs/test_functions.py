@@ -176,7 +176,7 @@ def test_an_evaluation_takes_its_options_by_name(trained: tt.Run, tmp_path: Path
         tt.evaluate(trained, split="tset")
     with pytest.raises(TriptychError, match="not a run folder"):
         tt.evaluate(tmp_path / "absent")
-    with pytest.raises(TriptychError, match="3 is no run"):
+    with pytest.raises(TriptychError, match="a run cannot be 3; give a path"):
         tt.evaluate(3)
 
 

@@ -242,7 +242,7 @@ def test_arrays_that_would_fill_the_memory_are_refused(planted, tmp_path):
 
 BROKEN = {
     "samples/samples.npz": b"no zip",
-    "samples/moments/x.png": b"no png",
+    "samples/moments/00000001.png": b"no png",
     "results.json": b'{"test/elbo": 3, "verdict": {"value": []}, "latent/coordinates": {"value": 1}}',
     "metrics.jsonl": b'{"step": 1}\n[]\n{"step": "a", "epoch": null, "valid/elbo": "b"}\n',
     "environment.json": b"[]",
