@@ -14,9 +14,12 @@ from pathlib import Path
 
 import torch  # noqa: F401  What every command needs, once for all.
 
+import triptych
 from triptych.cli.main import main
 
 __all__ = ["INJECTED", "Ended", "Started", "begin"]
+
+PACKAGE = Path(triptych.__path__[0]).absolute().parent
 
 INJECTED = Path(__file__).parent / "injected"
 """A folder for PYTHONPATH: what makes a disk full."""
@@ -91,9 +94,13 @@ def begin(
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
         os.chdir(folder)
         os.environ.update(environment)
+        # What the command begins itself is to be the same product, from whatever folder.
+        paths = [str(PACKAGE), os.environ.get("PYTHONPATH", "")]
         if full is not None:
-            paths = (str(INJECTED), os.environ.get("PYTHONPATH", ""))
-            os.environ |= {"FULL": json.dumps(full), "PYTHONPATH": os.pathsep.join(paths)}
+            paths.insert(0, str(INJECTED))
+            os.environ["FULL"] = json.dumps(full)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        if full is not None:
             _execute(INJECTED / "sitecustomize.py")
         code = main(list(words))
         sys.stdout.flush()

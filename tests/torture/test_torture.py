@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 TORTURE = Path(__file__).parents[2] / "torture"
-FEW = {"kills": 3, "full": 4, "hostile": 2000, "together": 2, "folders": 15, "pages": 2}
+FEW = {"kills": 3, "full": 2, "hostile": 2000, "together": 2, "folders": 15, "pages": 2}
 """Blows of each attack, which is seconds."""
 
 
