@@ -8,9 +8,8 @@ BIN := $(VENV)/bin
 demo: venv
 	$(BIN)/triptych demo
 
-# A process a core, and in each a thread: what two processes with a thread a core wait for each other took half of the time.
 test: venv browser slurm
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: venv
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """What every test may use: a cache of its own, tiny planted data, and the names of the docstrings' examples."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("TRIPTYCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("TRIPTYCH_DATA", raising=False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_thread_each() -> None:
+    """Where tests run side by side a process has a core, and two threads on it would wait for each other half of the time."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
