@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from triptych import files, records
 from triptych.environment import memory
 from triptych.errors import TriptychError, refused
-from triptych.weights import HEADER
+from triptych.weights import header_of
 
 __all__ = ["WEIGHTS", "load", "load_weights", "save", "weights_digest"]
 
@@ -53,14 +53,13 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         # Opened once: by its name it may be another file a moment later, while a training replaces it.
         with files.regular(path) as file:
-            _refuse_size(path, file)
+            header = _sized(path, file)
             data = file.read()
     except FileNotFoundError:
         raise TriptychError(f"there is no checkpoint '{path}'") from None
     try:
         tensors = parse(data)
-        size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        metadata = header["__metadata__"]
         about, expected = metadata["about"], metadata["sha256"]
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TriptychError(f"the checkpoint '{path}' is damaged: {error}") from None
@@ -71,16 +70,15 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, records.about(about, path)
 
 
-def _refuse_size(path: Path, file: BufferedReader) -> None:
-    """A `TriptychError`, before all is read, for a file of another size than it says, or than memory holds."""
+def _sized(path: Path, file: BufferedReader) -> dict[str, Any]:
+    """The header of a file; a `TriptychError`, before all is read, for one of another size than it says, or than memory holds."""
     size = os.fstat(file.fileno()).st_size
-    length = int.from_bytes(file.read(8), "little")
     try:
-        header = json.loads(file.read(length)) if length <= HEADER else {}
+        header, begin = header_of(file)
         ends = [of["data_offsets"][1] for name, of in header.items() if name != "__metadata__"]
-        due = 8 + length + max(ends, default=0)
+        due = begin + max(ends, default=0)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
-        due = -1
+        header, due = {}, -1
     if due != size:
         raise TriptychError(
             f"the checkpoint '{path}' is damaged: its header does not fit its {size:,} bytes"
@@ -91,6 +89,7 @@ def _refuse_size(path: Path, file: BufferedReader) -> None:
             f"the checkpoint '{path}' has {size / 1e9:,.1f} GB, more than memory holds twice"
         )
     file.seek(0)
+    return header
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from reprlib import Repr
 
 __all__ = [
+    "CIRCUMSTANCES",
     "LONG",
     "DamagedError",
     "LostError",
@@ -57,6 +58,10 @@ class LostError(TriptychError):
 
 class MachineError(TriptychError):
     """What the machine refuses, no room or no permission say: it is no outcome of the work, which may go on once that is put right."""
+
+
+CIRCUMSTANCES = (MachineError, OSError, MemoryError)
+"""The errors that say something of the machine, and nothing of the work that broke by them."""
 
 
 def refused(doing: str, path: Path, error: OSError) -> MachineError:

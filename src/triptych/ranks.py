@@ -11,7 +11,7 @@ from datetime import timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
-from triptych.errors import LostError, MachineError, TriptychError
+from triptych.errors import CIRCUMSTANCES, LostError, MachineError, TriptychError
 
 if TYPE_CHECKING:
     import torch
@@ -150,7 +150,7 @@ class Ranks:
     def _failure(self, error: Exception | None) -> _Failure | None:
         if error is None:
             return None
-        machine = isinstance(error, (MachineError, OSError, MemoryError))
+        machine = isinstance(error, CIRCUMSTANCES)
         if isinstance(error, TriptychError):
             return _Failure(self.rank, str(error), True, machine)
         return _Failure(self.rank, f"{type(error).__name__}: {error}", False, machine)

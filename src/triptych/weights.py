@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ __all__ = [
     "about",
     "doubt",
     "edits",
+    "header_of",
     "staleness",
 ]
 
@@ -61,11 +63,19 @@ def about(path: Path) -> dict[str, Any]:
     """
     try:
         with regular(path) as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size)) if size <= HEADER else {}
+            header, _ = header_of(file)
         return records.about(header["__metadata__"]["about"], path)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, TriptychError):
         return {}
+
+
+def header_of(file: BufferedReader) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file that is open at its begin, and where its tensors begin; empty where it is too long for one.
+
+    Raises `ValueError` and `RecursionError` for what is no JSON.
+    """
+    length = int.from_bytes(file.read(8), "little")
+    return (json.loads(file.read(length)) if length <= HEADER else {}), 8 + length
 
 
 def staleness(there: Sequence[Weights]) -> Callable[[Mapping[str, Any]], str]:

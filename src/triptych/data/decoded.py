@@ -103,12 +103,12 @@ def _write_pixels(
     progress: Progress,
 ) -> npt.NDArray[np.bool_]:
     """Blocks to their rows on the disk, so that a set larger than memory can be decoded; which rows are kept."""
-    done = 0
+    begin = done = 0
     digests = np.empty(part.count, dtype=np.uint64)
     with (folder / f"{split}.npy").open("wb", buffering=0) as file:
         for block in part.blocks:
             rows = order[done : done + len(block)]
-            if not done:
+            if not begin:
                 begin = _begin(file, (part.count, *block.shape[1:]))
             _put(file, begin, rows, block)
             digests[rows] = [_image_digest(image) for image in block]

@@ -16,7 +16,7 @@ from triptych.config import DeviceName
 from triptych.data.spec import Dataset
 from triptych.data.stream import Stream
 from triptych.environment import enough_memory, environment
-from triptych.errors import LostError, MachineError, TriptychError
+from triptych.errors import CIRCUMSTANCES, LostError, TriptychError
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
 from triptych.experiment.config import ExperimentConfig
@@ -312,7 +312,7 @@ def _fit(
                     display=display,
                     resume=resume,
                 )
-        except (LostError, MachineError, OSError, MemoryError):
+        except (LostError, *CIRCUMSTANCES):
             # Nothing is wrong with the run: it goes on from its last checkpoint, here or where there is room.
             raise
         except Exception as error:
