@@ -1,6 +1,7 @@
 """Attacks at length: ``python torture [NAME …] [--seconds S | --count N] [--seed K] [--keep FOLDER]``.
 
-A line of figures for each attack, and what was lost, a line each, before it; exit code 1 where anything was.
+A line of figures for each attack, and what was lost, a line each, before it; exit code 1 where anything was. A line of
+what there is so far goes to the other output every minute, and Ctrl-C or SIGTERM ends the attack with its figures.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +21,9 @@ from attack import Figures
 ATTACKS = ("kills", "full", "hostile", "together", "folders", "pages")
 """Modules beside this one, each with an `attack.Attack` of its own as ``attack``."""
 
+TOLD_EVERY = 60.0
+"""Seconds between two lines of what there is so far."""
+
 
 def carry_out(
     name: str, seed: int, seconds: float, count: int | None, keep: Path | None
@@ -27,6 +32,7 @@ def carry_out(
     attack = import_module(name).attack
     figures, began = Figures(name, seed), time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix=f"triptych-{name}-", dir=keep))
+    told = began
     try:
         for blow in attack(folder, random.Random(seed)):
             figures.add(blow)
@@ -36,6 +42,11 @@ def carry_out(
             over = figures.seconds >= seconds if count is None else figures.kinds.total() >= count
             if over:
                 break
+            if time.monotonic() - told > TOLD_EVERY:
+                told = time.monotonic()
+                print(figures, file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        figures.stopped = True
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -55,11 +66,15 @@ def main() -> int:
         parser.error(f"there is no attack {', '.join(sorted(unknown))}")
     if told.keep:
         told.keep.mkdir(parents=True, exist_ok=True)
+    # An attack that is ended must not leave its disks mounted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     lost = 0
     for name in told.names or ATTACKS:
         figures = carry_out(name, told.seed, told.seconds, told.count, told.keep)
         lost += len(figures.lost)
         print(figures, flush=True)
+        if figures.stopped:
+            break
     return int(lost > 0)
 
 

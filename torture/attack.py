@@ -35,6 +35,8 @@ class Figures:
     kinds: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    stopped: bool = False
+    """Whether it was ended by hand."""
 
     def add(self, blow: Blow) -> None:
         """Count a blow."""
@@ -47,5 +49,5 @@ class Figures:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in self.kinds.most_common())
         return (
             f"{self.what}: {self.kinds.total():,} tried in {self.seconds:,.0f} s ({kinds}), "
-            f"{len(self.lost)} lost; seed {self.seed}"
+            f"{len(self.lost)} lost; seed {self.seed}{'; stopped by hand' if self.stopped else ''}"
         )
