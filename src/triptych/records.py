@@ -99,6 +99,7 @@ METHOD: Shape = {
     "name": str,
     "title": str,
     "about": str,
+    "formula?": str,
     "can": [str],
     "cosine": (str, type(None)),
     "source": (dict, type(None)),

@@ -92,6 +92,8 @@ class MethodFacts(NamedTuple):
     """The first line of its docstring; empty where the folder does not say."""
     can: frozenset[str]
     """Its capabilities, by the names of the protocols of `triptych.types`."""
+    formula: str = ""
+    """What it optimises, as one formula in LaTeX; empty where the folder does not say."""
 
 
 class Run:
@@ -207,7 +209,7 @@ class Run:
             >>> run = Run.create(tmp_path / "older", {"method": {"name": "byol"}})
             >>> run.log({"step": 1, "features/std": 0.9})
             >>> run.method()
-            MethodFacts(name='byol', title='byol', about='', can=frozenset({'Projects'}))
+            MethodFacts(name='byol', title='byol', about='', can=frozenset({'Projects'}), formula='')
         """
         name = str(self.config.get("method", {}).get("name", ""))
         told: Any = self.environment().get("method")
@@ -217,7 +219,13 @@ class Run:
             logged = {key for line in self.metrics() for key in line}
             can = frozenset(what for key, what in _SHOWN.items() if key in logged)
             return MethodFacts(name, name, "", can)
-        return MethodFacts(name, told["title"] or name, told["about"], frozenset(told["can"]))
+        return MethodFacts(
+            name,
+            told["title"] or name,
+            told["about"],
+            frozenset(told["can"]),
+            told.get("formula", ""),
+        )
 
     def checkpoint(self, which: str) -> Path:
         """Where the checkpoint ``last`` or ``best`` lies."""

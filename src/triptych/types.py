@@ -201,6 +201,10 @@ class Method(nn.Module, ABC):
         """The config with every ``auto`` decided from the data; what the run folder records."""
         return config
 
+    def formula(self) -> str:
+        """What is optimised, with this config, in LaTeX: the page opens with it; empty for none."""
+        return ""
+
     @property
     def smallest_batch(self) -> int:
         """Images that a batch of the training needs: batch normalisation has nothing to compare one image with."""

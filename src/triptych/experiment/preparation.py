@@ -176,6 +176,7 @@ def facts(config: ExperimentConfig, method: Method) -> dict[str, Any]:
         "name": config.method_name,
         "title": method.title,
         "about": (method.__doc__ or "").strip().partition("\n")[0],
+        "formula": method.formula(),
         "can": list(capabilities(method)),
         "cosine": method.cosine,
         "source": None if config.source is None else config.source.table(),

@@ -126,6 +126,13 @@ class SimSiam(Method):
             views=dataclasses.replace(config.views, flip=flip),
         )
 
+    def formula(self) -> str:
+        """The loss of two views, with the stop-gradient and the predictor that this config has."""
+        target = r"\operatorname{stop}(z_%d)" if self.config.stop_gradient else "z_%d"
+        guess = "z_%d" if self.config.predictor == "none" else "h(z_%d)"
+        pairs = (rf"\cos\left({guess % a},\, {target % b}\right)" for a, b in ((1, 2), (2, 1)))
+        return rf"\min \; -\tfrac{{1}}{{2}} \left[{' + '.join(pairs)}\right]"
+
     def phases(self) -> tuple[Phase, ...]:
         """One phase; a predictor that does not learn is in no group."""
         groups = [Group(("backbone", "projector"), self.config.optimizer)]

@@ -132,6 +132,13 @@ class VAE(Method):
             likelihood = "bernoulli" if spec.values == "binary" else "logistic"
         return dataclasses.replace(config, net=net, likelihood=likelihood)
 
+    def formula(self) -> str:
+        """The evidence lower bound."""
+        return (
+            r"\log p(x) \;\ge\; \mathbb{E}_{q(z \mid x)}\left[\log p(x \mid z)\right]"
+            r" - \operatorname{KL}\left(q(z \mid x) \,\|\, p(z)\right), \quad p(z) = \mathcal{N}(0, I)"
+        )
+
     def phases(self) -> tuple[Phase, ...]:
         """One phase: encoder and decoder together."""
         modules = ("encoder", "decoder") + (("scale",) if self.scale is not None else ())

@@ -103,6 +103,16 @@ class WGAN(Method):
         stack = VectorToImage(config.latent, shape, config.width, batch_norm=True)
         return nn.Sequential(stack, nn.Tanh())
 
+    def formula(self) -> str:
+        """The game, with the penalty that keeps the critic's steepness at 1 or below it."""
+        excess = r"\|\nabla f(\hat{x})\| - 1"
+        if self.config.penalty == "one-sided":
+            excess = rf"\max(0, {excess})"
+        return (
+            r"\underset{G}{\min} \, \underset{f}{\max} \;\; \mathbb{E}\, f(x) - \mathbb{E}\, f(G(z))"
+            rf" - \lambda\, \mathbb{{E}}\left({excess}\right)^2, \quad \lambda = {self.config.penalty_weight:g}"
+        )
+
     def phases(self) -> tuple[Phase, ...]:
         """The critic several times, each on fresh images, then the generator, which sees none."""
         config, z = self.config, Noise((self.latent,))

@@ -23,6 +23,8 @@ class Family(NamedTuple):
     name: str
     title: str
     """As a heading begins."""
+    idea: str
+    """What all of them do, in a sentence for somebody who has never heard of it."""
     needs: str
     """The capability that makes a method one of the family: a protocol of `triptych.types`."""
     headline: tuple[str, ...]
@@ -38,6 +40,8 @@ FAMILIES = (
     Family(
         "likelihood",
         "A likelihood",
+        "It learns how images come about from a few hidden numbers, by making the images that it was shown as "
+        "probable as it can.",
         "HasLikelihood",
         ("test/log_likelihood", "test/elbo", "valid/elbo"),
         ("elbo",),
@@ -51,6 +55,8 @@ FAMILIES = (
     Family(
         "game",
         "A game",
+        "Two networks play against each other: a generator makes images out of random numbers, a critic tells them "
+        "from real ones, and the generator learns from what gives it away.",
         "HasCritic",
         ("test/frechet", "samples/diversity"),
         ("diversity", "critic-gap"),
@@ -68,6 +74,8 @@ FAMILIES = (
     Family(
         "agreement",
         "An agreement",
+        "It draws nothing: it learns features on which two altered copies of an image agree, without giving every "
+        "image the same ones.",
         "Projects",
         ("test/knn_top1", "valid/knn_top1", "features/retrieval"),
         ("test-knn-top1", "train-loss"),

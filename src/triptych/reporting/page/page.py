@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +24,7 @@ from triptych.reporting.reference.report import ABOUT, overview
 
 __all__ = ["Page", "Written", "compose", "sections", "write_page", "write_tables", "write_whole"]
 
-SCRIPTS = ("page.js", "model.js", "playground.js", "atlas.js")
+SCRIPTS = ("bar.js", "page.js", "model.js", "playground.js", "atlas.js")
 STYLES = ("style.css", "playground.css", "atlas.css")
 
 HEAVIEST = 8_000_000
@@ -123,6 +124,8 @@ def compose(
         .render(
             title=title,
             sections=found,
+            bars=_bars(found),
+            lead=_lead(found),
             overview=overview(found) if reference else [],
             about_reference=ABOUT,
             comparison=comparison,
@@ -136,6 +139,20 @@ def compose(
     # A surrogate, which no file can hold, may come from a stranger's JSON.
     clean = html.encode("utf-8", "replace").decode("utf-8")
     return Page(clean.replace(SIZE, _megabytes(len(clean.encode()))), parts, found)
+
+
+def _bars(found: Sequence[Section]) -> list[str]:
+    """What the bar calls each: two of one kind by their folders."""
+    kinds = Counter(section.bar for section in found)
+    return [s.bar if s.bar and kinds[s.bar] == 1 else s.name for s in found]
+
+
+def _lead(found: Sequence[Section]) -> str:
+    """What the page is about, in a sentence or two."""
+    ways = len({section.idea for section in found if section.idea and not section.tables})
+    many = {2: "Two", 3: "Three"}.get(ways, "")
+    said = f"{many} ways of learning from images without labels." if many else "Learning from images without labels."
+    return f"{said} Every number was measured, and has its error and how it was come by folded below it."
 
 
 def _parts(found: Sequence[Section]) -> dict[str, int]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from triptych import records
 from triptych.errors import TriptychError
 from triptych.files import read_text
@@ -16,6 +18,7 @@ from triptych.reporting.findings.run import findings
 from triptych.reporting.parts import pictures
 from triptych.reporting.parts.atlas import atlas
 from triptych.reporting.parts.charts import charts
+from triptych.reporting.parts.formula import formula
 from triptych.reporting.parts.section import Section, run_hero
 from triptych.reporting.parts.tables import rows
 from triptych.reporting.reference import ablation, report
@@ -73,6 +76,7 @@ def of_run(opened: Run, anchor: str, *, reference: bool = False) -> Section:
     of = attempt("the family", lambda: family(run.method()))
     # First, since it refuses arrays that others would stumble over.
     placed = atlas(run)
+    facts, plays = run.method(), _playable(run)
     over = report.lines(run) if reference else {}
     lines = attempt("curves", lambda: charts(run, over)) or []
     sliders = in_order(of.sliders if of else (), SLIDERS)
@@ -86,6 +90,11 @@ def of_run(opened: Run, anchor: str, *, reference: bool = False) -> Section:
         setting=attempt("setting", lambda: setting(run, seed=True)) or "",
         status=run.status(),
         reason=run.reason(),
+        bar=of.title if of else facts.title or facts.name,
+        idea=of.idea if of else "",
+        about=facts.about,
+        formula=attempt("the formula", lambda: formula(facts.formula)) or Markup(""),
+        look=_look(plays, placed is not None),
         findings=report.findings(run, found, attempt) if reference else list(found.values()),
         charts=lines,
         frames=[f for f in frames if f is not None],
@@ -98,7 +107,7 @@ def of_run(opened: Run, anchor: str, *, reference: bool = False) -> Section:
         commands=attempt("how to repeat it", lambda: _commands(run, name)) or [],
         environment=attempt("environment", lambda: _environment(run)) or [],
         config=read_text(run.path / "config.toml"),
-        playable=_playable(run),
+        playable=plays,
         atlas=placed,
         cautions=attempt("what speaks against it", lambda: _cautions(run)) or [],
         left_out=attempt("what was left out", lambda: grouped(run.left_out())) or [],
@@ -117,6 +126,18 @@ def of_study(folder: StudyFolder, anchor: str, *, reference: bool = False) -> Se
     drawn = drawings(folder, makes, attempt)
     shown = [pictures.picture(figure, name) for name, figure in drawn if figure]
     return study_section(folder, anchor, told, shown, attempt)
+
+
+def _look(plays: str, placed: bool) -> str:
+    """What somebody can do with what is shown of a run."""
+    if plays:
+        return "Move a slider, and watch one hidden number change the picture."
+    if placed:
+        return (
+            "Images that lie near each other look alike to the network, which was never told a label: "
+            "point at one to see its nearest."
+        )
+    return "Below are its curves, and what they came to."
 
 
 def _playable(run: Run) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+
+from markupsafe import Markup
 
 from triptych.reporting.families import family, headline
 from triptych.reporting.findings.finding import Finding
@@ -64,6 +66,19 @@ class Shown(NamedTuple):
     def __bool__(self) -> bool:
         return any(self[:])
 
+    @property
+    def names(self) -> list[str]:
+        """Of all that is shown."""
+        return [shown.name for kind in self for shown in kind]  # type: ignore[attr-defined]
+
+    @property
+    def first(self) -> Shown:
+        """The one to show alone: a chart before a slider before a figure."""
+        for place, kind in enumerate(self):
+            if kind:
+                return Shown(*(kind[:1] if i == place else [] for i in range(3)))  # type: ignore[arg-type]
+        return self
+
 
 class Told(NamedTuple):
     """A finding with its place on the page and its pictures."""
@@ -85,6 +100,16 @@ class Section:
     status: str
     """done, failed, running or interrupted; of a study also incomplete."""
     reason: str
+    bar: str = ""
+    """What it is called where there is little room."""
+    idea: str = ""
+    """What a method of this kind does, in a sentence."""
+    about: str = ""
+    """What this method is, in its own words."""
+    formula: Markup = Markup("")
+    """What it optimises."""
+    look: str = ""
+    """What is to be seen and done here, in a sentence."""
     findings: list[Finding] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
     frames: list[Frames] = field(default_factory=list)
@@ -122,25 +147,32 @@ class Section:
         taken: set[str] = set()
         found = []
         for number, finding in enumerate(self.findings, 1):
-            wanted = [name for name in finding.shows if name not in taken]
-            shown = self._shown(wanted)
-            taken |= set(wanted)
-            found.append(Told(f"{self.anchor}-finding-{number}", finding, shown))
+            wanted = {name for name in finding.shows if name not in taken}
+            taken |= wanted
+            found.append(
+                Told(f"{self.anchor}-finding-{number}", finding, self._shown(wanted.__contains__))
+            )
         return found
 
     @property
-    def more(self) -> Shown:
-        """What no finding has asked for."""
-        asked = {name for finding in self.findings for name in finding.shows}
-        return Shown(
-            [c for c in self.charts if c.name not in asked],
-            [f for f in self.frames if f.name not in asked],
-            [p for p in self.figures if p.name not in asked],
-        )
+    def lead(self) -> Told | None:
+        """The first finding, with the one picture that shows it best: what is seen before anything is unfolded."""
+        if not self.findings:
+            return None
+        first = self.told[0]
+        return first._replace(shown=first.shown.first)
 
-    def _shown(self, names: list[str]) -> Shown:
+    @property
+    def more(self) -> Shown:
+        """What no finding has asked for, and what the first finding leaves."""
+        told = self.told
+        asked = {name for finding in self.findings for name in finding.shows}
+        led = set(told[0].shown.names) - set(told[0].shown.first.names) if told else set()
+        return self._shown(lambda name: name not in asked or name in led)
+
+    def _shown(self, wanted: Callable[[str], bool]) -> Shown:
         return Shown(
-            [c for c in self.charts if c.name in names],
-            [f for f in self.frames if f.name in names],
-            [p for p in self.figures if p.name in names],
+            [c for c in self.charts if wanted(c.name)],
+            [f for f in self.frames if wanted(f.name)],
+            [p for p in self.figures if wanted(p.name)],
         )

@@ -47,6 +47,10 @@ def study_section(
         status="done" if states["done"] == len(runs) else _unfinished(states),
         reason=", ".join(f"{count} of {len(runs)} runs {state}" for state, count in states.items())
         + ".",
+        bar="Study",
+        idea="One training several times over, each time with one thing changed and the same seeds, so that a "
+        "difference is the change's.",
+        look="What each change does, beside the control, with the interval in which the difference lies.",
         findings=findings,
         charts=lines,
         figures=figures,
