@@ -15,8 +15,10 @@ from triptych.data.places import cache_root
 from triptych.errors import TriptychError
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
+from triptych.methods.vae import VAE, VAEConfig
 from triptych.reporting.terminal import headline_words
 from triptych.runs import Run
+from triptych.types import DataSpec
 
 TABLES = {
     "method": {"latent": 3, "hidden": [16], "optimizer": {"lr": 3e-3}},
@@ -62,7 +64,8 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(trained: Run, tmp_path: Pat
     assert environment["method"] == {
         "name": "vae",
         "title": "variational autoencoder",
-        "about": "A Gaussian encoder q(z|x), a prior N(0, I) and a decoder p(x|z), trained on the ELBO.",
+        "about": "An encoder q(z|x) tells which hidden numbers z an image x may have, a decoder p(x|z) makes the image of them.",
+        "formula": VAE(VAEConfig(latent=2), DataSpec((1, 8, 8), "binary")).formula(),
         "can": ["Decodes", "Encodes", "Reconstructs", "HasLikelihood"],
         "cosine": None,
         "source": None,
@@ -79,7 +82,7 @@ def test_a_folder_that_does_not_say_what_its_method_can_is_asked_for_its_log(
     copy = Run(Path(shutil.copytree(trained.path, tmp_path / "older")))
     environment = copy.environment()
     copy.write("environment.json", json.dumps({**environment, "method": told}))
-    assert copy.method() == ("vae", "vae", "", {"HasLikelihood"})
+    assert copy.method() == ("vae", "vae", "", {"HasLikelihood"}, "")
 
 
 def test_evaluating_a_run_of_before_adds_what_its_method_can(trained: Run, tmp_path: Path):

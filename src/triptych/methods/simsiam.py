@@ -69,7 +69,7 @@ class SimSiamConfig:
 
 
 class SimSiam(Method):
-    """A backbone whose two looks at an image predict each other, without negatives and without a second network.
+    """One network gives z₁ and z₂ of two views; a small one, h, guesses each from the other, which counts as fixed.
 
     Example:
         >>> config = SimSiamConfig(depth=10, width=4, projector=(16,), predictor_width=8)

@@ -81,7 +81,9 @@ class VAEConfig:
 
 
 class VAE(Method):
-    """A Gaussian encoder q(z|x), a prior N(0, I) and a decoder p(x|z), trained on the ELBO.
+    """An encoder q(z|x) tells which hidden numbers z an image x may have, a decoder p(x|z) makes the image of them.
+
+    Both are trained on the ELBO, a lower bound of log p(x) (Kingma and Welling 2014, arXiv 1312.6114).
 
     Example:
         >>> spec = DataSpec((1, 28, 28), "binary")

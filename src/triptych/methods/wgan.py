@@ -63,7 +63,7 @@ class WGANConfig:
 
 
 class WGAN(Method):
-    """A generator against a critic whose mean score gap approaches the distance of the two distributions.
+    """A generator G against a critic f: while f is nowhere steeper than 1, its gap approaches the distance of images and samples.
 
     The critic ascends E f(x) − E f(G(z)) − λ E penalty(‖∇f(x̂)‖) and the generator E f(G(z)).
 

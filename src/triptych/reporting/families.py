@@ -34,6 +34,8 @@ class Family(NamedTuple):
     figures: tuple[str, ...]
     findings: tuple[str, ...]
     sliders: tuple[str, ...]
+    opens: tuple[str, ...]
+    """What stands with the first finding, before anything is unfolded: the first that there is."""
 
 
 FAMILIES = (
@@ -51,6 +53,7 @@ FAMILIES = (
         ),
         ("elbo", "log_likelihood", "coordinates_in_use"),
         ("interpolation",),
+        ("elbo",),
     ),
     Family(
         "game",
@@ -66,10 +69,11 @@ FAMILIES = (
             *("sample-interpolation", "scorecard", "lipschitz"),
         ),
         (
-            *("classes", "distance", "shifted_coordinates", "coordinates", "dimension"),
+            *("distance", "classes", "shifted_coordinates", "coordinates", "dimension"),
             *("latent_interpolation", "pixel_interpolation"),
         ),
         ("filmstrip", "shifts", "interpolation"),
+        ("filmstrip-slider", "samples"),
     ),
     Family(
         "agreement",
@@ -82,6 +86,7 @@ FAMILIES = (
         ("representation-curves", "training-curves", "feature-map", "neighbours"),
         ("verdict", "neighbours"),
         (),
+        ("test-knn-top1",),
     ),
 )
 """In the order in which a reproduction has them; a method that is of several is of the first."""

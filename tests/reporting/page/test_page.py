@@ -4,11 +4,13 @@ import json
 import re
 import struct
 import zlib
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from triptych.errors import TriptychError
+from triptych.reporting.families import FAMILIES, family
 from triptych.reporting.page.page import (
     HEAVIEST,
     SCRIPTS,
@@ -190,13 +192,94 @@ def test_a_finding_is_followed_by_its_own_picture(planted, tmp_path):
     run = planted(tmp_path / "r", reference_config(), likelihood(-95.6))
     run.save_arrays("samples", images=images(64, 1, 6, 6))
     page = write_page([run.path], tmp_path / "out.html", reference=True).read_text()
-    card, curve, more = (
-        page.index(mark)
-        for mark in ("ELBO (Figure 1)</h4>", 'id="part-1-elbo-curve"', "More curves")
+    marks = (
+        *(
+            'id="part-1-finding-1"',
+            "<figcaption>ELBO",
+            'id="part-1-finding-2"',
+            ">Log-likelihood</h3>",
+        ),
+        *(">Curves and figures", 'id="part-1-samples"', ">How to repeat it"),
     )
-    assert card < curve < page.index("Log-likelihood</h4>") < more
-    assert more < page.index('id="part-1-samples"')
-    assert page.count('id="part-1-elbo-curve"') == 1
+    places = [page.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert page.count("<figcaption>ELBO") == 1
+
+
+def parts(page):
+    """What is seen of a page before anything is unfolded, and the texts of the folds by their headings."""
+    tree = Folds()
+    tree.feed(page)
+    return " ".join(tree.seen), tree.folds
+
+
+class Folds(HTMLParser):
+    """Texts outside of folded parts, and the headings of these."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.folds, self.depth, self.heads, self.silent = [], [], 0, False, False
+
+    def handle_starttag(self, tag, attrs):
+        self.depth += tag == "details"
+        self.heads = self.heads or tag == "summary"
+        self.silent = self.silent or tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self.depth -= tag == "details"
+        self.heads = self.heads and tag != "summary"
+        self.silent = self.silent and tag not in ("script", "style")
+
+    def handle_data(self, data):
+        if self.silent or not data.strip():
+            return
+        if self.heads:
+            self.folds.append(data.strip())
+        if not self.depth:
+            self.seen.append(data.strip())
+
+
+def told(run, **facts):
+    """Have a run say what its method is."""
+    known = {"name": "mine", "title": "", "about": "", "can": [], "cosine": None, "source": None}
+    run.write("environment.json", json.dumps({"method": {**known, **facts}}))
+
+
+def test_a_panel_opens_with_idea_formula_and_one_finding_and_folds_the_rest(planted, tmp_path):
+    run = planted(tmp_path / "r", reference_config(), likelihood(-95.6))
+    told(run, title="VAE", about="An encoder and a decoder.", can=["HasLikelihood"], formula="x^2")
+    page = write_page([run.path], tmp_path / "out.html").read_text()
+    seen, folds = parts(page)
+    assert family(run.method()).idea in seen and "An encoder and a decoder." in seen
+    assert '<math display="block" alttext="x^2">' in page
+    assert "The validation ELBO" in seen and "log-likelihood of" not in seen
+    assert folds == [
+        *("What else was found", "1", "Curves and figures", "2"),
+        *("Numbers, and how they were measured", "How to repeat it"),
+    ]
+
+
+def test_a_method_of_no_family_opens_with_its_own_words(planted, tmp_path):
+    run = planted(tmp_path / "r")
+    told(run, title="Mine", about="It sorts socks.", formula=r"\frac{a}{b}")
+    seen, _ = parts(write_page([run.path], tmp_path / "out.html").read_text())
+    assert "It sorts socks." in seen
+    assert not any(known.idea in seen for known in FAMILIES)
+
+
+def test_a_formula_that_is_none_is_left_out_and_named(planted, tmp_path):
+    run = planted(tmp_path / "r")
+    told(run, formula=r"\text{<script>alert(1)</script>}")
+    page = write_page([run.path], tmp_path / "out.html").read_text()
+    assert "<math" not in page and "<script>alert" not in page
+    assert "the formula" in parts(page)[0]
+
+
+def test_two_of_one_kind_are_called_by_their_folders_in_the_bar(planted, tmp_path):
+    first, second = planted(tmp_path / "one"), planted(tmp_path / "two")
+    page = write_page([first.path, second.path], tmp_path / "out.html").read_text()
+    bar = page[page.index('<nav class="bar"') : page.index("</nav>")]
+    assert re.findall(r'href="#(part-\d)">(\w+)', bar) == [("part-1", "one"), ("part-2", "two")]
 
 
 def test_the_page_states_its_size(planted, tmp_path):

@@ -150,9 +150,8 @@ def _bars(found: Sequence[Section]) -> list[str]:
 def _lead(found: Sequence[Section]) -> str:
     """What the page is about, in a sentence or two."""
     ways = len({section.idea for section in found if section.idea and not section.tables})
-    many = {2: "Two", 3: "Three"}.get(ways, "")
-    said = f"{many} ways of learning from images without labels." if many else "Learning from images without labels."
-    return f"{said} Every number was measured, and has its error and how it was come by folded below it."
+    many = {2: "Two ways of learning", 3: "Three ways of learning"}.get(ways, "Learning")
+    return f"{many} from images without labels. Every number has its error, and how it was measured is told below it."
 
 
 def _parts(found: Sequence[Section]) -> dict[str, int]:

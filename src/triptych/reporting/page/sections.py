@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from triptych import records
 from triptych.errors import TriptychError
 from triptych.files import read_text
@@ -28,7 +26,7 @@ from triptych.reporting.study.findings import study_findings
 from triptych.reporting.study.folder import StudyFolder
 from triptych.reporting.study.section import study_section
 from triptych.reporting.words import called, setting
-from triptych.runs import Run, grouped
+from triptych.runs import MethodFacts, Run, grouped
 
 __all__ = ["SLIDERS", "Section", "of_run", "of_study", "sections"]
 
@@ -73,10 +71,11 @@ def of_run(opened: Run, anchor: str, *, reference: bool = False) -> Section:
     """Everything of one run as it is now; what cannot be read is left out and named."""
     run, attempt = Snapshot(opened.path), Attempts()
     name = str(run.config.get("method", {}).get("name", "run"))
-    of = attempt("the family", lambda: family(run.method()))
+    facts = attempt("the method", run.method) or MethodFacts(name, name, "", frozenset())
+    of = family(facts)
     # First, since it refuses arrays that others would stumble over.
     placed = atlas(run)
-    facts, plays = run.method(), _playable(run)
+    plays = _playable(run)
     over = report.lines(run) if reference else {}
     lines = attempt("curves", lambda: charts(run, over)) or []
     sliders = in_order(of.sliders if of else (), SLIDERS)
@@ -86,14 +85,14 @@ def of_run(opened: Run, anchor: str, *, reference: bool = False) -> Section:
     return Section(
         anchor=anchor,
         name=called(run.path),
-        title=attempt("the method", lambda: titled(run.method())) or name,
+        title=titled(facts),
         setting=attempt("setting", lambda: setting(run, seed=True)) or "",
         status=run.status(),
         reason=run.reason(),
         bar=of.title if of else facts.title or facts.name,
         idea=of.idea if of else "",
         about=facts.about,
-        formula=attempt("the formula", lambda: formula(facts.formula)) or Markup(""),
+        formula=attempt("the formula", lambda: formula(facts.formula)),
         look=_look(plays, placed is not None),
         findings=report.findings(run, found, attempt) if reference else list(found.values()),
         charts=lines,
@@ -107,6 +106,7 @@ def of_run(opened: Run, anchor: str, *, reference: bool = False) -> Section:
         commands=attempt("how to repeat it", lambda: _commands(run, name)) or [],
         environment=attempt("environment", lambda: _environment(run)) or [],
         config=read_text(run.path / "config.toml"),
+        opens=of.opens if of else (),
         playable=plays,
         atlas=placed,
         cautions=attempt("what speaks against it", lambda: _cautions(run)) or [],

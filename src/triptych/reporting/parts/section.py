@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-
 from markupsafe import Markup
 
 from triptych.reporting.families import family, headline
@@ -69,15 +68,7 @@ class Shown(NamedTuple):
     @property
     def names(self) -> list[str]:
         """Of all that is shown."""
-        return [shown.name for kind in self for shown in kind]  # type: ignore[attr-defined]
-
-    @property
-    def first(self) -> Shown:
-        """The one to show alone: a chart before a slider before a figure."""
-        for place, kind in enumerate(self):
-            if kind:
-                return Shown(*(kind[:1] if i == place else [] for i in range(3)))  # type: ignore[arg-type]
-        return self
+        return [shown.name for kind in self for shown in kind]
 
 
 class Told(NamedTuple):
@@ -106,7 +97,7 @@ class Section:
     """What a method of this kind does, in a sentence."""
     about: str = ""
     """What this method is, in its own words."""
-    formula: Markup = Markup("")
+    formula: Markup | None = None
     """What it optimises."""
     look: str = ""
     """What is to be seen and done here, in a sentence."""
@@ -138,37 +129,39 @@ class Section:
     """JSON of the trained model, for the reader's browser to run."""
     atlas: Atlas | None = None
     """Thumbnails placed by their features."""
+    opens: tuple[str, ...] = ()
+    """What stands with the first finding: the first of these that there is, else the first that the finding asks for."""
     open: bool = False
     """Whether all coordinates are shown from the start."""
 
     @property
     def told(self) -> list[Told]:
-        """The findings, each with what shows it; what two findings ask for stands with the first."""
-        taken: set[str] = set()
+        """The findings, each with what shows it; what two findings ask for stands with the first.
+
+        With the first stands one thing, that which opens the section: it is seen before anything is unfolded.
+        """
+        taken: set[str] = {self._opening} if self.findings else set()
         found = []
         for number, finding in enumerate(self.findings, 1):
-            wanted = {name for name in finding.shows if name not in taken}
-            taken |= wanted
-            found.append(
-                Told(f"{self.anchor}-finding-{number}", finding, self._shown(wanted.__contains__))
-            )
+            wanted = set(finding.shows) - taken
+            first = {self._opening}
+            taken |= wanted if number > 1 else first
+            shown = self._shown((wanted if number > 1 else first).__contains__)
+            found.append(Told(f"{self.anchor}-finding-{number}", finding, shown))
         return found
 
     @property
-    def lead(self) -> Told | None:
-        """The first finding, with the one picture that shows it best: what is seen before anything is unfolded."""
-        if not self.findings:
-            return None
-        first = self.told[0]
-        return first._replace(shown=first.shown.first)
+    def more(self) -> Shown:
+        """What stands with no finding."""
+        asked = {name for told in self.told for name in told.shown.names}
+        return self._shown(lambda name: name not in asked)
 
     @property
-    def more(self) -> Shown:
-        """What no finding has asked for, and what the first finding leaves."""
-        told = self.told
-        asked = {name for finding in self.findings for name in finding.shows}
-        led = set(told[0].shown.names) - set(told[0].shown.first.names) if told else set()
-        return self._shown(lambda name: name not in asked or name in led)
+    def _opening(self) -> str:
+        """What stands with the first finding; empty where there is nothing."""
+        wanted = (*self.opens, *self.findings[0].shows)
+        there = self._shown(lambda name: name in wanted).names
+        return min(there, key=wanted.index, default="")
 
     def _shown(self, wanted: Callable[[str], bool]) -> Shown:
         return Shown(
