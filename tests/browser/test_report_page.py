@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, ViewportSize
+from playwright.sync_api import Browser, Locator, Page, ViewportSize
 
 from triptych.experiment import default_config
 from triptych.reporting.page.page import write_page
@@ -75,6 +75,18 @@ def plant_study(path: Path) -> Path:
     return path
 
 
+IN_VIEW = """shown => {
+    const [box, bar] = [shown, document.querySelector(".bar")].map((e) => e.getBoundingClientRect());
+    return box.top >= bar.bottom - 1 && box.top < innerHeight / 2;
+}"""
+"""Whether an element stands in the upper half of the window, below the bar; scrolling takes its time."""
+
+
+def unfold(page: Page) -> None:
+    """Open every fold, those within folds too."""
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page of a study and of two runs of one name."""
@@ -86,6 +98,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def slider(page: Page, title: str) -> tuple[Locator, Locator]:
     """A slider and the pictures that it chooses from."""
+    unfold(page)
     figure = page.locator(".frames", has=page.get_by_text(f"{title}.", exact=True)).first
     return figure.get_by_role("slider"), figure.locator(".stack")
 
@@ -134,6 +147,7 @@ def test_the_filmstrip_shows_the_pixels_of_its_moment(visit: Visit, report: Path
 
 def test_a_chart_reads_out_the_point_under_the_pointer(visit: Visit, report: Path) -> None:
     page = visit(report)
+    unfold(page)
     chart = page.locator(".chart", has_text="critic gap").first
     plot = chart.locator(".plot")
     plot.scroll_into_view_if_needed()
@@ -149,6 +163,7 @@ def test_a_chart_answers_a_finger_and_goes_on_after_it_is_lifted(
     visit: Visit, report: Path, phone: ViewportSize
 ) -> None:
     page = visit(report, viewport=phone, has_touch=True)
+    unfold(page)
     chart = page.locator(".chart").first
     chart.locator(".plot").tap()
     assert chart.locator(".reading").inner_text().startswith("epoch ")
@@ -178,13 +193,14 @@ def test_arms_differ_by_dashes_as_well_as_by_colours(visit: Visit, report: Path)
 
 def test_the_overview_leads_to_the_findings(visit: Visit, report: Path) -> None:
     page = visit(report)
+    page.locator("summary", has_text="figure by figure").click()
     overview = page.locator(".overview")
     assert overview.get_by_text("Not in this report.").count() == 5
     link = overview.get_by_role("link").first
     link.click()
     target = page.locator(":target")
     assert target.get_by_role("heading").inner_text() == "Shifted coordinates (Figures 3 to 5)"
-    assert target.bounding_box()["y"] >= -1
+    page.wait_for_function(IN_VIEW, arg=target.element_handle())
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -192,8 +208,7 @@ def test_the_overview_leads_to_the_findings(visit: Visit, report: Path) -> None:
 def test_nobody_is_shut_out(visit: Visit, report: Path, scheme: str, width: int) -> None:
     page = visit(report, viewport=ViewportSize(width=width, height=844))
     page.emulate_media(color_scheme=scheme)
-    for summary in page.locator("summary").all():
-        summary.click()
+    unfold(page)
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
 
@@ -201,8 +216,7 @@ def test_nobody_is_shut_out(visit: Visit, report: Path, scheme: str, width: int)
 @pytest.mark.parametrize("width", [1280, 390, 320])
 def test_the_page_is_never_wider_than_the_screen(visit: Visit, report: Path, width: int) -> None:
     page = visit(report, viewport=ViewportSize(width=width, height=844))
-    for summary in page.locator("summary").all():
-        summary.click()
+    unfold(page)
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
@@ -212,3 +226,42 @@ def test_on_paper_there_is_nothing_to_operate(visit: Visit, report: Path) -> Non
     assert page.locator("input[type=range]:visible").count() == 0
     assert page.locator(".reading:visible").count() == 0
     assert page.locator(".picture img:visible").count() > 0
+
+
+def test_the_bar_stays_and_says_where_one_is(visit: Visit, report: Path) -> None:
+    page = visit(report)
+    links = page.locator(".bar a")
+    for place in (2, 0, 1):
+        links.nth(place).click()
+        page.wait_for_function(
+            "(i) => document.querySelectorAll('.bar a')[i].getAttribute('aria-current')", arg=place
+        )
+        assert page.locator(".bar a[aria-current]").count() == 1
+        heading = page.locator(f"#part-{place + 1} > h2")
+        page.wait_for_function(IN_VIEW, arg=heading.element_handle())
+        assert page.locator(".bar").bounding_box()["y"] == 0
+
+
+def test_without_scripts_what_was_found_is_there(
+    chromium: Browser, report: Path, tmp_path: Path
+) -> None:
+    context = chromium.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    for part in ("part-1", "part-2", "part-3"):
+        assert page.locator(f"#{part} .found-first .finding p").last.is_visible()
+    fold = page.locator("#part-1 .fold").first
+    fold.locator("summary").first.click()
+    assert fold.locator("p").first.is_visible()
+    context.close()
+
+
+def test_what_is_folded_is_printed_but_for_how_to_repeat_it(visit: Visit, report: Path) -> None:
+    page = visit(report)
+    # Playwright itself takes whatever is in a closed fold for hidden.
+    drawn = "e => e.checkVisibility() && e.getBoundingClientRect().height > 0"
+    folded = page.locator("#part-2 .fold .results").first
+    commands = page.locator("#part-2 .repeat pre").first
+    assert not folded.evaluate(drawn)
+    page.emulate_media(media="print")
+    assert folded.evaluate(drawn) and not commands.evaluate(drawn)

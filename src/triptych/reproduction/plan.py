@@ -136,8 +136,8 @@ class Plan:
         return Cell(config.control, config.seeds[0]).path(folder / name)
 
     def sections(self, folder: Path) -> list[Path]:
-        """What the report shows: every panel, after a study the run of it that has pictures."""
-        every = (path for name in self.panels for path in (folder / name, self.shown(name, folder)))
+        """What the report shows: every panel, before a study the run of it that has pictures."""
+        every = (path for name in self.panels for path in (self.shown(name, folder), folder / name))
         return list(dict.fromkeys(every))
 
 
