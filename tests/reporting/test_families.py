@@ -14,7 +14,6 @@ from triptych.reporting.parts.charts import WANTED
 from triptych.reporting.parts.section import run_hero
 from triptych.runs import MethodFacts, Result, Run
 
-
 FACTS = {"name": "mine", "title": "", "about": "", "cosine": None, "source": None}
 
 
