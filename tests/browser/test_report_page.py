@@ -260,8 +260,8 @@ def test_what_is_folded_is_printed_but_for_how_to_repeat_it(visit: Visit, report
     page = visit(report)
     # Playwright itself takes whatever is in a closed fold for hidden.
     drawn = "e => e.checkVisibility() && e.getBoundingClientRect().height > 0"
-    folded = page.locator("#part-2 .fold .results").first
-    commands = page.locator("#part-2 .repeat pre").first
+    folded = page.locator(".part .fold .results").first
+    commands = page.locator(".repeat pre").first
     assert not folded.evaluate(drawn)
     page.emulate_media(media="print")
     assert folded.evaluate(drawn) and not commands.evaluate(drawn)
