@@ -101,7 +101,7 @@ def test_an_archive_of_a_kind_that_nobody_knows_is_left_to_whoever_reads_it(run,
         data[directory + 46] = 0xFF
     path.write_bytes(data)
     check(run.path)
-    with pytest.raises(DamagedError, match="samples/a.npz' is damaged"):
+    with pytest.raises(DamagedError, match=r"samples/a\.npz' is damaged"):
         run.arrays("a")
 
 
