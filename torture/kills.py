@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from attack import Blow
-from forked import command, ended, fork
+from forked import Fork, command, fork
 
 from triptych import checkpoint
 from triptych.cli.main import main
@@ -162,7 +162,7 @@ def _works(folder: Path) -> Iterator[Work]:
         yield Work(f"train {name}", train, lambda place: _trained(place / "run"))
 
         def trained(place: Path, train: Callable[[Path], list] = train) -> None:
-            if _code(train(place), place) != 0:
+            if _code(command(train(place)), place) != 0:
                 raise RuntimeError((place / "log").read_text())
 
         yield Work(
@@ -207,8 +207,11 @@ def _once(place: Path, make: Callable[[Path], None]) -> Callable[[Path], None]:
     return copy
 
 
-def _code(words: list[str | Path], place: Path) -> int | None:
-    return ended(command(words, place / "log"))
+def _code(begun: Fork, place: Path) -> int | None:
+    """Its exit code, none where it hangs; what it says is kept beside what it does."""
+    ended = begun.wait()
+    (place / "log").write_text(ended.said)
+    return None if ended.hangs else ended.code
 
 
 def _measure(work: Work, place: Path) -> None:
@@ -224,7 +227,7 @@ def _measure(work: Work, place: Path) -> None:
         return code
 
     began = time.monotonic()
-    code = ended(fork(count, place / "log"))
+    code = _code(fork(count), place)
     work.seconds = time.monotonic() - began
     if code != 0:
         raise RuntimeError(f"{work.name} ends with {code}: {(place / 'log').read_text()}")
@@ -257,7 +260,7 @@ def _tried(work: Work, place: Path, draw: random.Random) -> tuple[int, str]:
             break
         if draw.random() < 0.5:
             doomed = partial(_doomed, work, place, draw.randint(1, work.calls))
-            code = ended(fork(doomed, place / "log"))
+            code = _code(fork(doomed), place)
         else:
             code = _killed_after(work, place, draw.uniform(0, 1.1 * work.seconds))
         if code is None:
@@ -278,20 +281,20 @@ def _doomed(work: Work, place: Path, number: int) -> int:
 
 
 def _killed_after(work: Work, place: Path, seconds: float) -> int | None:
-    process = command(work.words(place), place / "log")
+    begun = command(work.words(place))
     time.sleep(seconds)
-    os.kill(process, signal.SIGKILL)
-    return ended(process)
+    begun.kill()
+    return _code(begun, place)
 
 
 def _end(work: Work, place: Path) -> str:
     """Let it go on to its end; what was lost."""
     if words := work.words(place):
         # Processes that a killed one had begun save their runs, and hold them until then.
-        code, tries = _code(words, place), 0
+        code, tries = _code(command(words), place), 0
         while code == 2 and "another process" in _last(place) and tries < 60:
             time.sleep(0.5)
-            code, tries = _code(words, place), tries + 1
+            code, tries = _code(command(words), place), tries + 1
         if code != 0:
             return f"{words} ends with {code}: {_last(place)}"
     try:
