@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import tracemalloc
 import zipfile
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from specimens import header, zipped
 
 from triptych.arrays import made_with, unpack
 from triptych.data.readers import npy_format
@@ -20,16 +20,8 @@ FEW = 3_000_000
 """Bytes, of which a reader's buffer takes one million."""
 
 
-def header(shape: str, descr: str = "'|u1'", fortran: str = "False") -> bytes:
-    text = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
-
-
 def archive(data: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as file:
-        file.writestr("x.npy", data)
-    return out.getvalue()
+    return zipped({"x.npy": data}, method)
 
 
 HUGE = 2**31 * 3

@@ -50,6 +50,7 @@ def carry_out(
     except KeyboardInterrupt:
         figures.stopped = True
     finally:
+        figures.seconds = time.monotonic() - began
         end_all()
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,8 @@
 """Files of anybody: every reader of data and of a run's folder is given damaged ones, by the thousand.
 
 The product succeeds or raises its own error, in a sentence that a terminal does not obey. Anything else is a loss:
-another exception, a signal, more than `SECONDS`, or memory above `MEMORY` more than before. The file is then kept
+another exception, a signal, more than `SECONDS`, asking for `MEMORY` or filling `HELD` more than before. So is a refusal
+of a file that is sound. The file is then kept
 in the folder, ``lost-NUMBER-KIND``, and is read again with ``python torture/hostile.py KIND FILE``.
 
 A batch of files is read by a process that was forked for it, so that a signal, a hang or a lack of memory ends that
@@ -46,9 +47,12 @@ SECONDS = 20
 """In which a file is read or refused."""
 
 MEMORY = 2_000_000_000
-"""Bytes that reading one may take."""
+"""Bytes that reading one may ask for."""
 
-FIRST, BATCH = 50, 500
+HELD = 700_000_000
+"""Bytes that reading some hundred may fill."""
+
+FIRST, BATCH = 100, 500
 """Files of a kind at once, in the first round and later; of those that cost more, fewer."""
 
 TRACED = 4
@@ -77,6 +81,9 @@ def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
     corpus = {target.name: list(target.sound) for target in kinds}
     edges: dict[str, set[Any]] = {target.name: set() for target in kinds}
     size, losses = FIRST, 0
+    for target in kinds:
+        if why := _refused(target, folder):
+            yield Blow(target.name, why)
     while True:
         for target in kinds:
             seed, count = draw.getrandbits(62), max(2, size // target.cost)
@@ -94,6 +101,24 @@ def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
                 yield Blow(target.name, f"{why} (no. {number} of seed {seed}: {place})")
             yield Blow(target.name, count=count - len(lost))
         size = BATCH
+
+
+def _refused(target: Target, folder: Path) -> str:
+    """Why a file that is sound was not read; nothing where all were, or the kind is none that is read."""
+
+    def read() -> int:
+        work = folder / "work"
+        shutil.copytree(target.base, work)
+        os.environ["TRIPTYCH_CACHE"] = str(folder / "cache")
+        for data in target.sound:
+            (work / target.file).write_bytes(data)
+            target.read(work, random.Random(0))
+        return 0
+
+    ended = fork(read).wait()
+    for name in ("work", "cache"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    return "" if ended.code == 0 or target.foreign else f"a sound file: {_how(ended)}"
 
 
 class _Batch:
@@ -147,6 +172,8 @@ class _Batch:
         work = place / "work"
         shutil.copytree(self.target.base, work)
         os.environ["TRIPTYCH_CACHE"] = str(place / "cache")
+        # What a process that is ended leaves there goes with it.
+        tempfile.tempdir = str(place)
         before = status("VmRSS")
         lost: list[tuple[int, str]] = []
         found: list[bytes] = []
@@ -165,7 +192,7 @@ class _Batch:
             if data is not None and seen - self.edges - new:
                 new |= seen
                 found.append(data)
-        if (grown := status("VmHWM") - before) > MEMORY:
+        if (grown := status("VmHWM") - before) > HELD:
             lost.append((self.count - 1, f"{grown / 1e9:.1f} GB of memory somewhere in the batch"))
         (place / "told").write_bytes(pickle.dumps(Told(self.count, lost, found, new)))
         return 0

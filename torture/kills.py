@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from attack import Blow
+from fewer import fewer
 from forked import Fork, command, fork
 
 from triptych import checkpoint
@@ -82,9 +82,6 @@ study = "study.toml"
 OFTEN = {"train": 15, "evaluate": 4, "evaluate wgan": 1, "report": 3, "study": 3, "reproduce": 1}
 """How often works are drawn, by their name or its first word; the slow ones seldom."""
 
-FEWER = (("pullback", "LATENTS", 8), ("pullback", "TANGENTS", 8), ("scorecard", "PAIRS", 16))
-"""What the numbers of a generator rest on takes half a minute as it is."""
-
 CALLS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink")
 """Python's names for the calls at which a process may be killed."""
 
@@ -111,8 +108,7 @@ def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
     torch.set_num_threads(1)
     os.environ["TRIPTYCH_CACHE"] = str(folder / "cache")
     os.chdir(folder)
-    for module, constant, few in FEWER:
-        setattr(import_module(f"triptych.evaluation.latent_space.{module}"), constant, few)
+    fewer()
     _inputs(folder)
     works = list(_works(folder))
     often = [OFTEN.get(work.name, OFTEN[work.name.split()[0]]) for work in works]
