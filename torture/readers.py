@@ -456,6 +456,19 @@ def _run(folder: Path) -> list[Target]:
 # A study's folder and a reproduction's.
 
 
+PRESET = b"""
+[data]
+name = "mnist-5k"
+binarize = "threshold"
+[method]
+hidden = [8, 8]
+latent = 2
+[train]
+duration = "40 steps"
+batch_size = 16
+"""
+
+
 def _studies(base: Path) -> list[Target]:
     base.mkdir()
     name = min(plan.presets.studies())
@@ -509,7 +522,10 @@ def _studies(base: Path) -> list[Target]:
         of("study.toml", damage.table, partial(_study_planned, study), plan, config),
         of("slurm.json", damage.tree, lambda folder, draw: on_slurm.ids(folder), on_slurm),
         of(record.RECORD, damage.tree, partial(_reproduction, planned), record),
-        Target("preset", "mine.toml", [whole], damage.table, _preset, base, (plan, config), 10),
+        Target("preset", "mine.toml", [PRESET], damage.table, _preset, base, (config,), 10),
+        Target(
+            "own study", "mine.toml", [whole], damage.table, _own_study, base, (plan, config), 10
+        ),
     ]
 
 
@@ -533,5 +549,8 @@ def _reproduction(planned: reproductions.Plan, folder: Path, draw: random.Random
 
 
 def _preset(folder: Path, draw: random.Random) -> None:
-    plan.load(folder / "mine.toml")
     experiment.default_config("vae", folder / "mine.toml")
+
+
+def _own_study(folder: Path, draw: random.Random) -> None:
+    plan.load(folder / "mine.toml")

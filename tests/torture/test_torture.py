@@ -12,7 +12,7 @@ from specimens import FOREIGN, PICTURES
 from triptych.data.picture import FORMATS
 
 TORTURE = Path(__file__).parents[2] / "torture"
-FEW = {"kills": 3, "full": 2, "hostile": 3100, "together": 2, "folders": 15, "pages": 2}
+FEW = {"kills": 3, "full": 2, "hostile": 3150, "together": 2, "folders": 15, "pages": 2}
 """Blows of each attack, which is seconds; of the hostile files some of every kind."""
 
 
