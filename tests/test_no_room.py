@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from triptych import checkpoint, experiment
+from triptych.cli import main as command_line
 from triptych.config import merge
 from triptych.data import DataConfig, load
 from triptych.data.places import cache_root
@@ -98,16 +99,33 @@ def test_a_training_that_finds_no_room_is_gone_on_with(tmp_path: Path, log: str 
 
 
 @pytest.mark.parametrize(
-    "error", [refused("write", Path("a"), OSError(28, "full")), OSError(5, "I/O"), MemoryError()]
+    ("error", "raised"),
+    [
+        (refused("write", Path("a"), OSError(28, "full")), MachineError),
+        (OSError(5, "I/O"), OSError),
+        (MemoryError(), MachineError),
+    ],
 )
-def test_what_the_machine_refuses_is_no_failure_of_the_run(tmp_path: Path, monkeypatch, error):
+def test_what_the_machine_refuses_is_no_failure_of_the_run(
+    tmp_path: Path, monkeypatch, error, raised
+):
     def fit(*_, **__):
         raise error
 
     monkeypatch.setattr(training, "fit", fit)
-    with pytest.raises(type(error)):
+    with pytest.raises(raised):
         experiment.train(small(tmp_path), tmp_path / "run")
     assert Run(tmp_path / "run").status() == "interrupted"
+
+
+def test_what_lacks_memory_anywhere_is_said_in_a_sentence(monkeypatch, capsys):
+    def large(words: list[str]) -> int:
+        raise MemoryError("Unable to allocate 3.00 GiB for an array")
+
+    monkeypatch.setattr(command_line, "_dispatch", large)
+    assert command_line.main(["runs"]) == 2
+    said = "triptych: there is not enough memory for this; take fewer or smaller images"
+    assert capsys.readouterr().err.startswith(said)
 
 
 def test_what_the_first_rank_is_refused_all_are(tmp_path: Path):

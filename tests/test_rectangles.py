@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fewer import fewer
 
 from triptych import experiment
 from triptych.backbone import export
@@ -17,7 +18,6 @@ from triptych.playable.export import write_playable
 from triptych.reporting.draw import draw
 from triptych.reporting.page.page import write_page
 
-FEWER = (("pullback", "LATENTS", 8), ("pullback", "TANGENTS", 8), ("scorecard", "PAIRS", 16))
 """What the numbers of a generator rest on takes half a minute as it is."""
 
 METHODS = {
@@ -56,8 +56,7 @@ def config_of(name: str, data: Path) -> experiment.ExperimentConfig:
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
 def test_the_whole_way(tmp_path, monkeypatch, name, shape):
-    for module, constant, few in FEWER:
-        monkeypatch.setattr(f"triptych.evaluation.latent_space.{module}.{constant}", few)
+    fewer(monkeypatch.setattr)
     height, width, channels = shape
     run = experiment.train(config_of(name, images(tmp_path, shape)), tmp_path / "run")
     found = experiment.evaluate(run.path, EvaluateConfig(samples=5))

@@ -15,8 +15,10 @@ import tempfile
 import time
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 
 from attack import Figures
+from forked import end_all
 
 ATTACKS = ("kills", "full", "hostile", "together", "folders", "pages")
 """Modules beside this one, each with an `attack.Attack` of its own as ``attack``."""
@@ -48,9 +50,18 @@ def carry_out(
     except KeyboardInterrupt:
         figures.stopped = True
     finally:
+        figures.seconds = time.monotonic() - began
+        end_all()
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     return figures
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """End the attack, once: what takes its disks and processes away is not to be ended itself."""
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -66,8 +77,8 @@ def main() -> int:
         parser.error(f"there is no attack {', '.join(sorted(unknown))}")
     if told.keep:
         told.keep.mkdir(parents=True, exist_ok=True)
-    # An attack that is ended must not leave its disks mounted.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     lost = 0
     for name in told.names or ATTACKS:
         figures = carry_out(name, told.seed, told.seconds, told.count, told.keep)

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import shutil
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from attack import Blow
+from forked import Ended, command
 
 SECRET = "sparrow-4417"
 """What a file outside holds, and nobody may say."""
@@ -121,42 +118,6 @@ method.latent = 2
 """
 
 
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    """Negative for a signal, as of who took too long."""
-    said: str
-    memory: int
-    """Bytes at the peak."""
-
-
-def command(words: list[str], said: Path) -> Ended:
-    """One command in a child of this process, which has imported what takes long."""
-    child = os.fork()
-    if not child:
-        code = 99
-        try:
-            descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(descriptor, 1)
-            os.dup2(descriptor, 2)
-            # What the parent has not written yet is not the child's to write.
-            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            signal.alarm(int(SECONDS))
-            from triptych.cli.main import main
-
-            code = main(words)
-            sys.stdout.flush()
-            sys.stderr.flush()
-        except BaseException as error:
-            os.write(2, f"Traceback: {type(error).__name__}: {error}\n".encode("utf-8", "replace"))
-        os._exit(code)
-    _, status, usage = os.wait4(child, 0)
-    text = said.read_text(encoding="utf-8", errors="replace")
-    return Ended(os.waitstatus_to_exitcode(status), text, usage.ru_maxrss * 1024)
-
-
 def everything(root: Path) -> dict[str, tuple[int, ...]]:
     """What is below a folder: kind, size and the last change of each, by name; links are not followed."""
     found = {}
@@ -202,7 +163,7 @@ class Yard:
 
     def plainly(self, words: list[str]) -> Ended:
         """A command that must succeed."""
-        ended = command(words, self.folder / "said")
+        ended = command(words).wait()
         if ended.code:
             raise RuntimeError(f"{words}: {ended.said}")
         return ended
@@ -289,7 +250,7 @@ def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
         if verb == "resume" and place != "DONE":
             Path(root, "DONE").unlink(missing_ok=True)
         began = time.monotonic()
-        ended = command(commands[verb], yard.folder / "said")
+        ended = command(commands[verb]).wait(SECONDS)
         lost = wrong(ended, yard, path, thing, verb, time.monotonic() - began)
         where = f"{' '.join(commands[verb])} with {root}/{place}, {thing}: "
         yield Blow(verb, f"{where}{lost}" if lost else "")
@@ -305,7 +266,7 @@ def wrong(ended: Ended, yard: Yard, path: Path, thing: str, verb: str, seconds: 
         # It looks into folders of runs alone.
         leads_out = leads_out and (path.parts[0] == "all" or "seed-0" in path.parts[:-1])
     passes = {
-        "it ended by signal or took too long": ended.code < 0,
+        "it ended by signal or took too long": ended.hangs or ended.code < 0,
         f"exit code {ended.code}: {ended.said[-300:]}": ended.code not in (0, 1, 2),
         f"a traceback: {ended.said[-300:]}": "Traceback" in ended.said,
         f"{len(told)} sentences: {ended.said[-300:]}": ended.code == 2 and len(told) != 1,

@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import runpy
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import forked
 import numpy as np
 from attack import Blow
-from commands import Ended, Started, begin
+from forked import Ended, Fork
 from safetensors import safe_open
 
 from triptych import checkpoint
@@ -29,8 +31,14 @@ from triptych.errors import TriptychError
 from triptych.files import read_text
 from triptych.runs import Run
 
+INJECTED = Path(__file__).parent / "injected"
+"""A folder for PYTHONPATH: what makes a disk full, also for what a command begins."""
+
 SIZE = 64_000_000
 """Bytes of a disk."""
+
+HANGS = 600.0
+"""Seconds of a command: the numbers of a generator take half a minute, and there may be other work."""
 
 OURS = (".lock", ".results.lock")
 """Hidden files that stay."""
@@ -248,7 +256,7 @@ class Ready:
         if command.name.startswith("resume"):
             # What goes on is a training that was stopped by a full disk itself, on its way.
             at = self.writes * 3 // 4
-            late = start(command.words, place, {"at": at, "room": 0, **self._mark()}).wait()
+            late = carried_out(command.words, place, {"at": at, "room": 0, **self._mark()})
             if late.code != 2 or not Run(place / "run").weights("last"):
                 raise RuntimeError(f"{late} did not stop on its way, at {at}: {late.said}")
             shutil.rmtree(done)
@@ -259,7 +267,7 @@ class Ready:
         shutil.rmtree(done)
 
     def _done(self, words: Sequence[str], place: Path) -> Ended:
-        ended = start(words, place, {"at": 0, "room": 0, **(mark := self._mark())}).wait()
+        ended = carried_out(words, place, {"at": 0, "room": 0, **(mark := self._mark())})
         if ended.code:
             raise RuntimeError(f"undisturbed {ended} ended with {ended.code}: {ended.said}")
         self.writes = Path(f"{mark['mark']}.count").stat().st_size
@@ -274,8 +282,8 @@ def _taken(place: Path) -> int:
     return sum(path.lstat().st_blocks * 512 for path in place.rglob("*"))
 
 
-def start(words: Sequence[str], place: Path, full: dict[str, Any] | None = None) -> Started:
-    """Begin a command in a place that is the disk for all that it writes."""
+def start(words: Sequence[str], place: Path, full: dict[str, Any] | None = None) -> Fork:
+    """Begin a command in a place that is the disk for all that it writes; ``full`` is what `injected` is to know."""
     environment = {
         "TRIPTYCH_CACHE": str(place / "cache"),
         "TMPDIR": str(place / "tmp"),
@@ -285,7 +293,19 @@ def start(words: Sequence[str], place: Path, full: dict[str, Any] | None = None)
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "80",
     }
-    return begin(words, place, environment, full and {"below": f"{place}/", **full})
+    if full is None:
+        return forked.command(words, place, environment)
+    environment["PYTHONPATH"] = str(INJECTED)
+    environment["FULL"] = json.dumps({"below": f"{place}/", **full})
+    # Python imports it by itself when it begins, which a fork does not.
+    return forked.command(
+        words, place, environment, lambda: runpy.run_path(f"{INJECTED}/sitecustomize.py")
+    )
+
+
+def carried_out(words: Sequence[str], place: Path, full: dict[str, Any] | None = None) -> Ended:
+    """What a command came to there, and all that it began."""
+    return start(words, place, full).wait(HANGS, begun=True)
 
 
 class Disk(NamedTuple):
@@ -310,13 +330,12 @@ def mounted(kind: str, place: Path) -> Iterator[bool]:
             ["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image)],
             ["mount", "-o", "loop", str(image), str(place)],
         ]
-    there = all(shutil.which(words[0]) for words in orders) and all(
-        subprocess.run(words, capture_output=True).returncode == 0 for words in orders
-    )
     try:
-        yield there
+        yield all(shutil.which(words[0]) for words in orders) and all(
+            subprocess.run(words, capture_output=True).returncode == 0 for words in orders
+        )
     finally:
-        if there:
+        if place.is_mount():
             subprocess.run(["umount", str(place)], check=True)
         image.unlink(missing_ok=True)
         shutil.rmtree(place)
@@ -357,7 +376,7 @@ def struck(ready: Ready, place: Path, disk: Disk) -> str:
     told = held(place)
     # What is on its way already is gone on with.
     words = command.again(place)
-    ended = start(words, place, disk.full).wait()
+    ended = carried_out(words, place, disk.full)
     disk.make_room()
     if why := ended.unsound():
         return why
@@ -368,7 +387,7 @@ def struck(ready: Ready, place: Path, disk: Disk) -> str:
     if why := harm(place, told):
         return f"{ended} {why}, after: {ended.sentence}"
     if ended.code:
-        again = start(command.again(place), place).wait()
+        again = carried_out(command.again(place), place)
         if again.code:
             return f"{again} does not go on: {again.said[-1500:]}, after: {ended.sentence}"
         if command.outcome(place, again) != ready.comes_to:

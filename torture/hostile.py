@@ -1,7 +1,8 @@
 """Files of anybody: every reader of data and of a run's folder is given damaged ones, by the thousand.
 
 The product succeeds or raises its own error, in a sentence that a terminal does not obey. Anything else is a loss:
-another exception, a signal, more than `SECONDS`, or memory above `MEMORY` more than before. The file is then kept
+another exception, a signal, more than `SECONDS`, asking for `MEMORY` or filling `HELD` more than before. So is a refusal
+of a file that is sound. The file is then kept
 in the folder, ``lost-NUMBER-KIND``, and is read again with ``python torture/hostile.py KIND FILE``.
 
 A batch of files is read by a process that was forked for it, so that a signal, a hang or a lack of memory ends that
@@ -14,11 +15,11 @@ later files are made. So damage piles up that a parser lets pass up to deeper an
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import pickle
 import random
-import resource
 import shutil
 import signal
 import socket
@@ -28,12 +29,14 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
 import readers
 from attack import Blow
+from forked import Ended, fork, status
 from readers import Target
 
 from triptych.errors import TriptychError, printable
@@ -44,9 +47,12 @@ SECONDS = 20
 """In which a file is read or refused."""
 
 MEMORY = 2_000_000_000
-"""Bytes that reading one may take."""
+"""Bytes that reading one may ask for."""
 
-FIRST, BATCH = 50, 500
+HELD = 700_000_000
+"""Bytes that reading some hundred may fill."""
+
+FIRST, BATCH = 100, 500
 """Files of a kind at once, in the first round and later; of those that cost more, fewer."""
 
 TRACED = 4
@@ -75,6 +81,9 @@ def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
     corpus = {target.name: list(target.sound) for target in kinds}
     edges: dict[str, set[Any]] = {target.name: set() for target in kinds}
     size, losses = FIRST, 0
+    for target in kinds:
+        if why := _refused(target, folder):
+            yield Blow(target.name, why)
     while True:
         for target in kinds:
             seed, count = draw.getrandbits(62), max(2, size // target.cost)
@@ -92,6 +101,24 @@ def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
                 yield Blow(target.name, f"{why} (no. {number} of seed {seed}: {place})")
             yield Blow(target.name, count=count - len(lost))
         size = BATCH
+
+
+def _refused(target: Target, folder: Path) -> str:
+    """Why a file that is sound was not read; nothing where all were, or the kind is none that is read."""
+
+    def read() -> int:
+        work = folder / "work"
+        shutil.copytree(target.base, work)
+        os.environ["TRIPTYCH_CACHE"] = str(folder / "cache")
+        for data in target.sound:
+            (work / target.file).write_bytes(data)
+            target.read(work, random.Random(0))
+        return 0
+
+    ended = fork(read).wait()
+    for name in ("work", "cache"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    return "" if ended.code == 0 or target.foreign else f"a sound file: {_how(ended)}"
 
 
 class _Batch:
@@ -125,25 +152,29 @@ class _Batch:
         with mmap.mmap(-1, 8) as reached:
             while first < self.count:
                 with tempfile.TemporaryDirectory(prefix="batch-", dir=folder) as place:
-                    code = _forked(lambda: self._work(Path(place), first, reached))  # noqa: B023
+                    work = partial(self._work, Path(place), first, reached)
+                    # It has a time for every file.
+                    ended = fork(work, memory=MEMORY).wait(math.inf)
                     told = Path(place) / "told"
-                    if told.is_file() and code == 0:
+                    if told.is_file() and ended.code == 0:
                         said: Told = pickle.loads(told.read_bytes())
                         lost += said.lost
                         found += said.found
                         edges |= said.edges
                         break
                 (number,) = struct.unpack("q", reached[:])
-                lost.append((number, _how(code)))
+                lost.append((number, _how(ended)))
                 first = number + 1
         return lost, found, edges
 
-    def _work(self, place: Path, first: int, reached: mmap.mmap) -> None:
+    def _work(self, place: Path, first: int, reached: mmap.mmap) -> int:
         """Reads all from the ``first`` on; what there is to say lies in ``told`` then."""
         work = place / "work"
         shutil.copytree(self.target.base, work)
         os.environ["TRIPTYCH_CACHE"] = str(place / "cache")
-        before = _limited()
+        # What a process that is ended leaves there goes with it.
+        tempfile.tempdir = str(place)
+        before = status("VmRSS")
         lost: list[tuple[int, str]] = []
         found: list[bytes] = []
         new: set[Any] = set()
@@ -161,48 +192,18 @@ class _Batch:
             if data is not None and seen - self.edges - new:
                 new |= seen
                 found.append(data)
-        if (grown := _peak() - before) > MEMORY:
+        if (grown := status("VmHWM") - before) > HELD:
             lost.append((self.count - 1, f"{grown / 1e9:.1f} GB of memory somewhere in the batch"))
         (place / "told").write_bytes(pickle.dumps(Told(self.count, lost, found, new)))
+        return 0
 
 
-def _forked(work: Callable[[], None]) -> int:
-    """The exit code of a process that does this, or minus the signal that ended it."""
-    process = os.fork()
-    if process:
-        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    code = 70
-    try:
-        work()
-        code = 0
-    except BaseException as error:
-        print(f"hostile: the attack itself broke: {type(error).__name__}: {error}", file=sys.stderr)
-    finally:
-        # Nothing of the process that it was forked from is to be flushed or ended here.
-        os._exit(code)
-
-
-def _how(code: int) -> str:
-    if code == -signal.SIGALRM:
+def _how(ended: Ended) -> str:
+    if ended.code == -signal.SIGALRM:
         return f"took more than {SECONDS} s"
-    return (
-        f"ended the process with signal {-code}" if code < 0 else f"ended the process, code {code}"
-    )
-
-
-def _limited() -> int:
-    """The bytes of memory of this process, which may have `MEMORY` more from now on."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    status = Path("/proc/self/status").read_text()
-    size = int(status.split("VmSize:")[1].split()[0]) * 1024
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, hard))
-    return int(status.split("VmRSS:")[1].split()[0]) * 1024
-
-
-def _peak() -> int:
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+    if ended.code < 0:
+        return f"ended the process with signal {-ended.code}"
+    return f"ended the process, code {ended.code}: {ended.said[-300:]}"
 
 
 def _outcome(read: Callable[[], object], trace: Any) -> str:

@@ -16,14 +16,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from attack import Blow
-from forked import command, ended, fork
+from fewer import fewer
+from forked import Fork, command, fork
 
 from triptych import checkpoint
 from triptych.cli.main import main
@@ -82,9 +82,6 @@ study = "study.toml"
 OFTEN = {"train": 15, "evaluate": 4, "evaluate wgan": 1, "report": 3, "study": 3, "reproduce": 1}
 """How often works are drawn, by their name or its first word; the slow ones seldom."""
 
-FEWER = (("pullback", "LATENTS", 8), ("pullback", "TANGENTS", 8), ("scorecard", "PAIRS", 16))
-"""What the numbers of a generator rest on takes half a minute as it is."""
-
 CALLS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink")
 """Python's names for the calls at which a process may be killed."""
 
@@ -111,8 +108,7 @@ def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
     torch.set_num_threads(1)
     os.environ["TRIPTYCH_CACHE"] = str(folder / "cache")
     os.chdir(folder)
-    for module, constant, few in FEWER:
-        setattr(import_module(f"triptych.evaluation.latent_space.{module}"), constant, few)
+    fewer()
     _inputs(folder)
     works = list(_works(folder))
     often = [OFTEN.get(work.name, OFTEN[work.name.split()[0]]) for work in works]
@@ -162,7 +158,7 @@ def _works(folder: Path) -> Iterator[Work]:
         yield Work(f"train {name}", train, lambda place: _trained(place / "run"))
 
         def trained(place: Path, train: Callable[[Path], list] = train) -> None:
-            if _code(train(place), place) != 0:
+            if _code(command(train(place)), place) != 0:
                 raise RuntimeError((place / "log").read_text())
 
         yield Work(
@@ -207,8 +203,11 @@ def _once(place: Path, make: Callable[[Path], None]) -> Callable[[Path], None]:
     return copy
 
 
-def _code(words: list[str | Path], place: Path) -> int | None:
-    return ended(command(words, place / "log"))
+def _code(begun: Fork, place: Path) -> int | None:
+    """Its exit code, none where it hangs; what it says is kept beside what it does."""
+    ended = begun.wait()
+    (place / "log").write_text(ended.said)
+    return None if ended.hangs else ended.code
 
 
 def _measure(work: Work, place: Path) -> None:
@@ -224,7 +223,7 @@ def _measure(work: Work, place: Path) -> None:
         return code
 
     began = time.monotonic()
-    code = ended(fork(count, place / "log"))
+    code = _code(fork(count), place)
     work.seconds = time.monotonic() - began
     if code != 0:
         raise RuntimeError(f"{work.name} ends with {code}: {(place / 'log').read_text()}")
@@ -257,7 +256,7 @@ def _tried(work: Work, place: Path, draw: random.Random) -> tuple[int, str]:
             break
         if draw.random() < 0.5:
             doomed = partial(_doomed, work, place, draw.randint(1, work.calls))
-            code = ended(fork(doomed, place / "log"))
+            code = _code(fork(doomed), place)
         else:
             code = _killed_after(work, place, draw.uniform(0, 1.1 * work.seconds))
         if code is None:
@@ -278,20 +277,20 @@ def _doomed(work: Work, place: Path, number: int) -> int:
 
 
 def _killed_after(work: Work, place: Path, seconds: float) -> int | None:
-    process = command(work.words(place), place / "log")
+    begun = command(work.words(place))
     time.sleep(seconds)
-    os.kill(process, signal.SIGKILL)
-    return ended(process)
+    begun.kill()
+    return _code(begun, place)
 
 
 def _end(work: Work, place: Path) -> str:
     """Let it go on to its end; what was lost."""
     if words := work.words(place):
         # Processes that a killed one had begun save their runs, and hold them until then.
-        code, tries = _code(words, place), 0
+        code, tries = _code(command(words), place), 0
         while code == 2 and "another process" in _last(place) and tries < 60:
             time.sleep(0.5)
-            code, tries = _code(words, place), tries + 1
+            code, tries = _code(command(words), place), tries + 1
         if code != 0:
             return f"{words} ends with {code}: {_last(place)}"
     try:

@@ -9,17 +9,15 @@ import json
 import os
 import random
 import shutil
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import damage
 import numpy as np
+import specimens
 import torch
-from PIL import Image
 
 from triptych import checkpoint, config, data, experiment, files, records, runs, weights
 from triptych.cli.main import main
@@ -33,6 +31,7 @@ from triptych.evaluation.representation import knn
 from triptych.evaluation.samples.classifier import Classifier
 from triptych.experiment.preparation import prepare
 from triptych.experiment.trained import images_of, opened, weighted
+from triptych.reporting import safe
 from triptych.reporting.page import sections
 from triptych.reporting.study.folder import StudyFolder
 from triptych.reproduction import plan as reproductions
@@ -62,28 +61,8 @@ class Target(NamedTuple):
     """The modules of ours that parse it."""
     cost: int = 1
     """Of how many others it takes the time."""
-
-
-IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
-GREY = IMAGES[..., 0]
-LABELS = np.arange(20) % 10
-
-PICTURES = {
-    "png": ("PNG", ("L", "RGB", "RGBA", "P", "1", "I;16", "LA")),
-    "jpg": ("JPEG", ("L", "RGB", "CMYK")),
-    "gif": ("GIF", ("L", "P")),
-    "bmp": ("BMP", ("L", "RGB", "P", "1")),
-    "tif": ("TIFF", ("L", "RGB", "I;16", "F", "CMYK", "LAB")),
-    "webp": ("WEBP", ("RGB", "RGBA")),
-    "ppm": ("PPM", ("L", "RGB", "1", "I;16")),
-    "tga": ("TGA", ("L", "RGB", "RGBA", "P")),
-    "jp2": ("JPEG2000", ("L", "RGB")),
-    "avif": ("AVIF", ("RGB",)),
-}
-"""Formats of a folder of images."""
-
-FOREIGN = ("ICO", "DDS", "EPS", "PCX", "SGI")
-"""Formats that are not read, whatever their suffix; nor may they do harm."""
+    foreign: bool = False
+    """Whether not even a sound one is to be read."""
 
 
 def targets(folder: Path) -> list[Target]:
@@ -98,15 +77,25 @@ def _data(base: Path) -> list[Target]:
     base.mkdir(parents=True)
     beside = _beside(base)
     npys = [
-        damage.array_bytes(a) for a in (IMAGES, GREY, GREY / 255, GREY > 127, GREY.astype(">i4"))
+        damage.array_bytes(a)
+        for a in (
+            specimens.IMAGES,
+            specimens.GREY,
+            specimens.GREY / 255,
+            specimens.GREY > 127,
+            specimens.GREY.astype(">i4"),
+        )
     ]
-    npys.append(damage.array_bytes(np.asfortranarray(IMAGES), version=(2, 0)))
+    npys.append(damage.array_bytes(np.asfortranarray(specimens.IMAGES), version=(2, 0)))
     numpy = (npy_format, arrays, roles, part)
     bits = b"".join(b"0 1 1 0 1 0 1 0 1\n" for _ in range(20))
-    images, labels = _idx(GREY), _idx(LABELS.astype(np.uint8))
+    images, labels = (
+        specimens.idx_bytes(specimens.GREY),
+        specimens.idx_bytes(specimens.LABELS.astype(np.uint8)),
+    )
     made = [
         Target("npy", "d.npy", npys, damage.array, _at("d.npy"), base, numpy),
-        Target("npz", "d.npz", _archives(), damage.archive, _at("d.npz"), base, numpy),
+        Target("npz", "d.npz", specimens.archives(), damage.archive, _at("d.npz"), base, numpy),
         Target("amat", "d.amat", [bits], damage.binary, _at("d.amat"), base, (amat, part)),
         Target(
             "idx", "d-idx3-ubyte", [images], damage.binary, _at("d-idx3-ubyte"), base, (idx, part)
@@ -119,17 +108,27 @@ def _data(base: Path) -> list[Target]:
             *("idx labels", "train-labels-idx1-ubyte", [labels], damage.binary),
             *(_at("."), beside["idx"], (idx, part)),
         ),
-        Target("mat", "d.mat", _mats(), damage.binary, _at("d.mat"), base, cost=50),
+        Target("mat", "d.mat", specimens.mats(), damage.binary, _at("d.mat"), base, cost=20),
         Target(
-            "parquet", "d.parquet", _tables(), damage.columns, _at("d.parquet"), base, (table,), 5
+            "parquet",
+            "d.parquet",
+            specimens.tables(),
+            damage.columns,
+            _at("d.parquet"),
+            base,
+            (table,),
+            2,
         ),
     ]
-    for suffix, (kind, modes) in PICTURES.items():
-        name, sound = f"a/1.{suffix}", [_picture(kind, mode) for mode in modes]
+    for suffix, (kind, modes) in specimens.PICTURES.items():
+        name, sound = f"a/1.{suffix}", [specimens.picture(kind, mode) for mode in modes]
         made.append(Target(suffix, name, sound, damage.binary, _pictures(name), beside["images"]))
-    sound = [_picture(kind, "RGB") for kind in FOREIGN]
+    sound = [specimens.picture(kind, "RGB") for kind in specimens.FOREIGN]
     made.append(
-        Target("no image", "a/1.png", sound, damage.binary, _pictures("a/1.png"), beside["images"])
+        Target(
+            *("no image", "a/1.png", sound, damage.binary, _pictures("a/1.png"), beside["images"]),
+            foreign=True,
+        )
     )
     return made
 
@@ -138,10 +137,10 @@ def _beside(base: Path) -> dict[str, Path]:
     """Folders that hold more than the file that is damaged."""
     found = {name: base.with_name(f"data of {name}") for name in ("idx", "images")}
     found["idx"].mkdir()
-    (found["idx"] / "train-images-idx3-ubyte").write_bytes(_idx(GREY))
+    (found["idx"] / "train-images-idx3-ubyte").write_bytes(specimens.idx_bytes(specimens.GREY))
     for name in ("a", "b"):
         (found["images"] / name).mkdir(parents=True)
-        (found["images"] / name / "0.png").write_bytes(_picture("PNG", "RGB"))
+        (found["images"] / name / "0.png").write_bytes(specimens.picture("PNG", "RGB"))
     return found
 
 
@@ -196,103 +195,6 @@ def _pictures(name: str) -> Callable[[Path, random.Random], None]:
     return read
 
 
-def _zip(members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as file:
-        for name, inner in members.items():
-            file.writestr(name, inner)
-    return out.getvalue()
-
-
-def _archives() -> list[bytes]:
-    images, labels = damage.array_bytes(IMAGES), damage.array_bytes(LABELS)
-    words = damage.array_bytes(np.array(["a", "b"])[LABELS % 2])
-    one_hot = damage.array_bytes(np.eye(10)[LABELS])
-    names = damage.array_bytes(np.array([f"c{k}" for k in range(10)]))
-    return [
-        _zip({"x.npy": images, "y.npy": labels}),
-        _zip({"x.npy": images, "y.npy": labels}, zipfile.ZIP_STORED),
-        _zip(
-            {"x_train.npy": images, "y_train.npy": words, "x_test.npy": images, "y_test.npy": words}
-        ),
-        _zip(
-            {
-                "images.npy": images,
-                "labels.npy": one_hot,
-                "label_names.npy": names,
-                "x_masks.npy": images,
-            }
-        ),
-    ]
-
-
-def _idx(values: np.ndarray) -> bytes:
-    head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes()
-    return head + values.tobytes()
-
-
-def _mats() -> list[bytes]:
-    from scipy.io import savemat
-
-    def mat(compressed: bool) -> bytes:
-        out = io.BytesIO()
-        held = {"X": IMAGES.transpose(1, 2, 3, 0), "y": (LABELS + 1).astype(np.uint8)[:, None]}
-        savemat(out, held, do_compression=compressed)
-        return out.getvalue()
-
-    plain, elements, place = mat(False), [mat(False)[:128]], 128
-    while place + 8 <= len(plain):
-        size = int.from_bytes(plain[place + 4 : place + 8], "little")
-        element = zlib.compress(plain[place : place + 8 + size])
-        elements.append(np.array([15, len(element)], "<u4").tobytes() + element)
-        place += 8 + size
-    return [plain, mat(True), b"".join(elements)]
-
-
-def _tables() -> list[bytes]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    rows = [{"bytes": _picture("PNG", "L"), "path": f"{k}.png"} for k in range(20)]
-    held = {"image": pa.array(rows, struct), "label": [k % 2 for k in range(20)]}
-    features = {"image": {"_type": "Image"}, "label": {"names": ["a", "b"], "_type": "ClassLabel"}}
-    named = pa.table(held).replace_schema_metadata(
-        {"huggingface": json.dumps({"info": {"features": features}})}
-    )
-    words = pa.table(
-        held | {"label": pa.array([["x", "yy"][k % 2] for k in range(20)]).dictionary_encode()}
-    )
-
-    def written(of: Any, **options: Any) -> bytes:
-        out = io.BytesIO()
-        pq.write_table(of, out, **options)
-        return out.getvalue()
-
-    return [
-        written(named, compression="none", use_dictionary=False),
-        written(named, row_group_size=7),
-        written(named, compression="zstd", data_page_version="2.0"),
-        written(words, compression="gzip"),
-        written(named, write_page_checksum=True, store_schema=False),
-    ]
-
-
-def _picture(kind: str, mode: str) -> bytes:
-    levels = np.random.default_rng(1).integers(0, 256, (12, 12, 3), dtype=np.uint8)
-    if mode == "F":
-        image = Image.fromarray((levels[..., 0] / 255).astype(np.float32))
-    elif mode == "I;16":
-        image = Image.fromarray(levels[..., 0].astype(np.uint16) * 257)
-    elif mode == "LAB":
-        image = Image.frombytes("LAB", (12, 12), levels.tobytes())
-    else:
-        image = Image.fromarray(levels).convert(mode)
-    out = io.BytesIO()
-    image.save(out, kind)
-    return out.getvalue()
-
-
 # A run's folder.
 
 
@@ -334,8 +236,8 @@ class _Trained:
                 "knn_top1": Result.left_out("no labels", protocol),
             }
         )
-        run.save_arrays("samples", images=IMAGES.transpose(0, 3, 1, 2)[:, :1])
-        run.save_moment(3, IMAGES.transpose(0, 3, 1, 2)[:4, :1])
+        run.save_arrays("samples", images=specimens.IMAGES.transpose(0, 3, 1, 2)[:, :1])
+        run.save_moment(3, specimens.IMAGES.transpose(0, 3, 1, 2)[:4, :1])
         told = {
             "made_with": run.made_with.protocol(),
             "layers": [{"kind": "linear", "shape": [2, 8]}],
@@ -399,6 +301,9 @@ class _Trained:
             self.looked_at(folder, draw)
 
     def samples(self, folder: Path, draw: random.Random) -> None:
+        if draw.random() < 0.3:
+            # What a report asks first.
+            safe.check(folder)
         Run(folder).left_out()
         Run(folder).arrays("samples")
 
@@ -551,6 +456,19 @@ def _run(folder: Path) -> list[Target]:
 # A study's folder and a reproduction's.
 
 
+PRESET = b"""
+[data]
+name = "mnist-5k"
+binarize = "threshold"
+[method]
+hidden = [8, 8]
+latent = 2
+[train]
+duration = "40 steps"
+batch_size = 16
+"""
+
+
 def _studies(base: Path) -> list[Target]:
     base.mkdir()
     name = min(plan.presets.studies())
@@ -604,7 +522,10 @@ def _studies(base: Path) -> list[Target]:
         of("study.toml", damage.table, partial(_study_planned, study), plan, config),
         of("slurm.json", damage.tree, lambda folder, draw: on_slurm.ids(folder), on_slurm),
         of(record.RECORD, damage.tree, partial(_reproduction, planned), record),
-        Target("preset", "mine.toml", [whole], damage.table, _preset, base, (plan, config), 10),
+        Target("preset", "mine.toml", [PRESET], damage.table, _preset, base, (config,), 10),
+        Target(
+            "own study", "mine.toml", [whole], damage.table, _own_study, base, (plan, config), 10
+        ),
     ]
 
 
@@ -628,5 +549,8 @@ def _reproduction(planned: reproductions.Plan, folder: Path, draw: random.Random
 
 
 def _preset(folder: Path, draw: random.Random) -> None:
-    plan.load(folder / "mine.toml")
     experiment.default_config("vae", folder / "mine.toml")
+
+
+def _own_study(folder: Path, draw: random.Random) -> None:
+    plan.load(folder / "mine.toml")

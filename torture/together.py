@@ -12,14 +12,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from attack import Blow
-from full import Command, Ready, commands, harm, images, of_run, start, train
+from full import (
+    HANGS,
+    Command,
+    Ready,
+    carried_out,
+    commands,
+    harm,
+    images,
+    of_run,
+    start,
+    train,
+)
 
 from triptych.data.catalog import CATALOG, RemoteFile
 from triptych.errors import TriptychError
@@ -94,16 +104,13 @@ def at_once(group: Group, ready: Ready, place: Path, draw: random.Random) -> str
     for each in words:
         begun.append(start(each, place))
         time.sleep(draw.uniform(0, APART))
-    seen = 0
-    with ThreadPoolExecutor() as pool:
-        waits = [pool.submit(process.wait) for process in begun]
-        while not all(wait.done() for wait in waits):
-            if why := half(place):
-                [wait.result() for wait in waits]
-                return f"a reader found half a file: {why}"
-            seen += 1
-            time.sleep(0.01)
-    ended = [wait.result() for wait in waits]
+    until, why = time.monotonic() + HANGS, ""
+    while not all([one.over(begun=True) for one in begun]) and time.monotonic() < until and not why:
+        why = half(place)
+        time.sleep(0.01)
+    ended = [one.wait(max(0.0, until - time.monotonic()), begun=True) for one in begun]
+    if why:
+        return f"a reader found half a file: {why}"
     for one in ended:
         if why := one.unsound():
             return why
@@ -123,7 +130,7 @@ def alone(group: Group, ready: Ready) -> object:
         return ready.comes_to
     place = ready.folder / "one by one"
     shutil.copytree(ready.folder / "before", place)
-    ended = [start(words, place).wait() for words in (group.command.words, *group.others)]
+    ended = [carried_out(words, place) for words in (group.command.words, *group.others)]
     found = group.command.outcome(place, ended[0])
     shutil.rmtree(place)
     return found
@@ -190,7 +197,7 @@ def linked(place: Path, lock: Path, words: Sequence[str], how: Callable[[Path, P
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     how(path, precious)
-    ended = start(words, place).wait()
+    ended = carried_out(words, place)
     if precious.read_text() != "not to be emptied":
         return f"{ended} emptied what '{lock}' leads to"
     if why := ended.unsound():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from io import BytesIO
@@ -14,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from triptych import npy
 from triptych.errors import DamagedError, TriptychError
 from triptych.files import read_bytes, write
 
-__all__ = ["ARRAYS", "Moments", "has_letters", "made_with", "pack", "save_sheet", "unpack"]
+__all__ = ["ARRAYS", "Moments", "made_with", "pack", "save_sheet", "unpack"]
 
 ARRAYS = 256_000_000
 """Bytes of all arrays of a file, packed or unpacked, that are read at most."""
@@ -64,14 +64,12 @@ def _read(path: Path, only: str = "") -> dict[str, npt.NDArray[Any]]:
     data = read_bytes(path, ARRAYS)
     try:
         with zipfile.ZipFile(BytesIO(data)) as file:
-            unpacked = sum(member.file_size for member in file.infolist())
-        if unpacked > ARRAYS:
-            raise ValueError(f"{unpacked:,} bytes unpacked, far more than any has")
-        with np.load(BytesIO(data), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays if only in ("", name)}
-        if not all(map(has_letters, found.values())):
-            raise ValueError("a text in it has characters that there are not")
-        return found
+            unpacked = sum(info.file_size for info in file.infolist())
+            if unpacked > ARRAYS:
+                raise ValueError(f"{unpacked:,} bytes unpacked, far more than any has")
+            named = {info.filename.removesuffix(npy.SUFFIX): info for info in file.infolist()}
+            chosen = [name for name in named if only in ("", name)]
+            return {name: npy.member(file, named[name]) for name in chosen}
     except Exception as error:
         # What NumPy, zlib and zipfile raise over broken bytes is any of a dozen kinds.
         why = str(error) or type(error).__name__
@@ -85,19 +83,6 @@ def _told(array: npt.NDArray[Any] | None) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def has_letters(array: npt.NDArray[Any]) -> bool:
-    """Whether an array, if it is of texts, has nothing but characters: NumPy reads any 32 bits for one, and Python fails at it.
-
-    Example:
-        >>> has_letters(np.array(["a"])), has_letters(np.array([0x110000], "u4").view("U1"))
-        (True, False)
-    """
-    if array.dtype.kind != "U" or not array.size or not array.dtype.itemsize:
-        return True
-    codes = np.ascontiguousarray(array).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
-    return int(codes.max()) <= sys.maxunicode
 
 
 def save_sheet(path: Path, images: npt.NDArray[np.uint8]) -> None:

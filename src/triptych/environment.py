@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from triptych import __version__, cgroups
 from triptych.config import DeviceName
 from triptych.data.spec import Dataset
-from triptych.errors import TriptychError, unknown
+from triptych.errors import TriptychError, no_memory, unknown
 from triptych.ranks import current
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "enough_memory",
     "environment",
     "has_bf16",
+    "lacks_memory",
     "memory",
     "tf32",
 ]
@@ -119,22 +120,54 @@ def memory(device: torch.device) -> int:
     return whole if limit is None else min(whole, limit)
 
 
+def lacks_memory(error: BaseException) -> Literal["cpu", "cuda", ""]:
+    """Whose memory did not suffice, as far as an error says that it did not; PyTorch's libraries have words of their own for it.
+
+    A card that serves one process at a time, and is busy with another, has none either.
+
+    Example:
+        >>> lacks_memory(MemoryError()), lacks_memory(RuntimeError("DefaultCPUAllocator: not enough memory"))
+        ('cpu', 'cpu')
+        >>> lacks_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+        'cuda'
+        >>> lacks_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+        'cuda'
+        >>> lacks_memory(RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"))
+        'cuda'
+        >>> lacks_memory(RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"))
+        'cuda'
+        >>> lacks_memory(RuntimeError("shape mismatch")), lacks_memory(ValueError("out of memory"))
+        ('', '')
+    """
+    if isinstance(error, MemoryError):
+        return "cpu"
+    if not isinstance(error, RuntimeError):
+        return ""
+    if "DefaultCPUAllocator" in str(error):
+        return "cpu"
+    said = ("out of memory", "ALLOC_FAILED", "NOT_INITIALIZED", "busy or unavailable")
+    of_a_card = isinstance(error, torch.OutOfMemoryError) or any(
+        word in str(error) for word in said
+    )
+    return "cuda" if of_a_card else ""
+
+
 @contextmanager
 def enough_memory(remedy: str) -> Iterator[None]:
-    """Within it, what PyTorch says where the memory of the CPU does not suffice is a `MemoryError` that says the ``remedy``.
+    """Within it, where the memory of the CPU does not suffice, there is a `MachineError` that says the ``remedy``.
 
     Example:
         >>> with enough_memory("take a smaller --batch-size"):
         ...     torch.empty(10**16)
         Traceback (most recent call last):
-        MemoryError: there is not enough memory for this; take a smaller --batch-size
+        triptych.errors.MachineError: there is not enough memory for this; take a smaller --batch-size
     """
     try:
         yield
-    except RuntimeError as error:
-        if "DefaultCPUAllocator" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if lacks_memory(error) != "cpu":
             raise
-        raise MemoryError(f"there is not enough memory for this; {remedy}") from None
+        raise no_memory(remedy) from None
 
 
 def has_bf16(device: torch.device) -> bool:

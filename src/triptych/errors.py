@@ -18,6 +18,7 @@ __all__ = [
     "MachineError",
     "TriptychError",
     "machine",
+    "no_memory",
     "printable",
     "refused",
     "shown",
@@ -62,6 +63,16 @@ class MachineError(TriptychError):
 
 CIRCUMSTANCES = (MachineError, OSError, MemoryError)
 """The errors that say something of the machine, and nothing of the work that broke by them."""
+
+
+def no_memory(remedy: str = "take fewer or smaller images, or smaller networks") -> MachineError:
+    """What it means that memory does not suffice, of which Python and PyTorch say how much was asked for, or nothing.
+
+    Example:
+        >>> str(no_memory("take a smaller --batch-size"))
+        'there is not enough memory for this; take a smaller --batch-size'
+    """
+    return MachineError(f"there is not enough memory for this; {remedy}")
 
 
 def refused(doing: str, path: Path, error: OSError) -> MachineError:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.errors import TriptychError
+from triptych.errors import DamagedError, TriptychError
 from triptych.reporting import safe
 from triptych.reporting.page.page import compose, write_tables
 from triptych.reporting.safe import check
@@ -85,6 +85,24 @@ def test_arrays_that_are_too_many_together_are_refused(run, monkeypatch):
     check(run.path)
     run.save_arrays("c", x=np.zeros(1000, np.uint8))
     refused(run, r"r' has 3,384 bytes of arrays unpacked, far more")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(6, 255), (9, 8), (10, 9)], ids=["version", "name", "method"]
+)
+def test_an_archive_of_a_kind_that_nobody_knows_is_left_to_whoever_reads_it(run, place, value):
+    """The version that reads it, a name that says it is UTF-8 and is none, another way to compress."""
+    run.save_arrays("a", **{"\xe9": np.zeros(3)})
+    path = run.path / "samples" / "a.npz"
+    data = bytearray(path.read_bytes())
+    directory = data.index(b"PK\x01\x02")
+    data[directory + place] = value
+    if place == 9:
+        data[directory + 46] = 0xFF
+    path.write_bytes(data)
+    check(run.path)
+    with pytest.raises(DamagedError, match=r"samples/a\.npz' is damaged"):
+        run.arrays("a")
 
 
 def test_an_alarm_stands_at_its_step(run):

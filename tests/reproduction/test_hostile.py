@@ -1,23 +1,21 @@
 """Folders changed as disks, editors and strangers change them: whoever reads them succeeds or says one sentence.
 
-Each change follows from a number. A few of every kind are tried here; ``TRIPTYCH_CHANGES=100`` tries a hundred
-times as many, and prints how each ended.
+Each change follows from a number. A few of every kind are tried here; ``python torture hostile`` tries as many as one
+likes, of more kinds, and this has the files of a whole reproduction and the verbs that look into it.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import shutil
-import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
-from hashlib import sha256
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import damage
 import pytest
+from fewer import fewer
 
 from triptych import checkpoint
 from triptych.cli.main import main
@@ -28,173 +26,21 @@ from triptych.reproduction.record import read_record
 from triptych.reproduction.reproduce import Outcome
 from triptych.runs import Run
 
-FEWER = (("pullback", "LATENTS", 8), ("pullback", "TANGENTS", 8), ("scorecard", "PAIRS", 16))
-"""As few as the reproduction was measured with."""
-
 STUDY = "simsiam-ablation"
 
-TIMES = int(os.environ.get("TRIPTYCH_CHANGES", "1"))
-
-ODD: list[Any] = [
-    *(None, True, 0, -1, 3, 10**30, -(10**18), 2**63, 1e308, -1e-320, 0.5),
-    *(float("nan"), float("inf"), float("-inf")),
-    *(
-        "",
-        "text",
-        "3",
-        "nan",
-        "\x1b[2J\x1b[31m",
-        "[/x] [red]",
-        "\ud800",
-        "../../x",
-        "a" * 5000,
-        "١٢",
-    ),
-    *([], {}, [1, "a", None], [[]], {"a": {"a": {"a": []}}}, list(range(3000))),
-]
-"""What no reader expects in the place of another thing."""
-
-TOKENS = [
-    *(b"", b"\0", b"\xff\xfe", b"{}", b"[]", b"null", b"[" * 100_000, b'{"a":' * 100_000),
-    *(
-        b"NaN",
-        b"1e999",
-        b"9" * 5000,
-        b"\n",
-        b'"',
-        b"}",
-        b",",
-        b"\r\n",
-        b"\xef\xbb\xbf",
-        b"\x1b[31m",
-    ),
-]
-"""Pieces that break a text, or a parser."""
-
-TOML = [
-    *(b"a = [", b"[x]\n", b"[[x]]\n", b"seed = 0x" + b"f" * 9000, b"seed = nan", b"seed = -1"),
-    *(b"name = 3", b"a." * 3000 + b"b = 1", b"a = " + b"[" * 3000 + b"]" * 3000),
-    *(b"seed = 1979-05-27", b'name = "\\u001b[31m"', b"method = 3", b'method_name = "wgan"'),
-]
-
-
-def parts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where everything is in a JSON value."""
-    yield path
-    if isinstance(value, (dict, list)):
-        for key in list(value) if isinstance(value, dict) else range(min(len(value), 20)):
-            yield from parts(value[key], (*path, key))
-
-
-def changed_value(value: Any, draw: random.Random) -> Any:
-    """A copy in which one part is another, missing, or called differently."""
-    value = json.loads(json.dumps(value))
-    path = draw.choice(list(parts(value)))
-    if not path:
-        return draw.choice(ODD)
-    inner = value
-    for key in path[:-1]:
-        inner = inner[key]
-    kind = draw.random()
-    if kind < 0.7:
-        inner[path[-1]] = draw.choice(ODD)
-    elif kind < 0.9 or not isinstance(inner, dict):
-        del inner[path[-1]]
-    else:
-        inner[str(draw.choice(ODD))[:300]] = inner.pop(path[-1])
-    return value
-
-
-def changed_bytes(data: bytes, draw: random.Random) -> bytes:
-    """Bits turned, a piece put in or cut out, the end lost, or nothing left."""
-    place = draw.randrange(len(data) + 1)
-    kind = draw.randrange(5)
-    if kind == 0 and data:
-        changed = bytearray(data)
-        for _ in range(draw.choice((1, 1, 1, 8))):
-            changed[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
-        return bytes(changed)
-    if kind == 1:
-        return data[:place] + draw.choice(TOKENS) + data[place:]
-    if kind == 2:
-        return data[:place] + data[min(len(data), place + draw.choice((1, 2, 40, 5000))) :]
-    return data[:place] if kind == 3 else draw.choice(TOKENS)
-
-
-def changed_json(data: bytes, draw: random.Random) -> bytes:
-    if draw.random() < 0.3:
-        return changed_bytes(data, draw)
-    return json.dumps(changed_value(json.loads(data), draw)).encode()
-
-
-def changed_lines(data: bytes, draw: random.Random) -> bytes:
-    """A log of which one line is another."""
-    if draw.random() < 0.3:
-        return changed_bytes(data, draw)
-    lines = data.splitlines()
-    number = draw.randrange(len(lines))
-    lines[number] = json.dumps(changed_value(json.loads(lines[number]), draw)).encode()
-    return b"\n".join(lines) + b"\n"
-
-
-def changed_toml(data: bytes, draw: random.Random) -> bytes:
-    """A config of which one value is another."""
-    kind = draw.random()
-    if kind < 0.3:
-        return changed_bytes(data, draw)
-    lines = data.splitlines()
-    number = draw.randrange(len(lines))
-    if kind < 0.5:
-        lines[number] = draw.choice(TOML)
-    else:
-        odd = draw.choice([v for v in ODD if not isinstance(v, dict) and v != "\ud800"])
-        name = lines[number].partition(b"=")[0]
-        said = b"nan" if odd is None or odd != odd else json.dumps(odd).encode()
-        lines[number] = name + b"= " + said.replace(b"Infinity", b"inf")
-    return b"\n".join(lines) + b"\n"
-
-
-def changed_checkpoint(data: bytes, draw: random.Random) -> bytes:
-    """Bytes, or a description that is another and has a sum that is right."""
-    if draw.random() < 0.4:
-        return changed_bytes(data, draw)
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
-    about = json.loads(header["__metadata__"]["about"])
-    text = json.dumps(changed_value(about, draw))
-    header["__metadata__"]["about"] = text
-    header["__metadata__"]["sha256"] = _digest(header, text, data[8 + size :])
-    again = json.dumps(header).encode()
-    return struct.pack("<Q", len(again)) + again + data[8 + size :]
-
-
-def _digest(header: dict[str, Any], text: str, body: bytes) -> str:
-    """As `triptych.checkpoint` computes it."""
-    names = {"F32": "torch.float32", "I64": "torch.int64", "F64": "torch.float64"}
-    digest = sha256(text.encode("utf-8", "surrogatepass"))
-    for name in sorted(set(header) - {"__metadata__"}):
-        of = header[name]
-        digest.update(f"{name} {names[of['dtype']]} {tuple(of['shape'])}".encode())
-        begin, end = of["data_offsets"]
-        digest.update(body[begin:end])
-    return digest.hexdigest()
-
-
-Change = Callable[[bytes, random.Random], bytes]
-
-CHANGES: dict[str, Change] = {
-    "results.json": changed_json,
-    "environment.json": changed_json,
-    "playable.json": changed_json,
-    "study.json": changed_json,
-    "reproduce.json": changed_json,
-    "metrics.jsonl": changed_lines,
-    "config.toml": changed_toml,
-    "study.toml": changed_toml,
-    "DONE": changed_bytes,
-    "checkpoints/last.safetensors": changed_checkpoint,
-    "checkpoints/best.safetensors": changed_checkpoint,
-    "samples": changed_bytes,
+CHANGES: dict[str, damage.Change] = {
+    "results.json": damage.tree,
+    "environment.json": damage.tree,
+    "playable.json": damage.tree,
+    "study.json": damage.tree,
+    "reproduce.json": damage.tree,
+    "metrics.jsonl": damage.lines,
+    "config.toml": damage.table,
+    "study.toml": damage.table,
+    "DONE": damage.binary,
+    "checkpoints/last.safetensors": damage.checkpoint,
+    "checkpoints/best.safetensors": damage.checkpoint,
+    "samples": damage.archive,
 }
 """How each file is changed; those in ``samples`` all alike."""
 
@@ -253,7 +99,7 @@ class Spoiled:
 @pytest.mark.parametrize(("part", "name"), FILES)
 def test_a_file_of_any_content_is_read_or_refused_in_a_sentence(folder: Path, part: str, name: str):
     path, kinds = folder / part / name, Counter()
-    for number in range(60 * TIMES):
+    for number in range(60):
         with Spoiled(path, name, number):
             try:
                 read(folder / part, name)
@@ -264,7 +110,6 @@ def test_a_file_of_any_content_is_read_or_refused_in_a_sentence(folder: Path, pa
                 kinds["refused" if named else f"{said} ({number})"] += 1
             except Exception as error:
                 kinds[f"{type(error).__name__}: {str(error)[:60]} ({number})"] += 1
-    print(part, name, dict(kinds))
     assert set(kinds) <= {"read", "refused"}
     assert kinds["refused"] or name == "DONE"
 
@@ -325,19 +170,15 @@ def test_every_verb_succeeds_or_says_one_sentence(
         shutil.copytree(whole.folder / part, tmp_path / part)
     shutil.copytree(whole.folder / "vae", tmp_path / "other")
     monkeypatch.chdir(tmp_path)
-    for module, name, few in FEWER:
-        monkeypatch.setattr(f"triptych.evaluation.latent_space.{module}.{name}", few)
+    fewer(monkeypatch.setattr)
     kinds: Counter[str] = Counter()
-    for number in range(times * TIMES):
+    for number in range(times):
         part, name = spoiled[number % len(spoiled)]
         if verb == "resume":
             Path("vae/DONE").unlink(missing_ok=True)
         with Spoiled(Path(part, name), name, number):
             said = [word.replace("PART", part) for word in words]
             kinds[outcome(said, capsys, f"{part}/{name} {number}")] += 1
-    if TIMES > 1:
-        with capsys.disabled():
-            print(verb, dict(kinds))
     assert set(kinds) <= {"done", "one sentence"}, kinds
 
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 
 from triptych import __version__
-from triptych.errors import TriptychError, printable, unknown
+from triptych.errors import TriptychError, no_memory, printable, unknown
 from triptych.ranks import launched, leave
 
 __all__ = ["main"]
@@ -93,13 +93,7 @@ def _give_up_output() -> None:
 def _sentence(error: Exception) -> str:
     if isinstance(error, MemoryError):
         # Python's own says nothing, or how much was asked for.
-        said = str(error)
-        plain = "there is not enough memory for this"
-        return (
-            said
-            if said.startswith(plain)
-            else f"{plain}; take fewer or smaller images, or smaller networks"
-        )
+        return str(no_memory())
     if isinstance(error, OSError) and error.strerror:
         named = f": '{error.filename}'" if error.filename is not None else ""
         return f"{error.strerror}{named}"

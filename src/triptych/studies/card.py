@@ -25,13 +25,12 @@ import torch
 
 from triptych import data as data_plane
 from triptych.config import Duration
-from triptych.environment import cores, device_for, memory
+from triptych.environment import cores, device_for, lacks_memory, memory
 from triptych.errors import TriptychError, printable
 from triptych.experiment import ExperimentConfig
 from triptych.studies.forecast import Recorded, left_of, makespan, train_seconds
 from triptych.studies.pace import Looks, Pace, Timer, told, trial
 from triptych.studies.process import NO_ROOM
-from triptych.studies.worker import no_room
 from triptych.training.loop import fit
 from triptych.types import Method, Moment
 
@@ -470,7 +469,7 @@ def main() -> int:
         print(printable(str(error)), file=sys.stderr)
         return 2
     except Exception as error:
-        if not no_room(error):
+        if lacks_memory(error) != "cuda":
             raise
         print(printable(str(error)), file=sys.stderr)
         return NO_ROOM

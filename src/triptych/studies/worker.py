@@ -15,10 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from triptych import experiment
-from triptych.environment import device_for
+from triptych.environment import device_for, lacks_memory
 from triptych.errors import TriptychError, printable
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig
@@ -34,7 +32,6 @@ __all__ = [
     "MEASURED",
     "as_worker",
     "measure",
-    "no_room",
     "settled",
     "threads",
     "train",
@@ -141,27 +138,6 @@ def _wait_until_free(run: Run) -> None:
         time.sleep(0.5)
 
 
-def no_room(error: Exception) -> bool:
-    """Whether a card had no memory left, or serves one process at a time; its libraries have words of their own for it.
-
-    Example:
-        >>> no_room(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
-        True
-        >>> no_room(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
-        True
-        >>> no_room(RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"))
-        True
-        >>> no_room(RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"))
-        True
-        >>> no_room(RuntimeError("shape mismatch")), no_room(ValueError("out of memory"))
-        (False, False)
-    """
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    said = ("out of memory", "ALLOC_FAILED", "NOT_INITIALIZED", "busy or unavailable")
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
-
-
 def as_worker(path: Path, do: Callable[[], None]) -> int:
     """Work on the run in ``path`` until that is done or standard input ends.
 
@@ -180,7 +156,7 @@ def as_worker(path: Path, do: Callable[[], None]) -> int:
         print(printable(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return 2
     except Exception as error:
-        if not no_room(error):
+        if lacks_memory(error) != "cuda":
             raise
         (path / "FAILED").unlink(missing_ok=True)
         print(printable(f"{type(error).__name__}: {error}".replace("\n", " ")), file=sys.stderr)

@@ -104,7 +104,8 @@ def train(
         options: how long, by one of ``epochs``, ``steps`` and ``duration``; and fields of `TrainConfig` and `DataConfig`.
 
     Raises:
-        TriptychError: an option that there is not, with the nearest one, and anything else wrong with the input.
+        TriptychError: an option that there is not, with the nearest one, and anything else wrong with the input; a `MachineError`,
+            which is one too, where there is no room or no memory.
         KeyboardInterrupt: Ctrl-C, after everything was saved; `resume` goes on.
 
     Example:
