@@ -258,7 +258,7 @@ def test_a_link_restores_what_was_seen(vae, visit):
     move(page, ".alpha", 0.25)
     seen = [pixels(page, canvas) for canvas in (NOW, ".latent", ".pixel")]
     page.click(".playground .link")
-    page.wait_for_function("location.hash.length > 10")
+    page.wait_for_function("() => location.hash.length > 10")
     fragment = page.evaluate("location.hash").removeprefix("#")
     again = visit(vae / "explore.html", fragment=fragment)
     for canvas, before in zip((NOW, ".latent", ".pixel"), seen, strict=True):
@@ -344,7 +344,9 @@ def test_an_image_of_ones_own_is_encoded(vae, visit, tmp_path, digits):
     )
     page = visit(vae / "explore.html")
     page.set_input_files(".file input", tmp_path / "digit.png")
-    page.wait_for_function("document.querySelector('.told').textContent.startsWith('Encoded')")
+    page.wait_for_function(
+        "() => document.querySelector('.told').textContent.startsWith('Encoded')"
+    )
     page.click(".invert")
     given = pixels(page, ".original")[..., 0]
     expected = levels > 127
@@ -360,7 +362,9 @@ def test_a_file_that_is_no_picture_is_said_to_be_none(vae, visit, tmp_path):
     (tmp_path / "<b>notes.txt").write_text("no picture")
     page = visit(vae / "explore.html")
     page.set_input_files(".file input", tmp_path / "<b>notes.txt")
-    page.wait_for_function("document.querySelector('.told').textContent.includes('no picture')")
+    page.wait_for_function(
+        "() => document.querySelector('.told').textContent.includes('no picture')"
+    )
     assert page.locator(".told b").count() == 0
 
 
