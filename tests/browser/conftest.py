@@ -9,6 +9,40 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
+BAR = 56
+"""Pixels of a bar that stays at the top of the screen."""
+
+WIDTHS = (360, 400, 768, 1024, 1280, 1600, 1920)
+
+COVERED = """
+(bar) => {
+    const root = document.documentElement;
+    // A page without a bar of its own gets one: whatever scrolls beneath it must stay within reach.
+    if (!getComputedStyle(root).getPropertyValue("--bar")) {
+        root.style.setProperty("--bar", `${bar}px`);
+        root.style.scrollPaddingTop = `${bar}px`;
+        const above = document.createElement("div");
+        above.style.cssText = `position: fixed; top: 0; left: 0; right: 0; height: ${bar}px; z-index: 9`;
+        document.body.prepend(above);
+    }
+    const named = (e) => `${e.tagName.toLowerCase()}.${e.getAttribute("class") ?? ""}|${(e.ariaLabel || e.textContent).trim().slice(0, 40)}`;
+    const covered = [];
+    let seen = 0;
+    for (const control of document.querySelectorAll("a, button, input, select, summary, [tabindex]")) {
+        if (!control.checkVisibility({ visibilityProperty: true }) || control.matches(".skip")) continue;
+        seen += 1;
+        for (const block of ["start", "center", "end"]) {
+            control.scrollIntoView({ block, behavior: "instant" });
+            const box = control.getClientRects()[0];
+            const found = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+            const own = [control, ...(control.labels ?? [])];
+            if (!own.some((mine) => mine.contains(found))) covered.push(`${named(control)} at the ${block} lies under ${found && named(found)}`);
+        }
+    }
+    return [seen, covered];
+}
+"""
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 
@@ -27,6 +61,28 @@ def chromium() -> Iterator[Browser]:
 def phone() -> ViewportSize:
     """A phone's screen, upright."""
     return PHONE
+
+
+@pytest.fixture(params=WIDTHS)
+def width(request: pytest.FixtureRequest) -> int:
+    """Every width of a screen, one after the other."""
+    return int(request.param)
+
+
+@pytest.fixture
+def covered() -> Callable[[Page], list[str]]:
+    """Names the controls of a page that cannot be clicked where they are scrolled to, folded and unfolded."""
+
+    def look(page: Page) -> list[str]:
+        seen, folded = page.evaluate(COVERED, BAR)
+        page.evaluate(
+            "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
+        )
+        more, unfolded = page.evaluate(COVERED, BAR)
+        assert 0 < seen <= more
+        return [*folded, *unfolded]
+
+    return look
 
 
 @pytest.fixture

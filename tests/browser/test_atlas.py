@@ -103,6 +103,20 @@ def image(i):
     return f"image {40 + i} of the test split"
 
 
+def test_all_of_it_is_seen_at_once_and_says_first_what_to_do(page):
+    assert page.locator(".atlas").bounding_box()["height"] <= 650
+    assert page.locator(".atlas").inner_text().startswith("Point at an image")
+    page.mouse.click(*on_screen(page, 7))
+    assert page.locator(".atlas .chosen").is_visible()
+    assert page.locator(".atlas").bounding_box()["height"] <= 650
+
+
+def test_nothing_lies_on_what_can_be_clicked(visit, planted, covered, width):
+    page = opened(visit(planted[0], viewport={"width": width, "height": 800}))
+    page.mouse.click(*on_screen(page, 7))
+    assert covered(page) == []
+
+
 @pytest.mark.parametrize("i", [0, 7, 24])
 def test_the_image_under_the_pointer_is_named_with_the_neighbours_of_the_run(page, planted, i):
     arrays, at, before = planted[1], on_screen(page, i), pixels(page)
@@ -323,7 +337,7 @@ def test_paper_gets_a_light_picture_without_controls(page):
     page.emulate_media(media="print", color_scheme="dark")
     assert pixels(page)[0, 0].sum() > 700
     place(page, 12)
-    assert page.locator(".atlas .bar button:visible").all_inner_texts() == ["t-SNE"]
+    assert page.locator(".atlas :is(.switch, .zoom) button:visible").all_inner_texts() == ["t-SNE"]
 
 
 def test_the_canvas_has_as_many_pixels_as_the_screen(chromium, planted):

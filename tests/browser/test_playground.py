@@ -212,7 +212,7 @@ def test_sliders_stand_in_the_order_in_which_they_matter(vae, visit):
     movement = json.loads((vae / "playable.json").read_text())["movement"]
     named = page.locator(".first .name, .others .name").all_text_contents()
     order = sorted(range(len(movement)), key=lambda i: -movement[i])
-    assert named == [f"z{i}" for i in order]
+    assert named == [f"coordinate {i}" for i in order]
     # All of them can be reached in this page without a click.
     assert page.locator(".others .dial").first.is_visible()
 
@@ -225,7 +225,7 @@ def test_a_slider_sets_its_coordinate_alone(vae, visit):
     name = page.locator(".first .name").nth(1).text_content()
     page.locator(".first input").nth(1).focus()
     page.keyboard.press("End")
-    z[0, int(name[1:])] = 3.0
+    z[0, int(name.removeprefix("coordinate "))] = 3.0
     with torch.no_grad():
         expected = method.decode(z)[0, 0] * 255
     assert np.abs(pixels(page)[..., 0] - expected.numpy()).max() < 2.5
@@ -258,7 +258,7 @@ def test_a_link_restores_what_was_seen(vae, visit):
     move(page, ".alpha", 0.25)
     seen = [pixels(page, canvas) for canvas in (NOW, ".latent", ".pixel")]
     page.click(".playground .link")
-    page.wait_for_function("location.hash.length > 10")
+    page.wait_for_function("() => location.hash.length > 10")
     fragment = page.evaluate("location.hash").removeprefix("#")
     again = visit(vae / "explore.html", fragment=fragment)
     for canvas, before in zip((NOW, ".latent", ".pixel"), seen, strict=True):
@@ -344,7 +344,9 @@ def test_an_image_of_ones_own_is_encoded(vae, visit, tmp_path, digits):
     )
     page = visit(vae / "explore.html")
     page.set_input_files(".file input", tmp_path / "digit.png")
-    page.wait_for_function("document.querySelector('.told').textContent.startsWith('Encoded')")
+    page.wait_for_function(
+        "() => document.querySelector('.told').textContent.startsWith('Encoded')"
+    )
     page.click(".invert")
     given = pixels(page, ".original")[..., 0]
     expected = levels > 127
@@ -360,7 +362,9 @@ def test_a_file_that_is_no_picture_is_said_to_be_none(vae, visit, tmp_path):
     (tmp_path / "<b>notes.txt").write_text("no picture")
     page = visit(vae / "explore.html")
     page.set_input_files(".file input", tmp_path / "<b>notes.txt")
-    page.wait_for_function("document.querySelector('.told').textContent.includes('no picture')")
+    page.wait_for_function(
+        "() => document.querySelector('.told').textContent.includes('no picture')"
+    )
     assert page.locator(".told b").count() == 0
 
 
@@ -387,6 +391,43 @@ def test_on_a_phone_the_picture_stays_in_sight(vae, visit, phone):
         "canvas => [canvas.getBoundingClientRect().top, canvas.getBoundingClientRect().bottom]"
     )
     assert 0 <= top < bottom < phone["height"] / 2
+
+
+@pytest.mark.parametrize("which", ["vae", "gan"])
+def test_folded_it_is_one_screen_and_says_first_what_to_do(which, request, visit, tmp_path):
+    run = request.getfixturevalue(which)
+    page = visit(write_page([run], tmp_path / "page.html"))
+    assert page.locator(".playground").bounding_box()["height"] <= 700
+    assert page.locator(".about").inner_text().startswith("Drag a slider")
+    dials = page.locator(".dial:visible .name").all_inner_texts()
+    movement = json.loads((run / "playable.json").read_text())["movement"]
+    assert dials == [f"coordinate {i}" for i in np.argsort(movement)[::-1][:4]]
+    assert page.locator(".mix output").inner_text() == "0.50"
+    page.locator(".principal summary").click()
+    shown = page.locator(".directions .name").all_inner_texts()
+    assert shown == [f"direction {i}" for i in range(1, 7)]
+
+
+def test_every_picture_says_what_it_is(vae, visit):
+    page = visit(vae / "explore.html")
+    made = page.locator(".made")
+    pixels(page)
+    assert made.inner_text() == "reconstruction"
+    assert page.locator(".given figcaption").inner_text() == "original"
+    move(page, ".first input", 1.5)
+    pixels(page)
+    assert made.inner_text() == "with your settings"
+    page.click(".playground .random")
+    pixels(page)
+    assert made.inner_text() == "drawn by the model"
+    assert not page.locator(".given").is_visible()
+    rows = page.locator(".mix figcaption").all_inner_texts()
+    assert [row.split("\n")[0] for row in rows] == ["in latent space", "in pixel space"]
+
+
+def test_nothing_lies_on_what_can_be_clicked(vae, visit, covered, width):
+    page = visit(vae / "explore.html", viewport={"width": width, "height": 800})
+    assert covered(page) == []
 
 
 def damaged(run: Path, change) -> str:

@@ -94,7 +94,7 @@ def test_what_is_said_of_shared_classes_is_counted_pair_by_pair(plant):
     said = made(plant, found)
     assert f"Of the 8 neighbours {8 * shared:.1f} share" in said.notes[-1]
     assert f"picked at random {8 * np.mean(pairs):.1f} would" in said.notes[-1]
-    assert "30 images of the test split" in said.about
+    assert "30 images, evenly spread over the test split" in said.about
     assert "best weights" in said.about
 
 

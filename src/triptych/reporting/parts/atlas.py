@@ -200,12 +200,12 @@ def _sheet(images: Array, columns: int) -> Image.Image:
 
 def _about(found: _Map) -> str:
     said = (
-        f"{len(found.shown):,} images of the {found.split} split, evenly spread over it, "
-        f"each where the features of the {found.weights} weights place it."
+        f"{len(found.shown):,} images, evenly spread over the {found.split} split, "
+        f"placed by the features of the {found.weights} weights."
     )
     if found.labels is None:
         return said
-    return f"{said} Training saw no labels: the colours of the frames are only for you."
+    return f"{said} Colours are classes, which training never saw."
 
 
 def _notes(found: _Map) -> list[str]:

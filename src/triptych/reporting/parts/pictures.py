@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import numpy as np
@@ -37,6 +37,8 @@ SCALE = 140
 QUALITY = 82
 SIDE = 8
 """Samples along the edge of a sheet that was kept in training."""
+FAR = 10.0
+"""ε of the shifts that are shown first, or the largest below."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ class Frames:
     height: int
     shown: int
     """The frame that is seen before anybody moves the slider, and on paper."""
+    rows: list[str] = field(default_factory=list)
+    """What stands beside each row of a picture; nothing where rows mean nothing."""
+    plays: bool = False
+    """Whether the frames are moments, one after the other, that a button plays."""
 
 
 def picture(figure: Figure, name: str) -> Picture:
@@ -104,18 +110,22 @@ def inlined(image: Image.Image, quality: int | None = None) -> str:
 
 
 def filmstrip(run: Run) -> Frames | None:
-    """The same latents over the training."""
+    """The same latents over the training, begun in its middle: moments are denser where there is only noise."""
     moments = run.moments(SIDE)
     if len(moments) < 2:
         return None
+    steps = list(moments)
+    middle = min(range(len(steps)), key=lambda i: abs(steps[i] - steps[-1] / 2))
     sheets = ((f"step {step:,}", _sheet(images, SIDE)) for step, images in moments.items())
-    return _frames(
+    strip = _frames(
         "filmstrip-slider",
         "Samples over the training",
         f"The same {SIDE * SIDE} latents at every moment that was kept.",
         "moment of the training",
         sheets,
+        middle,
     )
+    return replace(strip, plays=True)
 
 
 def shifts(run: Run) -> Frames | None:
@@ -123,18 +133,22 @@ def shifts(run: Run) -> Frames | None:
     arrays = run.arrays("coordinates")
     if arrays is None or "images" not in arrays:
         return None
-    images, names = arrays["images"], arrays["coordinates"].tolist()
+    images, names, reached = arrays["images"], arrays["coordinates"], arrays["shifts"].tolist()
     sheets = {
         f"ε = {epsilon:g}": _sheet(images[:, place].reshape(-1, *images.shape[3:]), images.shape[2])
-        for place, epsilon in enumerate(arrays["shifts"].tolist())
+        for place, epsilon in enumerate(reached)
     }
+    # Further out the shift outweighs all else, and every latent gives one picture; nearer little moves.
+    near = [place for place, epsilon in enumerate(reached) if epsilon <= FAR]
     return _frames(
         "shift-slider",
         "One latent coordinate shifted by ε",
-        f"Rows: coordinates {', '.join(str(n) for n in names)} (numbered from 0); columns: the same latents. ε is in "
-        "standard deviations of the prior.",
+        "In each row another coordinate, numbered from 0, is shifted; in each column the latent is the same otherwise. "
+        "ε is in standard deviations of the prior.",
         "shift",
         sheets.items(),
+        near[-1] if near else 0,
+        [f"coordinate {name}" for name in names.tolist()],
     )
 
 
@@ -145,21 +159,31 @@ def interpolation(run: Run) -> Frames | None:
         return None
     # A decoder joins encoded images, a generator its own samples; spherical ways stand in the figure.
     latent, pixel = arrays["latent" if "latent" in arrays else "linear"], arrays["pixel"]
+    way = arrays["alpha"].tolist()
     sheets = {
         f"α = {alpha:.1f}": _sheet(np.concatenate([latent[:, i], pixel[:, i]]), len(latent))
-        for i, alpha in enumerate(arrays["alpha"].tolist())
+        for i, alpha in enumerate(way)
     }
     return _frames(
         "interpolation-slider",
         "Between two images",
-        "Upper row: interpolated in latent space; lower row: the same two images in pixel space. α = 0 is one, α = 1 the other.",
+        "In each column two images are joined, above through the model's latents, below by fading their pixels. "
+        "α = 0 is the one image, α = 1 the other.",
         "position",
         sheets.items(),
+        min(range(len(way)), key=lambda i: abs(way[i] - 0.5), default=0),
+        ["in latent space", "in pixel space"],
     )
 
 
 def _frames(
-    name: str, title: str, caption: str, label: str, sheets: Iterable[tuple[str, Pixels]]
+    name: str,
+    title: str,
+    caption: str,
+    label: str,
+    sheets: Iterable[tuple[str, Pixels]],
+    shown: int,
+    rows: Sequence[str] = (),
 ) -> Frames:
     frames, width, height = [], 0, 0
     # One at a time: many large ones at once would fill the memory.
@@ -169,9 +193,7 @@ def _frames(
         frames.append(Frame(said, inlined(image, QUALITY)))
     if not frames:
         raise ValueError("it holds no pictures")
-    # In the middle of a way is what matters of it; a training or a shift ends with it.
-    shown = len(frames) // 2 if name == "interpolation-slider" else len(frames) - 1
-    return Frames(name, title, caption, label, frames, width, height, shown)
+    return Frames(name, title, caption, label, frames, width, height, shown, list(rows))
 
 
 def mosaic(images: Pixels, columns: int) -> Image.Image:

@@ -1,15 +1,46 @@
 "use strict";
 // Sliders among pictures, and curves that can be read with the pointer or the arrow keys.
 (() => {
+  // Milliseconds that a moment is seen for when moments are played.
+  const MOMENT = 450;
+
   for (const figure of document.querySelectorAll(".frames")) {
     const pictures = figure.querySelectorAll(".stack img");
-    const [slider, output] = [figure.querySelector("input"), figure.querySelector("output")];
-    slider.addEventListener("input", () => {
-      pictures.forEach((picture, i) => { picture.hidden = i !== Number(slider.value); });
-      const alt = pictures[Number(slider.value)].alt;
+    const [slider, output, play] = ["input", "output", ".play"].map((selector) => figure.querySelector(selector));
+    let playing = 0, chosen = false;
+
+    const show = (place) => {
+      slider.value = place;
+      pictures.forEach((picture, i) => { picture.hidden = i !== place; });
+      const { alt } = pictures[place];
       const label = alt.slice(alt.lastIndexOf(", ") + 2);
       output.textContent = label;
       slider.setAttribute("aria-valuetext", label);
+    };
+    const stop = () => {
+      clearTimeout(playing);
+      playing = 0;
+      if (play) play.textContent = "\u25b6\ufe0e Play";
+      output.setAttribute("aria-live", "polite");
+    };
+    const step = () => {
+      if (Number(slider.value) === pictures.length - 1) { stop(); return; }
+      show(Number(slider.value) + 1);
+      playing = setTimeout(step, MOMENT);
+    };
+    slider.hidden = false;
+    slider.addEventListener("input", () => { stop(); chosen = true; show(Number(slider.value)); });
+    if (!play) continue;
+    play.hidden = false;
+    play.addEventListener("click", () => {
+      if (playing) { stop(); return; }
+      play.textContent = "\u23f8\ufe0e Pause";
+      // Who listens hears where it stops, not all that goes by.
+      output.setAttribute("aria-live", "off");
+      // It begins in the middle to be looked at, and is played from the beginning, or from where somebody has put it.
+      if (!chosen || Number(slider.value) === pictures.length - 1) show(0);
+      chosen = true;
+      playing = setTimeout(step, MOMENT);
     });
   }
 

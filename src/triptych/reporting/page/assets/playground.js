@@ -1,7 +1,7 @@
 "use strict";
 // Sliders over the latents of a trained model, whose picture follows while they move.
 (() => {
-  const FIRST = 8;
+  const FIRST = 4;
   const STILL = { first: 0.5, reach: 3 };
 
   const element = (name, attributes = {}, ...children) => {
@@ -84,9 +84,9 @@
         this.find(rank < FIRST ? ".first" : ".others").append(dial.row);
       });
       this.find(".rest").hidden = latent <= FIRST;
-      this.find(".rest summary").textContent = `the other ${latent - FIRST} coordinates`;
+      this.find(".rest summary").textContent = `The other ${latent - FIRST} coordinates`;
       directions.forEach((direction, i) => {
-        const dial = this.dial(`d${i + 1}`, `principal direction ${i + 1}`, principal[i], most);
+        const dial = this.dial(`d${i + 1}`, `direction ${i + 1}`, principal[i], most);
         dial.direction = direction;
         this.find(".directions").append(dial.row);
       });
@@ -97,7 +97,7 @@
       const input = element("input", { type: "range", "aria-label": `${words}; ${note}` });
       const output = element("output");
       const bar = element("span", { class: "weight", title: note }, element("i", { style: `width:${(100 * moves / most).toFixed(1)}%` }));
-      const dial = { name, input, output, row: element("label", { class: "dial" }, element("span", { class: "name" }, name), bar, input, output) };
+      const dial = { name, input, output, row: element("label", { class: "dial" }, element("span", { class: "name" }, words), bar, input, output) };
       const set = (value) => { dial.value = value; this.show(dial); this.render(); };
       input.addEventListener("input", () => set(Number(input.value)));
       input.addEventListener("dblclick", () => set(dial.home));
@@ -184,8 +184,15 @@
       paint(this.find(".latent"), decode(mixed(z, other, this.alpha)), shape);
       paint(this.find(".pixel"), mixed(now, decode(other), this.alpha), shape);
       this.find(".slider output").textContent = this.alpha.toFixed(2);
+      this.find(".made").textContent = this.made();
       this.section.dataset.milliseconds = taken.toFixed(2);
-      this.find(".pace").textContent = `One picture takes ${taken < 1 ? "less than a millisecond" : `${Math.round(taken)} ms`} here.`;
+      this.find(".pace").textContent = `It takes ${taken < 1 ? "less than a millisecond" : `${Math.round(taken)} ms`}.`;
+    }
+
+    // What the large picture is.
+    made() {
+      if (this.dials.some((dial) => dial.value !== dial.home)) return "with your settings";
+      return this.find(".given").hidden ? "drawn by the model" : "reconstruction";
     }
 
     tell(words) { this.find(".told").textContent = words; }
