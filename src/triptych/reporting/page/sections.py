@@ -141,11 +141,10 @@ def _left_out(run: Run) -> list[tuple[str, list[str]]]:
 def _look(plays: str, placed: bool) -> str:
     """What somebody can do with what is shown of a run."""
     if plays:
-        return "Move a slider, and watch one hidden number change the picture."
+        return "Below, the trained model runs in your browser: each slider is one of its hidden numbers."
     if placed:
         return (
-            "Images that lie near each other look alike to the network, which was never told a label: "
-            "point at one to see its nearest."
+            "Below, images lie near those that the network finds alike; it was never told a label."
         )
     return "Below are its curves, and what they came to."
 
