@@ -151,3 +151,11 @@ def test_a_line_of_very_many_points_keeps_its_ends(run):
     (line,) = charts(run)[0].series
     assert 400 <= len(line.epochs) <= 600
     assert (line.values[0], line.values[-1]) == (0, 500)
+
+
+def test_a_term_of_a_name_that_a_family_knows_for_something_else_has_its_own_chart(run):
+    log(run, train__diversity=1.0, samples__diversity=0.5)
+    assert [[line.name for line in chart.series] for chart in charts(run)] == [
+        *(["diversity of the samples"], ["training"]),
+    ]
+    assert charts(run)[1].marks == []

@@ -115,12 +115,11 @@ def terms(run: Run) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for line in run.metrics():
         for name, value in line.items():
-            split, _, short = name.partition("/")
-            if not short or name in UNSHOWN or name.startswith(BASELINE):
+            if "/" not in name or name in UNSHOWN or name.startswith(BASELINE):
                 continue
             if not isinstance(value, (int, float)):
                 continue
-            names = found.setdefault(short if split in SPLITS else name, [])
+            names = found.setdefault(_term(name), [])
             if name not in names:
                 names.append(name)
     splits = list(SPLITS)
@@ -134,25 +133,25 @@ def terms(run: Run) -> dict[str, list[str]]:
 
 def panels(run: Run) -> list[Panel]:
     """Every number that a run logged, each in one panel: those of the families first."""
-    logged = terms(run)
-    left = {slug(term): list(names) for term, names in logged.items()}
-    there = {name for names in logged.values() for name in names}
-    wanted = [
-        (quantity, family.figure if there.intersection(family.needs) else REST)
-        for family in FAMILIES
-        for quantity in family.quantities
-    ]
-    taken = {name for quantity, _ in wanted for name in quantity.metrics}
+    left = terms(run)
+    there = {name for names in left.values() for name in names}
     found = []
-    for quantity, figure in wanted:
-        # A split that the family does not know is drawn with the others.
-        more = [name for name in left.pop(quantity.name, []) if name not in taken]
-        metrics = (*quantity.metrics, *more)
-        found.append(_panel(run, quantity._replace(metrics=metrics), figure))
-    for name, names in left.items():
-        rest = tuple(n for n in names if n not in taken)
-        found.append(_panel(run, Quantity(name, rest), REST))
+    for family in FAMILIES:
+        figure = family.figure if there.intersection(family.needs) else REST
+        for quantity in family.quantities:
+            # A split that the family does not know is drawn with the others.
+            logged = [n for name in quantity.metrics for n in left.pop(_term(name), [])]
+            metrics = tuple(dict.fromkeys([*quantity.metrics, *logged]))
+            found.append(_panel(run, quantity._replace(metrics=metrics), figure))
+    for term, names in left.items():
+        found.append(_panel(run, Quantity(slug(term), tuple(names)), REST))
     return [panel for panel in found if panel is not None]
+
+
+def _term(name: str) -> str:
+    """A metric's name without its split."""
+    split, _, short = name.partition("/")
+    return short if split in SPLITS else name
 
 
 def _panel(run: Run, quantity: Quantity, figure: str) -> Panel | None:

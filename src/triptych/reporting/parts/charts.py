@@ -88,6 +88,7 @@ class Chart:
 
         Example:
             >>> line = Line("training", [0.0, 8.0], [1.0, 3.0], 0)
+            >>> from triptych.reporting.figures.panels import Level
             >>> plot(Panel("loss", "loss", [line], [Level("chance", 2.5)])).said
             'loss over 8 epochs: training from 1.000 to 3.000; level of chance 2.5.'
         """

@@ -20,6 +20,8 @@
     return value.toLocaleString("en", format).replace("-", "\u2212");
   };
 
+  // Without scripts there is nothing to be pointed at.
+  for (const hint of document.querySelectorAll(".hint")) hint.hidden = false;
   for (const figure of document.querySelectorAll(".chart")) {
     const svg = figure.querySelector(".plot");
     const lines = JSON.parse(figure.querySelector(".points").textContent);
@@ -30,7 +32,6 @@
     // Half the widest gap between neighbouring points.
     const reach = (epochs) => Math.max(0, ...epochs.slice(1).map((e, i) => e - epochs[i])) / 2 + 1e-9;
     const end = Number(svg.dataset.ranges.split(" ")[1]);
-    const hint = output.textContent;
     let epoch = end;
 
     const show = (at) => {
@@ -46,7 +47,7 @@
       const levels = held ? `; level of ${held}` : "";
       output.textContent = `epoch ${epoch.toFixed(2)}: ${parts.join(", ") || "nothing was logged here"}${levels}`;
     };
-    const hide = () => { pointer.setAttribute("visibility", "hidden"); output.textContent = hint; };
+    const hide = () => { pointer.setAttribute("visibility", "hidden"); output.textContent = ""; };
 
     const point = (event) => {
       output.setAttribute("aria-live", "off");
