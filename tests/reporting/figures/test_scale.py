@@ -61,6 +61,11 @@ def test_an_axis_has_all_values_but_a_beginning_that_would_flatten_them():
     assert -120 < low < -110 and cut
 
 
+def test_a_line_of_two_points_is_whole():
+    low, high, cut = fitted([(0.0, 1.0), (8.0, 3.0)], 8.0, [2.5])
+    assert (low < 1, high > 3, cut) == (True, True, False)
+
+
 def test_neither_an_end_nor_a_level_nor_a_reach_is_cut():
     falling = line(*[-100.0] * 20, -900.0)
     assert fitted(falling, 20.0).low < -900

@@ -66,8 +66,10 @@ def fitted(
     """
     held = [*reach, *((0.0,) if percent else ())]
     every = [value for _, value in points] + held
-    later = [value for epoch, value in points if epoch >= FIRST * end] + held
-    cut = not log and _span(every) > FLAT * _span(later) > 0
+    after = [value for epoch, value in points if epoch >= FIRST * end]
+    later = after + held
+    # One point alone is no rest that could be flattened.
+    cut = not log and len(after) > 1 and _span(every) > FLAT * _span(later) > 0
     kept = later if cut else every
     if log:
         return Range(LOWEST, max(12.0, max(kept) * 1.4))
