@@ -229,9 +229,7 @@ def test_a_chart_reads_out_the_point_under_the_pointer(visit: Visit, report: Pat
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
     assert box is not None
-    left, right = (float(plot.get_attribute(f"data-{end}") or 0) for end in ("left", "right"))
-    x = (left + (right - left) / 2) / 640 * box["width"]
-    page.mouse.move(box["x"] + x, box["y"] + box["height"] / 2)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert chart.locator(".reading").inner_text() == "epoch 5.00: training 5.500"
 
 
@@ -255,9 +253,26 @@ def test_a_chart_is_read_by_arrow_keys_and_aloud(visit: Visit, report: Path) -> 
     plot.press("End")
     # One of no-predictor's seeds failed: its mean is of the other.
     assert reading.inner_text() == (
-        "epoch 4.00: default 38.20, no-stop-gradient 30.20, no-predictor 30.00, fixed-predictor 30.20"
+        "epoch 4.00: default 38.20, no-stop-gradient 30.20, no-predictor 30.00, fixed-predictor 30.20; "
+        "level of untrained 30.2\u00a0%"
     )
     assert reading.get_attribute("aria-live") == "polite"
+
+
+@pytest.mark.parametrize("width", [1280, 400, 320])
+def test_no_word_of_a_chart_is_cut_off(visit: Visit, report: Path, width: int) -> None:
+    page = visit(report, viewport=ViewportSize(width=width, height=844))
+    for summary in page.locator("summary").all():
+        summary.click()
+    outside = page.evaluate("""() => [...document.querySelectorAll(".chart")].flatMap(chart => {
+        const box = chart.getBoundingClientRect();
+        return [...chart.querySelectorAll(".graph span, .graph b, .key")].filter(word => {
+            const place = word.getBoundingClientRect();
+            return place.left < box.left || place.right > box.right || word.scrollWidth > word.clientWidth + 1;
+        }).map(word => word.textContent);
+    })""")
+    assert outside == []
+    assert page.locator(".graph .held").count() > 0
 
 
 def test_arms_differ_by_dashes_as_well_as_by_colours(visit: Visit, report: Path) -> None:

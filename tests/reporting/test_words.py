@@ -3,7 +3,8 @@
 import pytest
 
 from triptych.cli.display import training_display
-from triptych.reporting.parts.charts import Line, plot
+from triptych.reporting.figures.panels import Line, Panel
+from triptych.reporting.parts.charts import plot
 from triptych.reporting.parts.tables import value_with_error
 from triptych.reporting.words import number, plain, setting, with_error
 from triptych.runs import Run
@@ -91,7 +92,7 @@ def test_two_validations_can_be_told_apart_in_the_lines_of_a_training(capsys):
 def test_a_chart_says_large_numbers_whole():
     epochs = [float(i) for i in range(40)]
     line = Line("validation", epochs, [-16600.0 + i for i in range(40)], 0)
-    chart = plot("elbo", "ELBO", [line])
+    chart = plot(Panel("elbo", "ELBO", [line]))
     texts = [text for _, text in chart.up]
     assert "−16,580" in texts and len(set(texts)) == len(texts)
     assert chart.said == "ELBO over 39 epochs: validation from −16,600.00 to −16,561.00."

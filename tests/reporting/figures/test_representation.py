@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from triptych.reporting.figures.curves import _apart
 from triptych.reporting.figures.representation import representation_curves
+from triptych.reporting.figures.scale import LOWEST, apart
 
 PER_EPOCH = 54
 
@@ -61,11 +61,11 @@ def test_every_curve_is_what_was_logged(learned):
     figure = representation_curves(learned.run)
     epochs = range(6)
     expected = {
-        "training loss": {"training": [-0.15 * e for e in range(1, 6)]},
-        "std": {"projection": [0.2 + 0.1 * e for e in epochs]},
+        "loss": {"training": [-0.15 * e for e in range(1, 6)]},
+        "std": {"projections": [0.2 + 0.1 * e for e in epochs]},
         "effective rank": {
             "backbone": [3.0 * (e + 1) for e in epochs],
-            "projection": [2.0 * (e + 1) for e in epochs],
+            "projections": [2.0 * (e + 1) for e in epochs],
         },
         "alignment": {
             "alignment": [0.5 / (e + 1) for e in epochs],
@@ -143,11 +143,11 @@ def test_a_collapse_stays_within_the_axes(planted_with, style):
     look(plant, 3, features__alignment=math.nan, features__uniformity=math.nan)
     figure = representation_curves(plant.run)
     ranks = panel(figure, "effective rank")
-    assert curves(ranks)["projection"] == pytest.approx([1, 1, 1, 8])
+    assert curves(ranks)["projections"] == pytest.approx([LOWEST] * 3 + [8])
     assert ranks.get_yscale() == "log"
-    assert ranks.get_ylim()[0] < 1
+    assert ranks.get_ylim()[0] == LOWEST < 1
     assert len(curves(panel(figure, "alignment"))["alignment"]) == 3
-    low, high = panel(figure, "training loss").get_ylim()
+    low, high = panel(figure, "loss").get_ylim()
     assert low < -1 < 0 <= high
     assert panel(figure, "std").get_ylim()[0] == 0
 
@@ -168,7 +168,7 @@ def test_only_a_loss_that_is_said_to_be_a_cosine_has_its_axis_and_its_words(
         plant.run.log({"step": epoch * PER_EPOCH, "epoch": float(epoch), "train/loss": loss})
         look(plant, epoch)
     figure = representation_curves(plant.run)
-    low, high = panel(figure, "training loss").get_ylim()
+    low, high = panel(figure, "loss").get_ylim()
     assert ((low < -1), (low <= 0 and high > 1)) == (met == -1.0, met == 1.0)
     assert low <= 0.4 < 0.8 <= high
     assert re.findall(r"a loss near (\S+),", said(figure)) == {-1.0: ["−1"], 1.0: ["1"]}.get(
@@ -212,12 +212,12 @@ def test_names_keep_their_order_and_their_distance():
     draw = np.random.default_rng(0)
     for _ in range(200):
         heights = draw.uniform(0, 1, draw.integers(1, 6)).tolist()
-        found = _apart(heights, 0.08)
+        found = apart(heights, 0.08)
         assert np.argsort(found).tolist() == np.argsort(heights).tolist()
         in_order = sorted(found)
         assert all(b - a > 0.08 - 1e-9 for a, b in itertools.pairwise(in_order))
         assert in_order[-1] <= 1
-    assert _apart([0.2, 0.9, 0.5], 0.08) == [0.2, 0.9, 0.5], "what is apart stays"
+    assert apart([0.2, 0.9, 0.5], 0.08) == [0.2, 0.9, 0.5], "what is apart stays"
 
 
 def test_the_numbers_of_an_axis_are_where_they_say(plant, style):

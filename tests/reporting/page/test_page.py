@@ -70,7 +70,7 @@ def test_a_method_whose_terms_have_other_names_gets_curves_and_a_number(tmp_path
     section = of_run(run, "p")
     assert [(c.name, c.title, [s.name for s in c.series]) for c in section.charts] == [
         ("squared-error", "squared error", ["training", "validation"]),
-        ("mmd", "mmd", ["mmd"]),
+        ("mmd", "mmd", ["training"]),
     ]
     assert section.charts[0].series[1].values == [8.5, 7.5, 6.5]
     assert [picture.name for picture in section.figures] == ["training-curves"]

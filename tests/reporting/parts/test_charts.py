@@ -2,8 +2,10 @@
 
 import pytest
 
-from triptych.reporting.parts.charts import OVERLAID, Line, charts, ticks
-from triptych.runs import Run
+from triptych.reporting.figures.panels import Line
+from triptych.reporting.looks import OVERLAID
+from triptych.reporting.parts.charts import APART, charts
+from triptych.runs import Result, Run
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def test_declared_charts_come_first_and_every_other_term_has_one(run):
 def test_every_metric_is_in_one_chart(run):
     names = ("train__elbo", "valid__elbo", "valid__kl", "train__loss", "features__std")
     log(run, **dict.fromkeys((*names, "features__effective_rank", "features__backbone_rank"), 1.0))
-    assert sum(map(len, lines(run).values())) == 7
+    assert sum(map(len, lines(run).values())) == len(names) + 2
 
 
 def test_shares_are_read_in_per_cent_and_the_title_says_so(run):
@@ -60,7 +62,7 @@ def test_one_point_is_no_curve(run):
 
 def test_what_is_laid_over_does_not_set_the_epochs(run):
     log(run, valid__elbo=-100.0)
-    other = Line("another report", [1.0, 50.0], [-80.0, -70.0], None)
+    other = Line("another report", [1.0, 50.0], [-80.0, -70.0], OVERLAID, over=True)
     (chart,) = charts(run, {"elbo": other, "no such chart": other})
     assert [line.number for line in chart.series] == [1, OVERLAID]
     assert chart.ranges[1] == 4.0
@@ -76,11 +78,6 @@ def test_the_points_of_a_chart_lie_where_its_numbers_say(planted, tmp_path):
     assert end == 20
 
 
-def test_ticks_are_round_and_inside():
-    assert ticks(-1.0, 1.0) == [-1.0, -0.5, 0.0, 0.5, 1.0]
-    assert all(0.31 <= t <= 0.43 for t in ticks(0.31, 0.43))
-
-
 def test_a_beginning_beyond_the_axes_is_said(planted, tmp_path):
     run = planted(tmp_path / "a", epochs=40, elbo=(-110.0, -100.0))
     assert not charts(run)[0].cut
@@ -89,3 +86,76 @@ def test_a_beginning_beyond_the_axes_is_said(planted, tmp_path):
     (chart,) = charts(run)
     assert chart.cut
     assert chart.ranges[2] > -115
+
+
+def test_what_needs_no_training_is_a_level_that_is_drawn_and_said(run):
+    run.log({"step": 0, "epoch": 0.0, "test/knn_top1": 0.25, "floor/pixels_knn_top1": 0.875})
+    log(run, test__knn_top1=0.8)
+    (chart,) = charts(run)
+    assert [mark.said for mark in chart.marks] == ["untrained 25.0\xa0%", "raw pixels 87.5\xa0%"]
+    _, _, low, high = chart.ranges
+    assert low == 0 and high > 87.5
+    assert [mark.y for mark in chart.marks] == pytest.approx(
+        [chart.height * (1 - value / high) for value in (25.0, 87.5)], abs=0.1
+    )
+    assert chart.said.endswith("; level of untrained 25.0\xa0%; level of raw pixels 87.5\xa0%.")
+
+
+@pytest.mark.parametrize(
+    ("end", "name", "measured"),
+    [
+        ("_untrained", "untrained", 0.3),
+        ("_pixels", "raw pixels", 0.9),
+        ("_floor", "real images", 0.1),
+    ],
+)
+def test_a_baseline_that_only_the_evaluation_measured_is_drawn_too(run, end, name, measured):
+    log(run, test__knn_top1=0.8)
+    run.record({f"test/knn_top1{end}": Result(measured, None, 10, {"split": "test"})})
+    (chart,) = charts(run)
+    assert [mark.said for mark in chart.marks] == [f"{name} {100 * measured:.1f}\xa0%"]
+
+
+def test_a_first_loss_is_no_baseline(run):
+    run.log({"step": 0, "epoch": 0.0, "valid/elbo": -500.0})
+    log(run, valid__elbo=-100.0)
+    assert charts(run)[0].marks == []
+
+
+def test_labels_of_levels_that_are_near_stand_apart_and_inside(run):
+    run.log({"step": 0, "epoch": 0.0, "test/knn_top1": 0.88, "floor/pixels_knn_top1": 0.885})
+    log(run, test__knn_top1=0.8)
+    labels = [mark.label for mark in charts(run)[0].marks]
+    assert abs(labels[0] - labels[1]) >= 100 * APART - 0.1
+    assert all(50 * APART <= label <= 100 for label in labels)
+
+
+def test_epochs_and_what_is_counted_have_whole_ticks(run):
+    for epoch in range(4):
+        run.log({"step": epoch, "epoch": float(epoch), "valid/classes_found": epoch})
+    (chart,) = charts(run)
+    assert [text for _, text in chart.across] == [text for _, text in chart.up] == list("0123")
+
+
+def test_the_longest_tick_keeps_its_room(run):
+    log(run, train__energy=-16_512.0)
+    (chart,) = charts(run)
+    assert chart.longest in [text for _, text in chart.up]
+    assert len(chart.longest) == max(len(text) for _, text in chart.up)
+    assert not any("e" in text for _, text in chart.up)
+
+
+def test_a_line_of_very_many_points_keeps_its_ends(run):
+    for epoch in range(1001):
+        run.log({"step": epoch, "epoch": float(epoch), "train/mmd": epoch / 2})
+    (line,) = charts(run)[0].series
+    assert 400 <= len(line.epochs) <= 600
+    assert (line.values[0], line.values[-1]) == (0, 500)
+
+
+def test_a_term_of_a_name_that_a_family_knows_for_something_else_has_its_own_chart(run):
+    log(run, train__diversity=1.0, samples__diversity=0.5)
+    assert [[line.name for line in chart.series] for chart in charts(run)] == [
+        *(["diversity of the samples"], ["training"]),
+    ]
+    assert charts(run)[1].marks == []

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from triptych.reporting.findings.run import findings
+from triptych.reporting.looks import OVERLAID
 from triptych.reporting.page.page import (
     write_page,
 )
 from triptych.reporting.page.sections import of_run
-from triptych.reporting.parts.charts import OVERLAID, charts
+from triptych.reporting.parts.charts import charts
 from triptych.reporting.reference import report
 from triptych.reporting.reference.protocol import measured_against
 from triptych.reporting.safe import Attempts
@@ -237,6 +238,7 @@ def test_a_run_by_the_references_protocol_has_its_curve_beside_where_it_is_asked
     own, asked = (of_run(run, "p", reference=reference).charts[0] for reference in (False, True))
     assert [line.name for line in own.series] == ["validation"]
     assert (asked.series[-1].values[-1], asked.series[-1].number) == (-101.5, OVERLAID)
+    assert asked.series[-1].over
     assert asked.ranges[1] == own.ranges[1] == 20
     other = of_run(planted(tmp_path / "b"), "p", reference=True).charts[0]
     assert [line.name for line in other.series] == ["validation"]

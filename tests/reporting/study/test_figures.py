@@ -11,6 +11,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from triptych.reporting.draw import draw_study, study_figures
+from triptych.reporting.figures.quantities import scaled
 from triptych.reporting.study.figures import study_curves, study_differences
 from triptych.reporting.study.folder import StudyFolder
 from triptych.reporting.study.tables import study_markdown
@@ -98,7 +99,7 @@ def test_every_arm_has_its_mean_its_band_and_its_own_look(tmp_path: Path):
         assert len(lines) == len({line.get_marker() for line in lines.values()}) == 4
         for arm, band in zip(folder.arms, axes.collections, strict=True):
             line = lines[folder.look(arm)["color"].upper()]
-            curves = [folder.runs(arm)[s].curve(metric) for s in range(3)]
+            curves = [scaled(folder.runs(arm)[s], metric) for s in range(3)]
             assert list(line.get_xdata()) == curves[0][0]
             assert list(line.get_ydata()) == pytest.approx(list(np.mean([c[1] for c in curves], 0)))
             (path,) = band.get_paths()
@@ -109,23 +110,24 @@ def test_every_arm_has_its_mean_its_band_and_its_own_look(tmp_path: Path):
 
 def test_the_floors_are_where_training_has_not_begun(tmp_path: Path):
     _, axes, *_ = study_curves(plant(tmp_path)).axes
-    floors = {text.get_text() for text in axes.get_legend().get_texts()}
-    assert floors == {"untrained encoder", "raw pixels"}
     levels = {
         line.get_label(): line.get_ydata()[0]
         for line in axes.get_lines()
-        if line.get_label() in floors
+        if line.get_label() not in ARMS
     }
-    assert levels == pytest.approx({"untrained encoder": UNTRAINED, "raw pixels": PIXELS})
+    assert levels == pytest.approx({"untrained": 100 * UNTRAINED, "raw pixels": 100 * PIXELS})
+    assert [text.get_text().replace("\xa0", " ") for text in axes.texts] == [
+        *("untrained 28.0 %", "raw pixels 29.0 %"),
+    ]
 
 
 def test_the_reference_is_squeezed_into_a_shorter_training_and_that_is_said(tmp_path: Path, said):
     folder = plant(tmp_path)
     figure = study_figures(folder, reference=True)["study-curves"](folder)
     loss, knn, *_ = figure.axes
-    blue = folder.look("default")["color"].upper()
-    assert list(dashed(knn)[blue].get_xdata())[:2] == [0.0, 25 * EPOCHS / 200]
-    assert dashed(knn)[blue].get_ydata()[-1] == 0.686
+    colour = folder.look("default")["color"].upper()
+    assert list(dashed(knn)[colour].get_xdata())[:2] == [0.0, 25 * EPOCHS / 200]
+    assert dashed(knn)[colour].get_ydata()[-1] == pytest.approx(68.6)
     green = folder.look("no-predictor")["color"].upper()
     assert set(dashed(loss)[green].get_ydata()) == {-0.99}
     words = said(figure)

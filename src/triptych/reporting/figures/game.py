@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
+from triptych.reporting.figures.curves import draw_panel, key
+from triptych.reporting.figures.quantities import panels
 from triptych.reporting.figures.sheet import Grid, Label, Tile, draw_sheet
 from triptych.reporting.figures.style import (
     COLUMN,
-    GREY,
     INK,
     MEASURED,
     PAGE,
@@ -25,27 +25,19 @@ from triptych.reporting.figures.style import (
 from triptych.reporting.words import setting, signed
 from triptych.runs import Run
 
-__all__ = ["critic_curves", "filmstrip", "lipschitz", "shown"]
+__all__ = ["critic_curves", "filmstrip", "lipschitz"]
 
 ACROSS = 16
 """Latents in a strip."""
 
-NOISE = 0.02
-"""Share of the training whose values may lie outside the axes: the first updates would flatten the rest."""
+PLACES = {
+    **{"critic-gap": (0, 0), "critic-memory": (0, 1), "gradient-norm": (1, 0)},
+    **{"penalty": (1, 1), "diversity": (2, 0), "frechet-untrained": (2, 1)},
+}
+"""Row and column of every panel."""
 
-
-SHOWN = (
-    *("train/critic_gap", "valid/critic_gap", "valid/critic_memory"),
-    *("train/gradient_norm", "train/penalty", "valid/frechet_untrained"),
-    # Nothing can be read off it, and `critic_curves` says so.
-    "train/generator_score",
-)
-
-
-def shown(logged: Mapping[str, Collection[str]]) -> set[str]:
-    """The terms that `critic_curves` shows or leaves out on purpose, given all that a run logged, by the name without the split."""
-    slopes = set() if "gradient_norm" in logged else {"train/penalty"}
-    return {*SHOWN} - slopes if "train/critic_gap" in logged.get("critic_gap", ()) else set()
+TALL, ROOM, WIDE = 31.0, 11.5, 65.0
+"""Millimetres of a panel's height, of what is written above and below it, and of its width."""
 
 
 def filmstrip(run: Run) -> Figure | None:
@@ -73,42 +65,23 @@ def filmstrip(run: Run) -> Figure | None:
 
 
 def critic_curves(run: Run) -> Figure | None:
-    """Critic gap, gradient norm with penalty, diversity and a rough distance to the images, over the updates."""
-    gap = _steps(run, "train/critic_gap")
-    if not gap[0]:
+    """The critic's gap and slope, the diversity of the samples and a rough distance to the images, over the training."""
+    found = [p for p in panels(run) if p.figure == "critic-curves" and p.name in PLACES]
+    if not _is_game(run) or not found:
         return None
-    words = Words("The game over the training", setting(run, seed=True), _caption(run))
-    page = Page(words, PAGE, 88.0)
-    left, right = 13.0, 101.0
-    first = page.axes(left, 51.0, 63.0, 31.0)
-    _draw(first, gap, TRAINED, "training images")
-    _draw(first, _steps(run, "valid/critic_gap"), MEASURED, "validation images")
-    _draw(first, _steps(run, "valid/critic_memory"), GREY, "f(training) − f(validation)")
-    first.set_title("critic gap, E f(images) − E f(samples)")
-    if run.curve("train/gradient_norm")[0]:
-        slope = page.axes(right, 51.0, 63.0, 31.0)
-        _draw(slope, _steps(run, "train/gradient_norm"), TRAINED, "mean ‖∇f(x̂)‖")
-        _draw(slope, _steps(run, "train/penalty"), GREY, "penalty, without its weight")
-        if _held(run):
-            slope.axhline(1.0, color=INK, linestyle="--", linewidth=0.8)
-        slope.set_title("slope of the critic between images and samples")
-    diversity = page.axes(left, 8.5, 63.0, 31.0)
-    _draw(diversity, _steps(run, "samples/diversity"), MEASURED, "64 watched samples")
-    diversity.axhline(1.0, color=INK, linestyle="--", linewidth=0.8)
-    diversity.set_title("diversity, relative to real images")
-    distance = page.axes(right, 8.5, 63.0, 31.0)
-    _draw(distance, _steps(run, "valid/frechet_untrained"), MEASURED, "validation images")
-    distance.set_title("Fréchet distance over random features")
-    for axes in page.figure.axes:
-        axes.set_xlim(0, gap[0][-1])
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
-        if len(axes.get_legend_handles_labels()[0]) > 1:
-            axes.legend(loc="best")
-        for step, _ in run.alarms():
-            axes.axvline(step, color=TRAINED, linestyle=":", linewidth=1.2)
-    for axes in (diversity, distance):
-        axes.set_xlabel("updates of the generator")
+    cut = any(panel.axis.cut for panel in found)
+    words = Words("The game over the training", setting(run, seed=True), _caption(run, cut))
+    rows = sorted({PLACES[panel.name][0] for panel in found})
+    page = Page(words, PAGE, len(rows) * (TALL + ROOM) + 3.5)
+    steps = {entry["step"]: entry["epoch"] for entry in run.metrics()}
+    alarms = [steps[since] for since, _ in run.alarms() if since in steps]
+    for panel in found:
+        row, column = PLACES[panel.name]
+        up = (len(rows) - 1 - rows.index(row)) * (TALL + ROOM) + 8.5
+        axes = page.axes(14.0 + column * 88.0, up, WIDE, TALL)
+        draw_panel(axes, panel, alarms)
+        key(axes, panel)
+        axes.set_xlabel("epoch", labelpad=1.0)
     return page.figure
 
 
@@ -126,23 +99,7 @@ def _steps_are(run: Run) -> str:
     return "updates of the generator" if _is_game(run) else "steps"
 
 
-def _steps(run: Run, name: str) -> tuple[list[int], list[float]]:
-    """Steps and values of a logged term, without the first noise."""
-    metrics = run.metrics()
-    begin = NOISE * max((entry["step"] for entry in metrics), default=0)
-    points = [(e["step"], e[name]) for e in metrics if name in e and e["step"] >= begin]
-    return [p[0] for p in points], [p[1] for p in points]
-
-
-def _draw(
-    axes: Axes, curve: tuple[Sequence[float], Sequence[float]], colour: str, label: str
-) -> None:
-    if curve[0]:
-        mark = "o" if len(curve[0]) <= 40 else ""
-        axes.plot(*curve, color=colour, label=label, marker=mark, markersize=2.2)
-
-
-def _caption(run: Run) -> str:
+def _caption(run: Run, cut: bool) -> str:
     said = []
     if _held(run) and run.curve("train/penalty")[0] and run.curve("train/gradient_norm")[0]:
         # Of a critic whose slope is not held at 1 the gap is no distance.
@@ -151,19 +108,20 @@ def _caption(run: Run) -> str:
             "above it for the best critic, whose slope may exceed 1, below it for one that learns): it should fall "
             "and flatten while the samples improve. Compare the shapes of its two curves, not their levels: in "
             "validation the generator is in eval mode, and averaged where it is. The generator's own loss means "
-            "nothing and is not shown. Far above a slope of 1 (dashed) the gap is no distance."
+            "nothing and is not shown. Far above a slope of 1 (dashed) the gap is no distance. The penalty is shown without its weight."
         )
     said += [
         "Diversity: median distance to the nearest other sample over random features, 1 for real images.",
-        "The first fiftieth of the training is left out.",
+        *(["Values of the beginning reach beyond these axes."] * cut),
     ]
-    if _steps(run, "valid/critic_memory")[0]:
+    if run.curve("valid/critic_memory")[0]:
         said.append(
-            "Grey: 0 for a critic that does not remember its images, and it grows as it does."
+            "The gap between training and validation images is 0 for a critic that does not remember its images, "
+            "and grows as it does."
         )
     for step, text in run.alarms():
         said.append(f"Alarm at step {step:,} (dotted): {text}.")
-    final = _steps(run, "train/critic_gap")[1][-1]
+    final = run.curve("train/critic_gap")[1][-1]
     said.append(f"Gap at the end: {signed(final)}.")
     return " ".join(said)
 

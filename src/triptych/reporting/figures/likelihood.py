@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
 from triptych.intervals import EFFECTIVE
-from triptych.metrics import metric
+from triptych.metrics import SPLITS
+from triptych.reporting.figures.curves import draw_panel
+from triptych.reporting.figures.panels import Curve, Line, Panel
+from triptych.reporting.figures.quantities import panels
 from triptych.reporting.figures.style import (
     COLUMN,
     INK,
@@ -21,27 +25,11 @@ from triptych.reporting.figures.style import (
     Page,
     Words,
 )
+from triptych.reporting.looks import OVERLAID
 from triptych.reporting.words import setting, signed, with_error
 from triptych.runs import Run
 
-__all__ = ["Overlay", "elbo_curve", "k_curve", "kl_per_dimension", "shown"]
-
-Curve = tuple[list[float], list[float]]
-Curves = Mapping[str, Curve]
-
-FEW = 40
-"""Points up to which each gets a mark: a line of one point cannot be seen."""
-
-FIRST = 0.1
-"""Share of the training whose values may lie outside the axes: the first steps would flatten the rest."""
-
-TERMS = ("elbo", "reconstruction", "kl")
-
-_LOOKS: dict[str, dict[str, Any]] = {
-    "train": {"color": TRAINED, "linewidth": 0.8, "label": "training"},
-    "valid": {"color": MEASURED, "linewidth": 1.3, "label": "validation"},
-    "other": {"color": INK, "linestyle": (0, (4, 2)), "linewidth": 0.9},
-}
+__all__ = ["Overlay", "elbo_curve", "k_curve", "kl_per_dimension"]
 
 
 class Overlay(NamedTuple):
@@ -52,102 +40,52 @@ class Overlay(NamedTuple):
     caption: str
 
 
-def shown(logged: Mapping[str, Collection[str]]) -> set[str]:
-    """The terms that `elbo_curve` shows of a run, given all that it logged, by the name without the split."""
-    return {f"{side}/{term}" for side in ("train", "valid") for term in TERMS if "elbo" in logged}
-
-
 def elbo_curve(run: Run, laid_over: Overlay | None = None) -> Figure | None:
     """Training and validation ELBO over the epochs, and its two terms; a curve of somebody else's may be laid over it."""
-    curves: dict[str, Curves] = {term: _logged(run, term) for term in TERMS}
-    if not curves["elbo"]:
+    found = {panel.name: panel for panel in panels(run) if panel.figure == "elbo-curve"}
+    if "elbo" not in found:
         return None
-    end = max(epochs[-1] for epochs, _ in curves["elbo"].values()) or 1.0
-    said = _caption(curves, end)
-    if laid_over is not None and end >= 1:
-        curves["elbo"] = {**curves["elbo"], "other": laid_over.curve}
+    elbo = found["elbo"]
+    said = _caption(list(found.values()))
+    if laid_over is not None and elbo.end >= 1:
+        over = Line(laid_over.name, *laid_over.curve, OVERLAID, over=True)
+        found["elbo"] = replace(elbo, lines=[*elbo.lines, over])
         said.append(laid_over.caption)
     words = Words("ELBO over the training", setting(run, seed=True), " ".join(said))
     page = Page(words, PAGE, 68.0)
     places = {
         "elbo": (13.0, 8.5, 92.0, 54.5),
-        "reconstruction": (120.0, 41.5, 48.0, 21.5),
-        "kl": (120.0, 8.5, 48.0, 21.5),
+        "reconstruction": (120.0, 41.5, 46.5, 21.5),
+        "kl": (120.0, 8.5, 46.5, 21.5),
     }
-    for term, place in places.items():
-        if curves[term]:
+    for name, place in places.items():
+        if name in found:
             axes = page.axes(*place)
-            _panel(axes, curves[term], end, laid_over.name if laid_over else "")
-            axes.set_title(_title(term))
+            draw_panel(axes, found[name])
+            # A small panel has no room for the whole unit.
+            axes.set_title(found[name].title.removesuffix(" an image"))
     main, last = page.figure.axes[0], page.figure.axes[-1]
+    main.set_title(elbo.title)
     main.legend(loc="best")
     for axes in {main, last}:
         axes.set_xlabel("epoch")
     return page.figure
 
 
-def _title(term: str) -> str:
-    """A small panel has no room for the whole unit."""
-    declared = metric(f"valid/{term}")
-    return declared.heading if term == "elbo" else f"{declared.title}, nats"
-
-
-def _logged(run: Run, term: str) -> dict[str, Curve]:
-    """Epochs and values of one term on each side it was logged on."""
-    found = {side: run.curve(f"{side}/{term}") for side in ("train", "valid")}
-    return {side: curve for side, curve in found.items() if curve[0]}
-
-
-def _panel(axes: Axes, curves: Curves, end: float, other: str) -> None:
-    for side, (epochs, values) in curves.items():
-        look = {"label": other, **_LOOKS[side]}
-        if side == "valid":
-            look["label"] = f"validation, {signed(values[-1])} at the end"
-        # The marks of what is laid over would hide the run's own; they are needed where a line has one point.
-        few = end < 2 if side == "other" else len(epochs) <= FEW
-        axes.plot(epochs, values, marker="o" if few else "", markersize=2.2, **look)
-    axes.set_xlim(0, end * 1.02)
-    axes.set_ylim(*_limits(curves, end))
-    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
-
-
-def _limits(curves: Curves, end: float) -> tuple[float, float]:
-    """The range of all values after the first part of the training, and a little more."""
-    later = [
-        value
-        for epochs, values in curves.values()
-        for epoch, value in zip(epochs, values, strict=True)
-        if FIRST * end <= epoch <= end
-    ]
-    low, high = min(later, default=0.0), max(later, default=0.0)
-    pad = 0.05 * (high - low) or 1.0
-    return low - pad, high + pad
-
-
-def _caption(curves: Mapping[str, Curves], end: float) -> list[str]:
+def _caption(found: Sequence[Panel]) -> list[str]:
     said = []
-    if "train" in curves["elbo"]:
+    if any(line.name == SPLITS["train"] for line in found[0].lines):
         said.append(
             "Training: means over the steps since the point before, while the weights move."
         )
-    if any(_beyond(found, end) for found in curves.values()):
-        lowest = signed(min(_own(curves["elbo"])), 0)
+    last = [line.values[-1] for line in found[0].lines if line.name == SPLITS["valid"]]
+    said += [f"Validation ELBO at the end: {signed(value)}." for value in last]
+    if any(panel.axis.cut for panel in found):
         said.append(
-            "Axes fit the training after its first tenth; earlier values reach beyond them "
-            f"(lowest ELBO {lowest})."
+            "Values of the beginning reach beyond these axes "
+            f"(lowest ELBO {signed(min(found[0].values), 0)})."
         )
     return said
-
-
-def _own(curves: Curves) -> list[float]:
-    """Every value that is the run's and not laid over it."""
-    return [v for side, (_, values) in curves.items() if side != "other" for v in values]
-
-
-def _beyond(curves: Curves, end: float) -> bool:
-    """Whether a value of the run lies outside its axes."""
-    low, high = _limits(curves, end)
-    return any(not low <= value <= high for value in _own(curves))
 
 
 Results = Mapping[str, Mapping[str, Any]]

@@ -25,7 +25,7 @@ def elbo(run: Run, results: Results) -> Finding | None:
     return Finding(
         "ELBO",
         _course(epochs, values, stderr, in_colour(measured.get("protocol", {}))),
-        shows=("elbo", "elbo-curve"),
+        shows=("elbo",),
     )
 
 

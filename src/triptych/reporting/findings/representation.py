@@ -20,7 +20,9 @@ def verdict(run: Run, results: Results) -> Finding | None:
     if found is None:
         return None
     return Finding(
-        "Verdict", str(found["note"] or found["value"]), shows=("representation-curves",)
+        "Verdict",
+        str(found["note"] or found["value"]),
+        shows=("test-knn-top1", "features-std", "rank"),
     )
 
 

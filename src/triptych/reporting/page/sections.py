@@ -130,7 +130,8 @@ def of_study(folder: StudyFolder, anchor: str, *, reference: bool = False) -> Se
     makes = attempt("figures", lambda: study_figures(folder, reference=reference)) or {}
     drawn = drawings(folder, makes, attempt)
     shown = [pictures.picture(figure, name) for name, figure in drawn if figure]
-    return study_section(folder, anchor, told, shown, attempt, other)
+    over = ablation.study_overlay(folder) if reference else None
+    return study_section(folder, anchor, told, shown, attempt, other, over)
 
 
 def _left_out(run: Run) -> list[tuple[str, list[str]]]:

@@ -1,61 +1,33 @@
 """Curves over a training as pictures that scripts can read: drawn once as SVG, hovered in the browser.
 
-Without scripts, and on paper, the drawing is all there.
+Without scripts, and on paper, the drawing is all there. What belongs into a chart, its looks and its axes are those of
+`figures.panels`, from which the figures for papers are drawn too.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from triptych.metrics import SPLITS, metric
-from triptych.reporting.figures.training import terms
+from triptych.reporting.figures.panels import Curve, Line, Panel
+from triptych.reporting.figures.quantities import panels
+from triptych.reporting.figures.scale import tick, ticks_of
 from triptych.reporting.words import number, plain
 from triptych.runs import Run
 
-__all__ = ["Chart", "Line", "Series", "charts", "curve", "plot", "slug", "ticks"]
+__all__ = ["Chart", "Mark", "Series", "charts", "plot", "repeated"]
 
-WIDTH, HEIGHT = 640.0, 280.0
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 10.0, 44.0
-"""Units of the drawing, which is as wide as its place on the page, and the margins in it."""
+WIDTH, HEIGHT = 640.0, 240.0
+"""Units of the drawing, which is stretched over its place on the page; what is written beside it is not."""
 
 MOST = 400
 """Points of a line that are kept: more cannot be told apart, and the page is to stay small."""
 
-FIRST = 0.05
-"""Share of the training whose values may lie outside the axes: the first steps would flatten the rest."""
-
 FAR = 4.0
 """Heights of the drawing beyond which a point is drawn no farther out: nobody sees it there."""
 
-WANTED: Mapping[str, tuple[str, ...]] = {
-    "elbo": ("train/elbo", "valid/elbo"),
-    "critic-gap": ("train/critic_gap", "valid/critic_gap"),
-    "penalty": ("train/penalty",),
-    "gradient-norm": ("train/gradient_norm",),
-    "diversity": ("samples/diversity",),
-    "train-loss": ("train/loss", "valid/loss"),
-    "test-knn-top1": ("test/knn_top1", "valid/knn_top1"),
-    "features-std": ("features/std",),
-    "rank": ("features/effective_rank", "features/backbone_rank"),
-}
-"""Charts that come first where a run logged one of their metrics; then every other term has one of its own."""
-
-OVERLAID = 9
-"""The look of a line that is laid over a run's own."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """What is to be drawn as one line, with thinner ones that it is the mean of."""
-
-    name: str
-    epochs: list[float]
-    values: list[float]
-    number: int | None
-    """Which colour and dash of the page's it has; none of what is laid over a run's own, which the axes do not fit."""
-    threads: list[tuple[list[float], list[float]]] = field(default_factory=list)
+APART = 0.085
+"""Share of a chart's height from one label to the next."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +40,20 @@ class Series:
     number: int
     path: str
     threads: list[str]
+    over: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is held against the curves: a line across, with its label as high as there is room for it."""
+
+    name: str
+    said: str
+    """Name and value, as they stand at the line."""
+    y: float
+    """Place of the line in the drawing."""
+    label: float
+    """Place of the label's middle, in per cent of the height."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +63,9 @@ class Chart:
     name: str
     title: str
     series: list[Series]
+    marks: list[Mark]
     across: list[tuple[float, str]]
-    """Place and text of the ticks along the epochs, and of those along the values."""
+    """Place and text of the ticks along the epochs, and of those along the values, in per cent of width and height."""
     up: list[tuple[float, str]]
     alarms: list[float]
     """Places of the epochs since which an alarm is true."""
@@ -86,145 +73,121 @@ class Chart:
     """Whether a value of the beginning lies outside the axes."""
     ranges: tuple[float, float, float, float]
     """First and last epoch, lowest and highest value."""
+    figure: str = ""
+    """The figure for papers that shows the same."""
     width: float = WIDTH
     height: float = HEIGHT
-    left: float = LEFT
-    bottom: float = HEIGHT - BOTTOM
-    top: float = TOP
-    right: float = WIDTH - RIGHT
+    left: float = 0.0
+    bottom: float = HEIGHT
+    top: float = 0.0
+    right: float = WIDTH
 
     @property
     def said(self) -> str:
-        """The chart in words, for those who cannot see it."""
+        """The chart in words, for those who cannot see it.
+
+        Example:
+            >>> line = Line("training", [0.0, 8.0], [1.0, 3.0], 0)
+            >>> from triptych.reporting.figures.panels import Level
+            >>> plot(Panel("loss", "loss", [line], [Level("chance", 2.5)])).said
+            'loss over 8 epochs: training from 1.000 to 3.000; level of chance 2.5.'
+        """
         ends = [
             f"{s.name} from {number(s.values[0])} to {number(s.values[-1])}" for s in self.series
         ]
-        return f"{self.title} over {plain(self.ranges[1], 2)} epochs: {'; '.join(ends)}."
+        held = [f"level of {mark.said}" for mark in self.marks]
+        cut = " The beginning reaches beyond these axes." if self.cut else ""
+        return f"{self.title} over {plain(self.ranges[1], 2)} epochs: {'; '.join([*ends, *held])}.{cut}"
+
+    @property
+    def longest(self) -> str:
+        """The tick that needs the most room beside the axis."""
+        return max((text for _, text in self.up), key=len, default="")
 
 
 def charts(run: Run, laid_over: Mapping[str, Line] | None = None) -> list[Chart]:
     """A chart of every term that a run logged, with what is to be laid over a chart by its name."""
     steps = {e["step"]: e["epoch"] for e in run.metrics() if "epoch" in e}
     alarms = [steps[since] for since, _ in run.alarms() if since in steps]
+    over = laid_over or {}
     found = []
-    for name, metrics in _wanted(run).items():
-        lines = _lines(run, metrics)
+    for panel in panels(run):
+        lines = [line for line in panel.lines if len(line.epochs) > 1]
         if lines:
-            over = [laid_over[name]] if laid_over and name in laid_over else []
-            found.append(plot(name, _title(name, metrics), [*lines, *over], alarms))
+            lines += [over[panel.name]] if panel.name in over else []
+            found.append(plot(replace(panel, lines=lines), alarms))
     return found
 
 
-def _wanted(run: Run) -> dict[str, tuple[str, ...]]:
-    """The metrics of each chart: those that have a place, and then every other term, its splits together."""
-    placed = {name for names in WANTED.values() for name in names}
-    found = dict(WANTED)
-    for term, logged in terms(run).items():
-        names = tuple(name for name in logged if name not in placed)
-        if names:
-            found[slug(term)] = (*found.get(slug(term), ()), *names)
-    return found
-
-
-def _title(name: str, metrics: Sequence[str]) -> str:
-    if name == "rank":
-        return "effective rank"
-    # What is measured is declared more often than what a method logs of its objective.
-    return metric(metrics[-1]).heading
-
-
-def _lines(run: Run, metrics: Sequence[str]) -> list[Line]:
-    lines = []
-    for place, name in enumerate(metrics):
-        epochs, values = curve(run, name)
-        if len(epochs) > 1:
-            lines.append(Line(_called(name, metrics), epochs, values, place))
-    return lines
-
-
-def _called(name: str, metrics: Sequence[str]) -> str:
-    """The name of a line: its split where a chart has several lines, else the title of its metric."""
-    split = name.partition("/")[0]
-    return SPLITS[split] if split in SPLITS and len(metrics) > 1 else metric(name).title
-
-
-def slug(name: str) -> str:
-    """A metric's name as that of a chart.
+def repeated(found: Sequence[Chart], figures: Collection[str]) -> set[str]:
+    """Those of the figures, by name, that show again what charts show: a page has them as files, and does not show them.
 
     Example:
-        >>> slug("test/knn_top1")
-        'test-knn-top1'
+        >>> chart = plot(Panel("kl", "KL", [Line("training", [0.0, 1.0], [1.0, 2.0], 0)], figure="elbo-curve"))
+        >>> repeated([chart], ["elbo-curve", "samples", "critic-curves"])
+        {'elbo-curve'}
     """
-    return name.replace("/", "-").replace("_", "-")
+    return {chart.figure for chart in found} & {*figures}
 
 
-def curve(run: Run, name: str) -> tuple[list[float], list[float]]:
-    """The points of a metric as a chart draws them: in the unit in which it is read."""
-    scale = metric(name).scale
-    epochs, values = finite(*run.curve(name))
-    return epochs, [scale * value for value in values]
+def _thinned(curve: Curve) -> Curve:
+    """Of very many points only some, the last among them."""
+    epochs, values = curve
+    every = max(1, len(epochs) // MOST)
+    last = [-1] if epochs and (len(epochs) - 1) % every else []
+    kept = [*range(0, len(epochs), every), *last]
+    return [epochs[i] for i in kept], [values[i] for i in kept]
 
 
-def finite(epochs: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """The points that are numbers, of very many only some, the last among them."""
-    points = [p for p in zip(epochs, values, strict=True) if all(map(math.isfinite, p))]
-    every = max(1, len(points) // MOST)
-    kept = points[::every] + ([points[-1]] if (len(points) - 1) % every else []) if points else []
-    return [p[0] for p in kept], [p[1] for p in kept]
-
-
-def plot(name: str, title: str, lines: Sequence[Line], alarms: Sequence[float] = ()) -> Chart:
-    """The lines in axes that fit them, but for the beginning."""
-    curves = [c for line in lines for c in ((line.epochs, line.values), *line.threads)]
-    end = max(epoch for line in lines if line.number is not None for epoch in line.epochs) or 1.0
-    points = [(e, v) for curve in curves for e, v in zip(*curve, strict=True) if e <= end]
-    later = [v for e, v in points if e >= FIRST * end]
-    low, high = min(later), max(later)
-    pad = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
-    low, high = low - pad, high + pad
-    tall = HEIGHT - TOP - BOTTOM
+def plot(panel: Panel, alarms: Sequence[float] = ()) -> Chart:
+    """A panel as it is drawn: lines in axes that fit them, but for the beginning."""
+    (low, high, cut), end = panel.axis, panel.end
 
     def x(epoch: float) -> float:
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * epoch / end, 1)
+        return round(WIDTH * epoch / end, 1)
 
-    def y(value: float) -> float:
-        return round(TOP + tall * min(max((high - value) / (high - low), -FAR), FAR), 1)
+    def share(value: float) -> float:
+        return panel.height(value, low, high)
 
-    def path(epochs: Sequence[float], values: Sequence[float]) -> str:
-        return "M" + "L".join(f"{x(e)} {y(v)}" for e, v in zip(epochs, values, strict=True))
+    def path(curve: Curve) -> str:
+        points = zip(*_thinned(curve), strict=True)
+        far = [(e, min(max(1 - share(v), -FAR), FAR)) for e, v in points]
+        return "M" + "L".join(f"{x(e)} {round(HEIGHT * down, 1)}" for e, down in far)
 
     drawn = [
         Series(
             line.name,
-            line.epochs,
-            line.values,
-            OVERLAID if line.number is None else line.number,
-            path(line.epochs, line.values),
-            [path(*thread) for thread in line.threads],
+            *_thinned((line.epochs, line.values)),
+            line.number,
+            path((line.epochs, line.values)),
+            [path(thread) for thread in line.threads],
+            line.over,
         )
-        for line in lines
+        for line in panel.lines
     ]
+    marks = [
+        Mark(
+            level.name,
+            panel.said(level),
+            round(HEIGHT * (1 - share(level.value)), 1),
+            _percent(1 - label),
+        )
+        for level, label in zip(panel.levels, panel.words(APART), strict=True)
+    ]
+    up = ticks_of(low, high, panel.values, log=panel.log)
     return Chart(
-        name,
-        title,
+        panel.name,
+        panel.title,
         drawn,
-        [(x(tick), plain(tick)) for tick in ticks(0.0, end)],
-        [(y(tick), plain(tick)) for tick in ticks(low, high)],
+        marks,
+        [(_percent(epoch / end), tick(epoch)) for epoch in panel.epochs],
+        [(_percent(1 - share(value)), tick(value)) for value in up],
         [x(epoch) for epoch in alarms],
-        any(not low <= value <= high for _, value in points),
+        cut,
         (0.0, end, low, high),
+        panel.figure,
     )
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """About ``count`` round numbers from ``low`` to ``high``.
-
-    Example:
-        >>> ticks(0.0, 8.0), ticks(-0.98, -0.2)
-        ([0.0, 2.0, 4.0, 6.0, 8.0], [-0.8, -0.6, -0.4, -0.2])
-    """
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(s * power for s in (1, 2, 5, 10) if s * power >= rough * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(i * step, 10) + 0.0 for i in range(first, last + 1)]
+def _percent(share: float) -> float:
+    return round(100 * share, 2)

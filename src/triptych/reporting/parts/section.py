@@ -12,7 +12,7 @@ from markupsafe import Markup
 from triptych.reporting.families import family, headline
 from triptych.reporting.findings.finding import Finding
 from triptych.reporting.parts.atlas import Atlas
-from triptych.reporting.parts.charts import Chart
+from triptych.reporting.parts.charts import Chart, repeated
 from triptych.reporting.parts.pictures import Frames, Picture, inlined, mosaic
 from triptych.reporting.parts.tables import Row, Table
 from triptych.runs import Run
@@ -166,8 +166,10 @@ class Section:
         return min(there, key=wanted.index, default="")
 
     def _shown(self, wanted: Callable[[str], bool]) -> Shown:
+        # What a chart shows is not shown again by a figure, which is for papers.
+        again = repeated(self.charts, [figure.name for figure in self.figures])
         return Shown(
             [c for c in self.charts if wanted(c.name)],
             [f for f in self.frames if wanted(f.name)],
-            [p for p in self.figures if wanted(p.name)],
+            [p for p in self.figures if wanted(p.name) and p.name not in again],
         )

@@ -45,9 +45,9 @@ from triptych.reporting.study.arms import (
     surely_above,
     untrained,
 )
-from triptych.reporting.study.figures import StudyOverlay
 from triptych.reporting.study.findings import first
 from triptych.reporting.study.folder import StudyFolder
+from triptych.reporting.study.panels import StudyOverlay
 
 __all__ = ["study_against", "study_not_comparable", "study_overlay"]
 
@@ -266,7 +266,7 @@ def study_overlay(folder: StudyFolder) -> StudyOverlay | None:
 
 def _about(differ: Sequence[str], end: float) -> str:
     """What must stand where its curves are shown with those of another training, of ``end`` epochs."""
-    said = "Dashed: the reference report's arms, values read off its Figure 8, so approximate"
+    said = "Thin dots: the reference report's arms, values read off its Figure 8, so approximate"
     if "train.duration" in differ:
         said += (
             f"; its {EPOCHS:.0f} epochs are squeezed into these {end:g}, so that "

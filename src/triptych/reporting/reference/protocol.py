@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 from matplotlib.figure import Figure
 
 from triptych.reporting.fields import field_words
+from triptych.reporting.figures.panels import Line
 from triptych.reporting.findings.finding import APART, ERRORS, Claim, Finding, Standing
-from triptych.reporting.parts.charts import Line
 from triptych.runs import Run
 
 __all__ = [

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from triptych.reporting.figures.panels import Line
 from triptych.reporting.findings.finding import Finding
-from triptych.reporting.parts.charts import Line
 from triptych.reporting.parts.section import Section
 from triptych.reporting.reference import simsiam, vae, wgan
 from triptych.reporting.reference.protocol import Reference, apart, differing, scope, silenced

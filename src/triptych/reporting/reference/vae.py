@@ -12,9 +12,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from triptych.reporting.figures.likelihood import Overlay, elbo_curve, k_curve
+from triptych.reporting.figures.panels import Line
 from triptych.reporting.findings.finding import APART, ERRORS, Finding
 from triptych.reporting.findings.likelihood import bounds
-from triptych.reporting.parts.charts import Line
+from triptych.reporting.looks import OVERLAID
 from triptych.reporting.reference.protocol import (
     Allowed,
     Reference,
@@ -157,5 +158,5 @@ REFERENCE = Reference(
     _changed,
     {"elbo": _elbo, "log_likelihood": _log_likelihood},
     {"elbo-curve": _elbo_curve, "k-curve": _k_curve},
-    {"elbo": Line(f"reference report ({CAVEAT})", _EPOCHS, list(ELBO_CURVE), None)},
+    {"elbo": Line(f"reference report ({CAVEAT})", _EPOCHS, list(ELBO_CURVE), OVERLAID, over=True)},
 )

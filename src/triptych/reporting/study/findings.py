@@ -47,7 +47,7 @@ def _which_learn(folder: StudyFolder) -> Finding | None:
     paired = all(set(s["values"]) <= set(starts[arm]) for arm, s in means.items())
     known = any(rise != "unknown" for rise in risen.values())
     sentence = _learning(risen, shown, starts, paired) if known else _ends(shown)
-    return Finding("kNN accuracy of the arms", sentence, shows=("test-knn-top1", "study-curves"))
+    return Finding("kNN accuracy of the arms", sentence, shows=("test-knn-top1",))
 
 
 def _learning(

@@ -11,16 +11,14 @@ from triptych import records
 from triptych.enclosed import enclosed
 from triptych.errors import DamagedError, TriptychError
 from triptych.records import NUMBER, Shape
-from triptych.reporting.figures.style import INK
+from triptych.reporting.looks import ARMS, LOOKS
 from triptych.reporting.snapshot import Snapshot
 from triptych.reporting.words import joined, setting
 
 __all__ = ["StudyFolder", "read_study"]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
-"""Okabe and Ito's, in an order in which neighbours differ most; markers tell arms apart as well."""
-
 MARKERS = "os^DvPX"
+"""Tell arms apart besides their colours."""
 
 
 class StudyFolder:
@@ -51,11 +49,14 @@ class StudyFolder:
         there = [path for path in found if (path / "config.toml").is_file()]
         return [self._read.setdefault(path, Snapshot(path)) for path in there]
 
+    def number(self, arm: str) -> int:
+        """Which of the looks of lines an arm has."""
+        return self.arms.index(arm) % ARMS
+
     def look(self, arm: str) -> dict[str, Any]:
         """Colour and marker of an arm."""
-        place = self.arms.index(arm)
-        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        return {"color": colour, "marker": marker}
+        marker = MARKERS[self.arms.index(arm) % len(MARKERS)]
+        return {"color": LOOKS[self.number(arm)].light, "marker": marker}
 
     def protocol(self) -> str:
         """Data, seeds and control as one line."""

@@ -5,25 +5,25 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from triptych.files import read_text
-from triptych.metrics import label, metric
+from triptych.metrics import label
+from triptych.reporting.figures.quantities import slug
 from triptych.reporting.findings.finding import Finding
-from triptych.reporting.parts.charts import Chart, Line, curve, plot, slug
+from triptych.reporting.parts.charts import Chart, plot
 from triptych.reporting.parts.pictures import Picture
 from triptych.reporting.parts.section import Hero, Section, first_chart
 from triptych.reporting.parts.tables import value_with_error
 from triptych.reporting.safe import Attempts
 from triptych.reporting.study.arms import KNN, evaluated_again, means_of
 from triptych.reporting.study.folder import StudyFolder
+from triptych.reporting.study.panels import StudyOverlay, study_panels
 from triptych.reporting.study.tables import study_tables
 from triptych.runs import Run
 
 __all__ = ["study_charts", "study_section"]
-
-LOOKS = 7
-"""Colours and dashes that the page has for arms."""
 
 
 def study_section(
@@ -33,6 +33,7 @@ def study_section(
     figures: list[Picture],
     attempt: Attempts,
     not_comparable: str = "",
+    laid_over: StudyOverlay | None = None,
 ) -> Section:
     """Everything of one study; what cannot be read is left out and named.
 
@@ -41,7 +42,7 @@ def study_section(
     found: Mapping[str, Any] = folder.found
     runs = [run for arm in found["arms"].values() for run in arm["runs"].values()]
     states = Counter(run["state"] for run in runs)
-    lines = attempt("curves", lambda: study_charts(folder)) or []
+    lines = attempt("curves", lambda: study_charts(folder, laid_over)) or []
     config, name = folder.path / "study.toml", folder.path.resolve().name
     return Section(
         anchor=anchor,
@@ -154,32 +155,11 @@ def _hero(folder: StudyFolder, charts: Sequence[Chart]) -> Hero | None:
     return Hero("", "", chart=chart) if chart else None
 
 
-def study_charts(folder: StudyFolder) -> list[Chart]:
+def study_charts(folder: StudyFolder, laid_over: StudyOverlay | None = None) -> list[Chart]:
     """A chart for each curve that the study names and the runs logged."""
     found = []
-    for name in folder.found["curves"]:
-        lines = [
-            line
-            for number, arm in enumerate(folder.arms)
-            if (line := _line(arm, number % LOOKS, folder.runs(arm), name)) is not None
-        ]
-        if lines:
-            found.append(plot(slug(name), _title(name), lines))
+    for panel in study_panels(folder, laid_over):
+        lines = [line for line in panel.lines if len(line.epochs) > 1]
+        if not all(line.over for line in lines):
+            found.append(plot(replace(panel, lines=lines)))
     return found
-
-
-def _line(arm: str, number: int, runs: Sequence[Run], name: str) -> Line | None:
-    """The mean at the epochs that all seeds have, and the line of each seed where they are several."""
-    curves = [curve(run, name) for run in runs]
-    curves = [points for points in curves if len(points[0]) > 1]
-    by_epoch = [dict(zip(*points, strict=True)) for points in curves]
-    common = sorted(set.intersection(*map(set, by_epoch))) if by_epoch else []
-    if len(common) < 2:
-        return None
-    mean = [sum(values[e] for values in by_epoch) / len(by_epoch) for e in common]
-    return Line(arm, common, mean, number, curves if len(curves) > 1 else [])
-
-
-def _title(name: str) -> str:
-    unit = metric(name).unit
-    return f"{label(name)}, {unit}" if unit else label(name)

@@ -51,16 +51,18 @@
     return value.toLocaleString("en", format).replace("-", "\u2212");
   };
 
+  // Without scripts there is nothing to be pointed at.
+  for (const hint of document.querySelectorAll(".hint")) hint.hidden = false;
   for (const figure of document.querySelectorAll(".chart")) {
     const svg = figure.querySelector(".plot");
     const lines = JSON.parse(figure.querySelector(".points").textContent);
     const pointer = svg.querySelector(".pointer");
     const output = figure.querySelector(".reading");
-    const { left, right } = svg.dataset;
+    const { held } = svg.dataset;
+    const wide = svg.viewBox.baseVal.width;
     // Half the widest gap between neighbouring points.
     const reach = (epochs) => Math.max(0, ...epochs.slice(1).map((e, i) => e - epochs[i])) / 2 + 1e-9;
     const end = Number(svg.dataset.ranges.split(" ")[1]);
-    const hint = output.textContent;
     let epoch = end;
 
     const show = (at) => {
@@ -71,18 +73,17 @@
         // A line may begin late; what it is far from here it does not say.
         return Math.abs(epochs[nearest] - epoch) <= reach(epochs) ? [`${name} ${said(values[nearest])}`] : [];
       });
-      const x = Number(left) + (Number(right) - Number(left)) * epoch / end;
-      pointer.setAttribute("transform", `translate(${x} 0)`);
+      pointer.setAttribute("transform", `translate(${wide * epoch / end} 0)`);
       pointer.setAttribute("visibility", "visible");
-      output.textContent = `epoch ${epoch.toFixed(2)}: ${parts.join(", ") || "nothing was logged here"}`;
+      const levels = held ? `; level of ${held}` : "";
+      output.textContent = `epoch ${epoch.toFixed(2)}: ${parts.join(", ") || "nothing was logged here"}${levels}`;
     };
-    const hide = () => { pointer.setAttribute("visibility", "hidden"); output.textContent = hint; };
+    const hide = () => { pointer.setAttribute("visibility", "hidden"); output.textContent = ""; };
 
     const point = (event) => {
       output.setAttribute("aria-live", "off");
       const box = svg.getBoundingClientRect();
-      const x = (event.clientX - box.left) * svg.viewBox.baseVal.width / box.width;
-      show(end * (x - Number(left)) / (Number(right) - Number(left)));
+      show(end * (event.clientX - box.left) / box.width);
     };
     svg.addEventListener("pointerdown", point);
     svg.addEventListener("pointermove", point);
