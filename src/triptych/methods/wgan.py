@@ -109,7 +109,7 @@ class WGAN(Method):
         if self.config.penalty == "one-sided":
             excess = rf"\max(0, {excess})"
         return (
-            r"\underset{G}{\min} \, \underset{f}{\max} \;\; \mathbb{E}\, f(x) - \mathbb{E}\, f(G(z))"
+            r"\min_G \, \max_f \;\; \mathbb{E}\, f(x) - \mathbb{E}\, f(G(z))"
             rf" - \lambda\, \mathbb{{E}}\left({excess}\right)^2, \quad \lambda = {self.config.penalty_weight:g}"
         )
 
