@@ -67,7 +67,7 @@ STUDY = (
     *("default/seed-0/DONE", "default/seed-0/results.json", "default/seed-0/samples"),
     *("default/seed-0/checkpoints/last.safetensors", "slurm.json"),
 )
-REPRODUCTION = ("reproduce.json", ".lock", "report.html", "vae", "logs", "report-figures")
+REPRODUCTION = ("reproduce.json", ".lock", "report.html", "vae", "logs", "report-files")
 
 RUNS: dict[str, list[str]] = {
     "runs": ["runs", "all"],

@@ -25,15 +25,15 @@ def test_the_page_has_tables_and_figures_beside_it_and_all_are_named(run, tmp_pa
     assert report.run([str(run), "--out", str(out)]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    assert f"figures   {out.parent / 'r-figures'} (2 files, PDF and SVG)" in said.out
+    assert f"figures   {out.parent / 'r-files' / 'figures'} (2 files, PDF and SVG)" in said.out
     found = sorted(
         p.relative_to(out.parent).as_posix() for p in out.parent.rglob("*") if p.is_file()
     )
     assert found == [
-        "r-1-a-run.csv",
-        "r-1-a-run.tex",
-        "r-figures/1-a-run-elbo-curve.pdf",
-        "r-figures/1-a-run-elbo-curve.svg",
+        "r-files/figures/1-a-run-elbo-curve.pdf",
+        "r-files/figures/1-a-run-elbo-curve.svg",
+        "r-files/tables/1-a-run.csv",
+        "r-files/tables/1-a-run.tex",
         "r.html",
     ]
 

@@ -163,7 +163,10 @@ def sheet() -> Callable[[Figure], np.ndarray]:
     def drawn_array(figure: Figure) -> np.ndarray:
         (image,) = figure.axes[0].get_images()
         assert image.get_interpolation() == "nearest"
-        return np.asarray(image.get_array())
+        canvas = np.asarray(image.get_array())
+        assert {*np.unique(canvas[..., 3]).tolist()} <= {0, 255}, "there, or not there at all"
+        assert (canvas[canvas[..., 3] == 0] == (255, 255, 255, 0)).all()
+        return canvas[..., :3]
 
     return drawn_array
 

@@ -50,7 +50,7 @@ def test_the_whole_way_ends_in_one_page(whole: Outcome):
         assert words in page
     for name in RUNS:
         assert (folder / name / "playable.json").exists()
-    assert (folder / "report-1-vae.csv").exists()
+    assert (folder / "report-files" / "tables" / "1-vae.csv").exists()
     assert (folder / STUDY / "study.md").read_text().startswith("# simsiam-ablation-demo")
 
 
@@ -215,7 +215,7 @@ def test_a_fourth_panel_is_one_entry(whole: Outcome, place, plan_of, tmp_path):
     run = Run(folder / "narrow")
     assert run.results()["test/log_likelihood"]["protocol"]["K"] == 7
     assert (run.path / "playable.json").exists()
-    assert (folder / "report-5-narrow.csv").exists()
+    assert (folder / "report-files" / "tables" / "5-narrow.csv").exists()
     page = ended.page.read_text()
     assert "four scale" in page
     assert len(page) > len(whole.page.read_text())

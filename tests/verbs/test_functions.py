@@ -210,7 +210,7 @@ def test_a_report_is_of_runs_by_any_name(trained: tt.Run, tmp_path: Path):
     assert page == tmp_path / "new" / "page.html"
     assert "Mine &amp; ours" in page.read_text()
     assert "the same measurement" in page.read_text()
-    assert (page.parent / "page-1-run.csv").is_file()
+    assert (page.parent / "page-files" / "tables" / "1-run.csv").is_file()
     with pytest.raises(TriptychError, match="one run or study at least"):
         tt.report([])
     with pytest.raises(TriptychError, match="two runs or studies can be compared, and here are 1"):

@@ -29,7 +29,7 @@ REPORT = "report"
 RUNS = "all runs"
 """On a card the part of all of them, side by side; no panel can be called so."""
 
-RESERVED = ("scale", "seed", REPORT, "report-figures", "logs")
+RESERVED = ("scale", "seed", REPORT, "report-files", "logs")
 """What no panel can be called: the record or the folder has something else of that name."""
 
 

@@ -25,11 +25,10 @@ def kept(plant, pairs: int, shape: tuple[int, int, int]) -> dict[str, np.ndarray
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8)])
 @pytest.mark.parametrize("pairs", [2, 6])
-def test_three_rows_a_pair_in_the_order_of_their_labels(plant, shape, pairs):
+def test_three_rows_a_pair_in_the_order_of_their_labels(plant, sheet, shape, pairs):
     arrays = kept(plant, pairs, shape)
     figure = sample_interpolation(plant.run)
-    (image,) = figure.axes[0].get_images()
-    canvas = np.asarray(image.get_array())
+    canvas = sheet(figure)
     shown = min(pairs, 4)
     # One pixel between tiles, and a quarter of a tile more between pairs.
     assert canvas.shape == (shown * 26 + (shown - 1) * 3, 11 * 9 - 1, 3)

@@ -1,5 +1,8 @@
 """What is written next to a page: every number and figure, and nothing a folder could smuggle in."""
 
+import os
+from xml.etree import ElementTree
+
 from triptych.reporting.page.page import (
     compose,
     write_figures,
@@ -22,7 +25,10 @@ def likelihood(value):
 def test_tables_for_papers_hold_every_number(planted, tmp_path):
     run = planted(tmp_path / "a_run", results=likelihood(-95.6))
     written = write_tables([run.path], tmp_path / "out.html")
-    assert [p.name for p in written] == ["out-1-a_run.csv", "out-1-a_run.tex"]
+    assert [p.relative_to(tmp_path).as_posix() for p in written] == [
+        "out-files/tables/1-a_run.csv",
+        "out-files/tables/1-a_run.tex",
+    ]
     assert "test/log_likelihood,-95.6,0.25,10000,K 200," in written[0].read_text()
     assert r"test log-likelihood & $-$95.60 $\pm$ 0.25 & 10,000 \\" in written[1].read_text()
 
@@ -35,32 +41,57 @@ def test_figures_for_papers_are_the_same_bytes_each_time(planted, tmp_path):
     run = planted(tmp_path / "run", reference_config())
     written = write_figures(compose([run.path]).sections, tmp_path / "out.html")
     assert [p.relative_to(tmp_path).as_posix() for p in written] == [
-        "out-figures/1-run-elbo-curve.pdf",
-        "out-figures/1-run-elbo-curve.svg",
+        "out-files/figures/1-run-elbo-curve.pdf",
+        "out-files/figures/1-run-elbo-curve.svg",
     ]
     first = [p.read_bytes() for p in written]
     write_figures(compose([run.path]).sections, tmp_path / "out.html")
     assert first == [p.read_bytes() for p in written]
 
 
-def test_figures_that_are_as_before_are_not_drawn_again(planted, tmp_path, monkeypatch):
-    from triptych.reporting.page import files
-
-    saved, save = [], files.save
-    monkeypatch.setattr(
-        files, "save", lambda f, path, mark: saved.append(path) or save(f, path, mark)
-    )
-    run = planted(tmp_path / "run")
+def test_what_is_as_before_is_not_touched(planted, tmp_path):
+    run, out = planted(tmp_path / "run", results=likelihood(-95.6)), tmp_path / "out.html"
 
     def write():
-        return write_figures(compose([run.path]).sections, tmp_path / "out.html")
+        """When each file was written, having pretended that all are old."""
+        written = write_tables([run.path], out) + write_figures(compose([run.path]).sections, out)
+        times = {path.suffix: path.stat().st_mtime for path in written}
+        for path in written:
+            os.utime(path, (1, 1))
+        return times
 
-    assert write() == saved
-    assert all(b"triptych-" in path.read_bytes() for path in saved)
-    saved.clear()
-    assert [path.suffix for path in write()] == [".pdf", ".svg"] and saved == []
+    assert min(write().values()) > 1
+    assert write() == dict.fromkeys((".csv", ".tex", ".pdf", ".svg"), 1)
     run.log({"step": 201, "epoch": 21.0, "valid/elbo": -90.0})
-    assert write() == saved
+    changed = write()
+    assert changed[".csv"] == changed[".tex"] == 1
+    assert min(changed[".pdf"], changed[".svg"]) > 1
+
+
+def test_the_words_of_a_figure_are_in_what_its_files_say_of_themselves(planted, tmp_path):
+    run = planted(tmp_path / "run", reference_config())
+    pdf, svg = write_figures(compose([run.path]).sections, tmp_path / "out.html")
+    title = "ELBO over the training"
+    assert f"/Title ({title})".encode() in pdf.read_bytes()
+    told = ElementTree.fromstring(svg.read_text())
+    texts = ["".join(e.itertext()) for e in told.iter() if e.tag.endswith("}text")]
+    about = ["".join(e.itertext()).strip() for e in told.iter() if e.tag.endswith("}description")]
+    assert about[0].startswith("binarized-mnist\xa0· Bernoulli")
+    assert title in [e.text for e in told.iter() if e.tag.endswith("}title")]
+    assert "epoch" in texts and title not in texts
+    assert not [t for t in texts if "mnist" in t]
+    assert "prefers-color-scheme" not in svg.read_text(), "paper is white"
+
+
+def test_files_of_before_there_was_one_folder_are_left_alone(planted, tmp_path):
+    run, out = planted(tmp_path / "run", results=likelihood(-95.6)), tmp_path / "out.html"
+    (tmp_path / "out-figures").mkdir()
+    old = [tmp_path / "out-1-run.csv", tmp_path / "out-figures" / "1-run-elbo-curve.svg"]
+    for path in old:
+        path.write_text("mine")
+    write_tables([run.path], out)
+    write_figures(compose([run.path]).sections, out)
+    assert [path.read_text() for path in old] == ["mine", "mine"]
 
 
 def test_names_of_runs_do_not_lead_out_of_the_folder_of_the_page(planted, tmp_path):
@@ -69,7 +100,7 @@ def test_names_of_runs_do_not_lead_out_of_the_folder_of_the_page(planted, tmp_pa
     out = tmp_path / "here" / "out.html"
     written = write_tables([run.path], out) + write_figures(compose([run.path]).sections, out)
     assert all(path.resolve().is_relative_to(tmp_path / "here") for path in written)
-    assert written[0].name == "out-1-x.csv"
+    assert written[0].name == "1-x.csv"
 
 
 def test_texts_of_a_table_are_no_formulas_and_numbers_stay_numbers(planted, tmp_path):

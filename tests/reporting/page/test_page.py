@@ -139,7 +139,8 @@ def test_the_page_asks_for_nothing(planted, tmp_path):
     page = write_page([planted(tmp_path / "r").path], tmp_path / "out.html").read_text()
     fetched = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert all(url.startswith(("data:", "#")) for url in fetched)
-    assert "url(" not in page
+    # Within a figure a part of itself may be named.
+    assert not re.search(r"url\((?!%23)", page)
 
 
 def test_a_run_can_be_repeated_from_its_config(planted, tmp_path):

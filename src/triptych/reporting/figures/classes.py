@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgb
 from matplotlib.figure import Figure
 
 from triptych.reporting.figures.style import INK, MEASURED, PAGE, TRAINED, Page, Words
@@ -42,6 +42,9 @@ NAMED = 20
 
 LETTER = 1.35
 """Millimetres of a letter in a class's name."""
+
+FULL = 33.0
+"""Per cent from which a cell has so much colour that it asks for black on a dark screen too."""
 
 BAND, SKY = "#d4d4d4", "#56b4e9"
 """The second is Okabe and Ito's too; black type stands out from it."""
@@ -136,7 +139,7 @@ def _shares(axes: Axes, value: Value) -> None:
     axes.set_ylim(0, 1.32 * highest.max())
     axes.set_title("share of the images, %")
     # On paper of its own: the lines of the grid are not to run through words.
-    box = {"frameon": True, "framealpha": 1.0, "edgecolor": "none", "borderpad": 0.1}
+    box: Any = {"frameon": True, "framealpha": 1.0, "edgecolor": "none", "borderpad": 0.1}
     axes.legend(
         loc="upper left", ncols=3, borderaxespad=0.1, fontsize=6.5, columnspacing=1.2, **box
     )
@@ -151,7 +154,8 @@ def _marks(axes: Axes, marks: list[str], height: npt.NDArray[Any]) -> None:
 
 def _confusion(axes: Axes, counts: npt.NDArray[np.int64], accuracy: float) -> None:
     percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    paper = LinearSegmentedColormap.from_list("paper", ["white", SKY])
+    # From nothing to all of a colour, so that what it lies on shows through.
+    paper = LinearSegmentedColormap.from_list("paper", [(*to_rgb(SKY), 0.0), (*to_rgb(SKY), 1.0)])
     # The square root of the share: so that an error of one per cent can be seen.
     axes.imshow(percent, cmap=paper, norm=PowerNorm(0.5, 0, 100), aspect="auto")
     axes.grid(False)
@@ -164,4 +168,5 @@ def _confusion(axes: Axes, counts: npt.NDArray[np.int64], accuracy: float) -> No
         if share >= 0.05:
             # 99.6 % is not to read 100 where an error of 0.4 % is shown too.
             text = f"{share:.{0 if 9.95 <= share < 99 else 1}f}".replace("100.0", "100")
-            axes.text(j, i, text, ha="center", va="center", fontsize=6.0)
+            colour = INK if share < FULL else "black"
+            axes.text(j, i, text, ha="center", va="center", fontsize=6.0, color=colour)

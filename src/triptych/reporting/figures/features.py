@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from triptych.reporting.figures.sheet import Grid, Label, Pixels, Tile, draw_sheet
-from triptych.reporting.figures.style import INK, MEASURED, PAGE, TRAINED, Page, Words
+from triptych.reporting.figures.sheet import Grid, Label, Tile, draw_sheet
+from triptych.reporting.figures.style import INK, MEASURED, PAGE, PAPER, TRAINED, Page, Words
 from triptych.reporting.words import setting, signed
 from triptych.runs import Run
 
@@ -119,7 +119,7 @@ def _name_classes(axes: Axes, points: Array, labels: Array, shown: list[int], na
             ha="center",
             va="center",
             parse_math=False,
-            bbox={"facecolor": "white", "edgecolor": colour, "alpha": 0.85, "pad": 1.0},
+            bbox={"facecolor": PAPER, "edgecolor": colour, "alpha": 0.85, "pad": 1.0},
         )
 
 
@@ -190,9 +190,9 @@ def neighbours(run: Run) -> Figure | None:
     height, width = queries.shape[2:]
     strip = -(-width * STRIP // 1) if "labels" in arrays else 0
     grid = Grid((count, k + 1), (height + int(strip), width), column_gaps={1: 0.35})
-    tiles = [Tile(row, 0, _with_strip(image, int(strip))) for row, image in enumerate(queries)]
+    tiles = [Tile(row, 0, image) for row, image in enumerate(queries)]
     for row, place in np.ndindex(count, k):
-        tiles.append(Tile(row, place + 1, _with_strip(images[row, place], int(strip))))
+        tiles.append(Tile(row, place + 1, images[row, place]))
     split, weights = (str(arrays[name]) for name in ("split", "checkpoint"))
     words = Words(
         f"Images and their {k} nearest training images",
@@ -204,11 +204,6 @@ def neighbours(run: Run) -> Figure | None:
     if "labels" in arrays:
         _mark_classes(figure.axes[0], grid, arrays, height)
     return figure
-
-
-def _with_strip(image: Pixels, strip: int) -> Pixels:
-    """The image with paper below it."""
-    return np.pad(image, ((0, 0), (0, strip), (0, 0)), constant_values=255)
 
 
 def _rows(arrays: Mapping[str, Array]) -> list[Label]:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from triptych.reporting.figures.sheet import Grid, Label, Tile, draw_sheet
 from triptych.reporting.figures.style import (
@@ -290,6 +290,7 @@ def principal_spectrum(run: Run) -> Figure | None:
     label = f"effective dimension {with_error(dimension['value'], dimension['stderr'])}"
     axes.axvline(dimension["value"], ymax=0.72, color=TRAINED, linestyle="--", label=label)
     axes.set_xlim(edges[0], edges[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlabel("principal directions, the largest eigenvalue first")
     axes.set_title("share of tr M")

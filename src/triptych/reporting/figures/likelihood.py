@@ -191,6 +191,7 @@ def kl_per_dimension(run: Run) -> Figure | None:
     edges = [rank + 0.5 for rank in range(len(values) + 1)]
     axes.stairs(values, edges, fill=True, color=MEASURED)
     axes.set_xlim(edges[0], edges[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(0, max(values[0], 0.01) * 1.08)
     axes.set_xlabel("latent coordinates, the largest KL first")
     axes.set_title("mean KL from the prior, nats an image")

@@ -17,6 +17,7 @@ from triptych.reporting.figures.style import (
     INK,
     MEASURED,
     PAGE,
+    PAPER,
     TRAINED,
     Page,
     Words,
@@ -154,7 +155,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "spherical": {
         "color": MEASURED,
         "marker": "D",
-        "markerfacecolor": "white",
+        "markerfacecolor": PAPER,
         "linestyle": (0, (4, 2)),
     },
     "pixel": {"color": TRAINED, "marker": "s"},

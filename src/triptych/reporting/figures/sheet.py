@@ -42,7 +42,7 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows × columns of tiles height × width pixels.
+    """Rows × columns of tiles height × width pixels, in which an image may leave room below it.
 
     Gaps are narrow, and wider by a share of the tile before the rows and columns that have one.
     """
@@ -75,13 +75,15 @@ class Grid:
         return self.starts(axis)[-1] + self.tile[axis]
 
     def paste(self, tiles: Iterable[Tile]) -> Pixels:
-        """All tiles on white paper, H×W×3."""
-        canvas = np.full((self.extent(0), self.extent(1), 3), 255, np.uint8)
-        height, width = self.tile
+        """All tiles, and nothing between them, H×W×4: what they lie on shows through."""
+        canvas = np.full((self.extent(0), self.extent(1), 4), 255, np.uint8)
+        canvas[..., 3] = 0
         for row, column, image in tiles:
             top, left = self.start(0, row), self.start(1, column)
+            place = canvas[top : top + image.shape[1], left : left + image.shape[2]]
             # One channel is broadcast to three equal ones.
-            canvas[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+            place[..., :3] = image.transpose(1, 2, 0)
+            place[..., 3] = 255
         return canvas
 
 
@@ -106,6 +108,7 @@ def draw_sheet(
     axes = page.axes(margin, 1.0, across, across * high / wide)
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     _label(axes, grid, rows, columns)
+    page.figure.sheet = True
     if heading:
         axes.set_xlabel(heading, color=GREY, labelpad=3.0)
         axes.xaxis.set_label_position("top")

@@ -7,23 +7,28 @@ and pyplot is never imported.
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
+from matplotlib.font_manager import findfont, fontManager, get_font
+from matplotlib.transforms import Bbox
 
 from triptych.files import write
 
 __all__ = [
-    *("COLUMN", "DPI", "GREY", "INK", "MEASURED", "PAGE", "TRAINED"),
-    *("Page", "Words", "save", "styled", "wrapped"),
+    *("COLUMN", "DPI", "GREY", "INK", "MEASURED", "PAGE", "PAPER", "TRAINED"),
+    *("Drawing", "Page", "Words", "body_as_pdf", "body_as_svg", "save", "styled", "wrapped"),
 ]
 
 # Okabe and Ito's palette, distinct to every kind of colour vision.
@@ -38,15 +43,22 @@ COLUMN, PAGE = 85.0, 170.0
 DPI = 200.0
 MM_AN_INCH = 25.4
 
-DROPPED, SETTING = "_drop_tables_default", ("GDEF", "GPOS", "GSUB", "MATH")
-"""Where the library that cuts fonts keeps what it leaves out, and the tables that only who sets letters reads."""
+FONT, WHOLE = "Triptych Sans", "DejaVu Sans"
+"""Of most letters, and of those that it lacks. The first is cut out of the second by tools/fonts.py, since a PDF embeds
+the letters that it has, and to cut them out of all is slow; the second comes with matplotlib, so it is everywhere."""
 
-FONT = "DejaVu Sans"
-"""Comes with matplotlib, so it is everywhere."""
+FAMILIES = f"'{WHOLE}', Verdana, sans-serif"
+"""Of the text in an SVG, for where it is looked at: the second is nearly as wide as the first."""
+
+PAPER = "#ffffff"
+"""What a figure is drawn on. The page takes its own card for it."""
 
 _STYLE: Any = {
-    "font.family": FONT,
+    "font.family": [FONT, WHOLE],
     "font.size": 7.0,
+    "text.color": INK,
+    "axes.facecolor": "none",
+    "axes.prop_cycle": cycler(color=[MEASURED]),
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
@@ -71,45 +83,36 @@ _STYLE: Any = {
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
     "lines.linewidth": 1.2,
+    "legend.facecolor": PAPER,
     "legend.frameon": False,
     "legend.handlelength": 2.2,
-    "figure.facecolor": "white",
+    "figure.facecolor": PAPER,
     # TrueType, so that text in a PDF can be searched and edited, and journals accept it.
     "pdf.fonttype": 42,
-    # Names inside an SVG are random otherwise.
+    # Names inside an SVG are random otherwise; its text stays text, which can be edited and takes a quarter of the room.
     "svg.hashsalt": "triptych",
+    "svg.fonttype": "none",
 }
+
+
+@cache
+def _know_fonts() -> None:
+    """Matplotlib finds a font by its name once it was told the file."""
+    for path in sorted(Path(__file__).with_name("fonts").glob("*.ttf")):
+        fontManager.addfont(path)
 
 
 @contextmanager
 def styled() -> Iterator[None]:
     """Draw and save in this style, whatever the user's own matplotlib settings, which come back after."""
+    _know_fonts()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         yield
 
 
-@contextmanager
-def _lean_fonts() -> Iterator[None]:
-    """Fonts go into a PDF without the tables by which letters are set: they are set already.
-
-    To cut those tables down to the letters of a figure takes two thirds of the time that a font takes, and
-    nothing reads them afterwards. Matplotlib has no option for it, so the default of the library that it asks
-    is another while a PDF is written; where a later version has no such default, all is as it was.
-    """
-    # Matplotlib depends on it, and itself imports it only for a PDF.
-    from fontTools.subset import Options  # type: ignore[import-untyped]
-
-    kept = getattr(Options, DROPPED, None)
-    if kept is None:
-        yield
-        return
-    setattr(Options, DROPPED, [*kept, *SETTING])
-    try:
-        yield
-    finally:
-        setattr(Options, DROPPED, kept)
+_STYLED, _FAMILY = re.compile(r' style="[^"]*"'), re.compile(f"'{FONT}'(, '{WHOLE}')?|'{WHOLE}'")
 
 
 class Words(NamedTuple):
@@ -118,6 +121,16 @@ class Words(NamedTuple):
     title: str
     protocol: str
     caption: str
+
+
+class Drawing(Figure):
+    """A figure that knows what it says, and where its body is, which is what a page or a paper shows with words of its own."""
+
+    words = Words("", "", "")
+    body = Bbox.unit()
+    """In inches."""
+    sheet = False
+    """Whether it shows images and not numbers."""
 
 
 class Page:
@@ -134,7 +147,10 @@ class Page:
         self.width, self.dpi = width, dpi
         self.height = math.ceil((self.foot + body + top) * dpi / MM_AN_INCH) / dpi * MM_AN_INCH
         size = (width / MM_AN_INCH, self.height / MM_AN_INCH)
-        self.figure = Figure(figsize=size, dpi=dpi)
+        self.figure = Drawing(figsize=size, dpi=dpi)
+        self.figure.words = words
+        ends = np.array([[0, self.foot], [width, self.foot + body]]) / MM_AN_INCH
+        self.figure.body = Bbox(ends)
         self._write(0.8, words.title, 8.5, INK, weight="bold")
         self._write(5.2, "\n".join(protocol), 7.0, GREY)
         self._write(self.height - self.foot + 1.5, "\n".join(caption), 6.5, GREY)
@@ -163,24 +179,63 @@ class Page:
 
 def wrapped(text: str, width: float) -> list[str]:
     """Lines that fit: DejaVu Sans at 7 points runs to about 1.25 mm a character."""
-    font = get_font(findfont(FONT))
+    font = get_font(findfont(WHOLE))
     # A folder may be named in a script that the font lacks: better a box than a warning a letter.
     known = (c if font.get_char_index(ord(c)) else "□" for c in text)
     return textwrap.wrap("".join(known), int(width / 1.25))
 
 
-def save(figure: Figure, path: Path, mark: str = "") -> Path:
-    """Write a figure in one step, never half-written, and to the same bytes each time.
-
-    A ``mark`` stands among the keywords of a PDF or SVG, for whoever asks what it was drawn from.
-    """
-    drawn = BytesIO()
-    kind = path.suffix[1:]
-    dates = {"pdf": "CreationDate", "svg": "Date"}
-    words: dict[str, Any] = {"Keywords": mark} if mark else {}
-    told = {dates[kind]: None, **words} if kind in dates else None
-    with _lean_fonts() if kind == "pdf" else nullcontext():
-        figure.savefig(drawn, format=kind, metadata=told)
+def save(figure: Figure, path: Path) -> Path:
+    """Write a whole figure in one step, never half-written, and to the same bytes each time."""
     path.parent.mkdir(exist_ok=True)
-    write(path, drawn.getvalue())
+    write(path, _drawn(figure, path.suffix[1:], {}))
     return path
+
+
+def body_as_pdf(figure: Drawing, mark: str) -> bytes:
+    """The body of a figure, its words among what a PDF says of itself, with a ``mark`` for whoever asks what it was drawn from."""
+    told = {**_told(figure, "Subject"), "Keywords": mark}
+    with _body(figure):
+        return _drawn(figure, "pdf", told, bbox_inches=figure.body)
+
+
+def body_as_svg(figure: Drawing) -> str:
+    """The same as SVG, its images with a pixel for a pixel."""
+    images = [image for axes in figure.axes for image in axes.images]
+    smoothed = [image.get_interpolation() for image in images]
+    try:
+        for image in images:
+            image.set_interpolation("none")
+        with _body(figure):
+            told = _told(figure, "Description")
+            drawn = _drawn(figure, "svg", told, bbox_inches=figure.body).decode()
+        return _STYLED.sub(lambda found: _FAMILY.sub(FAMILIES, found[0]), drawn)
+    finally:
+        for image, how in zip(images, smoothed, strict=True):
+            image.set_interpolation(how)
+
+
+def _told(figure: Drawing, about: str) -> dict[str, Any]:
+    title, protocol, caption = figure.words
+    return {"Title": title, about: f"{protocol}. {caption}" if protocol else caption}
+
+
+@contextmanager
+def _body(figure: Figure) -> Iterator[None]:
+    """Without what stands around the axes."""
+    for text in figure.texts:
+        text.set_visible(False)
+    try:
+        yield
+    finally:
+        for text in figure.texts:
+            text.set_visible(True)
+
+
+def _drawn(figure: Figure, kind: str, told: dict[str, Any], **how: Any) -> bytes:
+    # The day on which it was drawn would be another each time.
+    dates = {"pdf": "CreationDate", "svg": "Date"}
+    about = {**told, dates[kind]: None} if kind in dates else None
+    drawn = BytesIO()
+    figure.savefig(drawn, format=kind, metadata=about, **how)
+    return drawn.getvalue()

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
 
+from triptych.reporting.figures.style import Drawing, body_as_svg
+from triptych.reporting.parts.vector import as_url, for_page
 from triptych.runs import Run
 
 __all__ = [
@@ -28,9 +30,6 @@ __all__ = [
 
 Pixels = npt.NDArray[np.uint8]
 
-WIDEST = 1340
-"""Pixels of a figure: the page shows it at half of that at most."""
-
 SCALE = 140
 """CSS pixels an inch of a figure: type of seven points is read as one of ten."""
 
@@ -43,17 +42,21 @@ FAR = 10.0
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: its name, its title and what it shows in words, as a URL that holds all its bytes."""
+    """A figure: its name, what it says around its body, and the body as a URL that holds all its bytes."""
 
     name: str
     title: str
+    protocol: str
     caption: str
     url: str
     width: int
     height: int
-    wide: int
-    """CSS pixels that it is shown at most: narrow figures are not blown up to the page's width."""
-    figure: Figure
+    """CSS pixels that it is shown at: narrow figures are not blown up to the page's width."""
+    sheet: bool
+    """Whether it shows images, which stay whole on a narrow screen."""
+    svg: str
+    """The body as a file for papers."""
+    figure: Drawing
     """As it was drawn, to be saved in other formats."""
 
 
@@ -86,17 +89,13 @@ class Frames:
 
 
 def picture(figure: Figure, name: str) -> Picture:
-    """A figure as the page shows it; its texts become title and caption."""
-    drawn, size = BytesIO(), (int(figure.bbox.width), int(figure.bbox.height))
-    # As bare bytes: to pack them as PNG and unpack them again takes a third of the time.
-    figure.savefig(drawn, format="rgba")
-    colours = Image.frombytes("RGBA", size, drawn.getvalue()).convert("RGB")
-    colours.thumbnail((WIDEST, 4 * WIDEST), Image.Resampling.LANCZOS)
-    texts = [text.get_text().replace("\n", " ") for text in figure.texts]
-    title, protocol, caption = (*texts, "", "", "")[:3]
-    said, url = f"{protocol} {caption}".strip(), inlined(colours, QUALITY)
-    wide = round(figure.get_figwidth() * SCALE)
-    return Picture(name, title, said, url, *colours.size, wide, figure)
+    """A figure as the page shows it: its words are the page's, and the picture carries the body alone."""
+    if not isinstance(figure, Drawing):
+        raise TypeError(f"the figure {name} was not drawn on a Page")
+    svg = body_as_svg(figure)
+    width, height = (round(length * SCALE) for length in figure.body.size)
+    url = as_url(for_page(svg, inlined))
+    return Picture(name, *figure.words, url, width, height, figure.sheet, svg, figure)
 
 
 def inlined(image: Image.Image, quality: int | None = None) -> str:
