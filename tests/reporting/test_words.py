@@ -5,8 +5,7 @@ import pytest
 from triptych.cli.display import training_display
 from triptych.reporting.figures.panels import Line, Panel
 from triptych.reporting.parts.charts import plot
-from triptych.reporting.parts.tables import value_with_error
-from triptych.reporting.words import number, plain, setting, with_error
+from triptych.reporting.words import number, plain, setting, value_with_error, with_error
 from triptych.runs import Run
 
 

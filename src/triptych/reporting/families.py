@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from triptych.metrics import label, metric
-from triptych.reporting.parts.tables import value_with_error
-from triptych.reporting.words import in_colour
+from triptych.reporting.words import in_colour, value_with_error
 from triptych.runs import MethodFacts, Run
 
 __all__ = ["FAMILIES", "Family", "Headline", "family", "headline", "in_order", "titled"]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from triptych.metrics import metric
 from triptych.runs import Run
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "rounded",
     "setting",
     "signed",
+    "value_with_error",
     "with_error",
 ]
 
@@ -134,6 +136,24 @@ def in_colour(protocol: Mapping[str, Any]) -> int:
     if len(shape) != 3 or shape[0] != "3" or not all(side.isdecimal() for side in shape):
         return 0
     return math.prod(int(side) for side in shape)
+
+
+def value_with_error(name: str, value: float, stderr: float | None) -> str:
+    """A result as it is read: accuracies in per cent, small numbers in four digits.
+
+    Example:
+        >>> value_with_error("test/knn_top1", 0.425, 0.005), value_with_error("features/std", 0.9959, None)
+        ('42.50 ± 0.50 %', '0.9959')
+    """
+    declared = metric(name)
+    if declared.unit == "%":
+        times = declared.scale
+        return f"{with_error(times * value, None if stderr is None else times * stderr)} %"
+    if abs(value) >= 1:
+        return with_error(value, stderr)
+    if stderr is None or 0 < stderr < 1e-4:
+        return with_error(value, stderr)
+    return f"{signed(value, 4)} ± {stderr:.4f}"
 
 
 def joined(*parts: str | None) -> str:

@@ -10,10 +10,9 @@ from triptych.errors import TriptychError, printable, unknown
 from triptych.files import as_path
 from triptych.frames import frame
 from triptych.metrics import metric
-from triptych.reporting.parts.tables import value_with_error
 from triptych.reporting.study.folder import StudyFolder
 from triptych.reporting.terminal import result_lines
-from triptych.reporting.words import with_error
+from triptych.reporting.words import value_with_error, with_error
 from triptych.runs import Result, Run, grouped
 from triptych.verbs.cards import results_card, study_card
 

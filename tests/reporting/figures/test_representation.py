@@ -62,7 +62,7 @@ def test_every_curve_is_what_was_logged(learned):
     epochs = range(6)
     expected = {
         "loss": {"training": [-0.15 * e for e in range(1, 6)]},
-        "std": {"projections": [0.2 + 0.1 * e for e in epochs]},
+        "spread": {"projections": [0.2 + 0.1 * e for e in epochs]},
         "effective rank": {
             "backbone": [3.0 * (e + 1) for e in epochs],
             "projections": [2.0 * (e + 1) for e in epochs],
@@ -149,7 +149,7 @@ def test_a_collapse_stays_within_the_axes(planted_with, style):
     assert len(curves(panel(figure, "alignment"))["alignment"]) == 3
     low, high = panel(figure, "loss").get_ylim()
     assert low < -1 < 0 <= high
-    assert panel(figure, "std").get_ylim()[0] == 0
+    assert panel(figure, "spread").get_ylim()[0] == 0
 
 
 @pytest.mark.parametrize(

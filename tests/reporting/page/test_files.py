@@ -3,10 +3,12 @@
 import os
 from xml.etree import ElementTree
 
+from triptych import files
 from triptych.reporting.page.page import (
     compose,
     write_figures,
     write_tables,
+    write_whole,
 )
 from triptych.reporting.parts.tables import latex_table
 from triptych.runs import Result
@@ -81,6 +83,20 @@ def test_the_words_of_a_figure_are_in_what_its_files_say_of_themselves(planted, 
     assert "epoch" in texts and title not in texts
     assert not [t for t in texts if "mnist" in t]
     assert "prefers-color-scheme" not in svg.read_text(), "paper is white"
+
+
+def test_what_a_killed_report_left_half_written_goes_with_the_next(planted, tmp_path):
+    run, out = planted(tmp_path / "r", results=likelihood(-95.6)), tmp_path / "out.html"
+    whole = write_whole(compose([run.path]), [run.path], out)
+    # As `files.staged` names them, of a process that is not there any more.
+    left = [
+        path.with_name(f".{path.name}.triptych-{files._here()}-999999999-00000000")
+        for path in (*whole.figures, *whole.tables)
+    ]
+    for path in left:
+        path.write_text("half")
+    write_whole(compose([run.path]), [run.path], out)
+    assert left and not any(path.exists() for path in left)
 
 
 def test_files_of_before_there_was_one_folder_are_left_alone(planted, tmp_path):

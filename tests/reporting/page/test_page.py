@@ -255,7 +255,7 @@ def test_a_panel_opens_with_idea_formula_and_one_finding_and_folds_the_rest(plan
     assert '<math display="block" alttext="x^2">' in page
     assert "The validation ELBO" in seen and "log-likelihood of" not in seen
     assert folds == [
-        *("What else was found", "1", "Curves and figures", "2"),
+        *("What else was found", "1"),
         *("Numbers, and how they were measured", "How to repeat it"),
     ]
 

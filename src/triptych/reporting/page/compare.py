@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 from triptych.errors import TriptychError
 from triptych.metrics import metric
-from triptych.reporting.parts.tables import value_with_error
 from triptych.reporting.study.folder import read_study
-from triptych.reporting.words import called, with_error
+from triptych.reporting.words import called, value_with_error, with_error
 from triptych.runs import Run
 from triptych.weights import OF_WEIGHTS
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from triptych.files import sweep, write
 from triptych.reporting.page.compare import Comparison
-from triptych.reporting.page.files import write_figures, write_tables
+from triptych.reporting.page.files import beside, write_figures, write_tables
 from triptych.reporting.page.sections import Section, sections
 from triptych.reporting.parts.charts import Chart
 from triptych.reporting.reference.report import ABOUT, overview
@@ -77,6 +77,9 @@ class Written(NamedTuple):
 def write_whole(page: Page, paths: Sequence[Path], out: Path) -> Written:
     """Write the composed page of these runs and studies to ``out``, with their tables and figures beside it; the page comes last."""
     out.parent.mkdir(parents=True, exist_ok=True)
+    # A killed report leaves a half-written file there, and one that is as it is to be is not written again.
+    for folder in beside(out).glob("*/"):
+        sweep(folder)
     tables, figures = write_tables(paths, out), write_figures(page.sections, out)
     return Written(page.write(out), tables, figures)
 

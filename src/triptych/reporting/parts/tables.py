@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from typing import Any, NamedTuple
 
-from triptych.metrics import label, metric
-from triptych.reporting.words import signed, with_error
+from triptych.metrics import label
+from triptych.reporting.words import value_with_error
 
 __all__ = [
     "Row",
@@ -17,7 +17,6 @@ __all__ = [
     "as_latex",
     "latex_table",
     "rows",
-    "value_with_error",
     "written",
 ]
 
@@ -48,24 +47,6 @@ def rows(results: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         note = result.get("note", "")
         found.append(Row(label(name), shown, f"{result['n']:,}", protocol, note, name))
     return found
-
-
-def value_with_error(name: str, value: float, stderr: float | None) -> str:
-    """A result as it is read: accuracies in per cent, small numbers in four digits.
-
-    Example:
-        >>> value_with_error("test/knn_top1", 0.425, 0.005), value_with_error("features/std", 0.9959, None)
-        ('42.50 ± 0.50 %', '0.9959')
-    """
-    declared = metric(name)
-    if declared.unit == "%":
-        times = declared.scale
-        return f"{with_error(times * value, None if stderr is None else times * stderr)} %"
-    if abs(value) >= 1:
-        return with_error(value, stderr)
-    if stderr is None or 0 < stderr < 1e-4:
-        return with_error(value, stderr)
-    return f"{signed(value, 4)} ± {stderr:.4f}"
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

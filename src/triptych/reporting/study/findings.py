@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from triptych.reporting.findings.finding import Finding, percent
-from triptych.reporting.parts.tables import value_with_error
 from triptych.reporting.study.arms import (
     KNN,
     LOSS,
@@ -21,7 +20,7 @@ from triptych.reporting.study.arms import (
     untrained,
 )
 from triptych.reporting.study.folder import StudyFolder
-from triptych.reporting.words import rounded
+from triptych.reporting.words import rounded, value_with_error
 
 __all__ = ["first", "study_findings"]
 

@@ -15,12 +15,12 @@ from triptych.reporting.findings.finding import Finding
 from triptych.reporting.parts.charts import Chart, plot
 from triptych.reporting.parts.pictures import Picture
 from triptych.reporting.parts.section import Hero, Section, first_chart
-from triptych.reporting.parts.tables import value_with_error
 from triptych.reporting.safe import Attempts
 from triptych.reporting.study.arms import KNN, evaluated_again, means_of
 from triptych.reporting.study.folder import StudyFolder
 from triptych.reporting.study.panels import StudyOverlay, study_panels
 from triptych.reporting.study.tables import study_tables
+from triptych.reporting.words import value_with_error
 from triptych.runs import Run
 
 __all__ = ["study_charts", "study_section"]

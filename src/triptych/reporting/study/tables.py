@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from triptych.metrics import label, metric
-from triptych.reporting.parts.tables import Table, latex_table, value_with_error, written
-from triptych.reporting.words import signed
+from triptych.reporting.parts.tables import Table, latex_table, written
+from triptych.reporting.words import signed, value_with_error
 
 __all__ = ["study_csv", "study_latex", "study_markdown", "study_tables"]
 
