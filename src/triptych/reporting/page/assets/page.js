@@ -20,7 +20,7 @@
     return value.toLocaleString("en", format).replace("-", "\u2212");
   };
 
-  for (const figure of document.querySelectorAll(".chart")) {
+  const readable = (figure) => {
     const svg = figure.querySelector(".plot");
     const lines = JSON.parse(figure.querySelector(".points").textContent);
     const pointer = svg.querySelector(".pointer");
@@ -66,5 +66,8 @@
       output.setAttribute("aria-live", "polite");
       show(epoch + step);
     });
-  }
+  };
+  document.querySelectorAll(".chart").forEach(readable);
+  // A page that lives puts new ones in the place of those of before.
+  document.addEventListener("newchart", (event) => readable(event.target));
 })();
