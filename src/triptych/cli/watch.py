@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from triptych.cli.explore import has_screen
@@ -33,9 +34,7 @@ def run(words: list[str]) -> int:
     if not helps and not named:
         raise TriptychError(f"name a run, a study or a folder of runs: {USAGE}")
     options = parse(Options(), words if helps else words[named:], USAGE, ABOUT)
-    import sys
     import threading
-    import webbrowser
 
     from triptych.live.beside import modest
     from triptych.live.server import Server
@@ -44,14 +43,22 @@ def run(words: list[str]) -> int:
 
     modest()
     with stoppable(), Server(State(words[:named]), options.port) as server:
-        say(f"page      {server.address}")
-        sys.stdout.flush()
+        show(server.address, options.open)
         say("Ctrl-C ends it", aside=True)
-        if options.open and has_screen():
-            webbrowser.open(server.address)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
             # That is how it ends, and no mishap.
             server.finish()
     return 0
+
+
+def show(address: str, opened: bool = True) -> None:
+    """Say where the page is, and open it where there is a screen."""
+    import webbrowser
+
+    say(f"page      {address}")
+    # Also where nobody reads line by line, it is wanted now.
+    sys.stdout.flush()
+    if opened and has_screen():
+        webbrowser.open(address)

@@ -2,7 +2,7 @@
 // Asks for what is new every other second while somebody looks, and shows it. Every text is somebody else's: only the charts,
 // which the server has escaped, are HTML.
 (() => {
-  const OFTEN = 2000, SOON = 150, TRIES = 3, MOST = 8;
+  const OFTEN = 2000, SOON = 150, TRIES = 3, MOST = 8, BRIEF = 150;
   const page = Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
   const at = (id) => document.getElementById(id);
   let told = null, version = "", tries = 0, over = false, timer = 0;
@@ -85,6 +85,7 @@
       row.dataset.key = key;
       const first = make("th", "curves");
       first.scope = "col";
+      // What is wrong with a run stands at the end and needs no heading.
       row.replaceChildren(first, ...wanted.map(([name, title]) => {
         const cell = make("th"), button = make("button", title);
         cell.scope = "col";
@@ -98,7 +99,7 @@
         });
         cell.append(button);
         return cell;
-      }));
+      }), make("td"));
     }
     for (const cell of row.children) {
       if (cell.dataset.key === order[0]) cell.setAttribute("aria-sort", order[1] > 0 ? "ascending" : "descending");
@@ -119,7 +120,12 @@
     name.append(make("span", "", "swatch"), make("span"));
     far.append(make("progress"), make("span"));
     far.firstChild.max = 1;
-    row.append(pick, name, make("td", "", "status"), far, make("td", "", "value"), make("td", "", "value"));
+    const status = make("td"), report = make("a", "report");
+    report.href = `report/${number}`;
+    report.target = "_blank";
+    report.rel = "noopener";
+    status.append(make("span"), report);
+    row.append(pick, name, status, far, make("td", "", "value"), make("td", "", "value"));
     rows.set(number, row);
     return row;
   };
@@ -133,7 +139,8 @@
     say(name.lastChild, data.name);
     name.title = [data.name, data.title, data.setting].filter(Boolean).join(" · ");
     status.className = `status ${data.status}`;
-    say(status, data.status);
+    say(status.firstChild, data.status);
+    status.lastChild.hidden = data.status !== "done" || over;
     const bar = far.firstChild, words = [reached(data).replace("step ", ""), left(data)].filter(Boolean).join(", ");
     bar.hidden = typeof data.share !== "number" || data.status === "done";
     bar.setAttribute("aria-label", `share of ${data.name}`);
@@ -151,6 +158,7 @@
     more.forEach((said, i) => say(row.children[6 + i], said));
     say(row.lastChild, why);
     row.lastChild.className = why ? "why" : "";
+    row.lastChild.title = why;
   };
   const matches = (row, words) => {
     const text = [row.name, row.status, row.title, row.setting, ...(row.alarms || []).length ? ["alarm"] : [], ...row.settings, ...told.fields.map((f, i) => `${plain(f)}=${row.settings[i]}`)].join(" ").toLowerCase();
@@ -288,7 +296,13 @@
       if (heard.has(key)) continue;
       heard.add(key);
       const item = make("li");
-      item.append(make("b", told.rows.length > 1 ? `${row.name}, step ${count(step)}: ` : `Alarm, step ${count(step)}: `), said);
+      const who = make("b", told.rows.length > 1 ? `${row.name}, step ${count(step)}: ` : `Alarm, step ${count(step)}: `);
+      if (said.length > BRIEF) {
+        const more = make("details"), brief = make("summary");
+        brief.append(who, `${said.slice(0, said.lastIndexOf(" ", BRIEF - 30))} …`);
+        more.append(brief, make("div", said));
+        item.append(more);
+      } else item.append(who, said);
       list.prepend(item);
     }
     at("alarms").hidden = !list.children.length;
@@ -330,6 +344,8 @@
     clearTimeout(timer);
     at("over").replaceChildren(make("p", words, "notice"));
     for (const box of document.querySelectorAll(".rows input, #newest")) box.disabled = true;
+    // Nobody is there any more who could write it.
+    for (const link of document.querySelectorAll('a[href^="report/"]')) link.hidden = true;
   };
 
   const ask = async () => {

@@ -21,10 +21,10 @@
       const scale = low > 0 && high / low >= 20 ? Math.log : (v) => v;
       const at = (v) => (scale(Number(v)) - scale(low)) / (scale(high) - scale(low));
       const kinds = [...new Set(numbers)].sort((a, b) => a - b);
-      const said = (v) => String(Number(v.toPrecision(4)));
+      const said = (v) => String(Number(v.toPrecision(4))).replace("-", "\u2212");
       return { title, at, ticks: (kinds.length <= 6 ? kinds : [low, high]).map((v) => [at(v), said(v)]) };
     }
-    const kinds = [...new Set(given.map(String))].sort();
+    const kinds = [...new Set(given.map(String))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
     const at = (v) => kinds.length > 1 ? kinds.indexOf(String(v)) / (kinds.length - 1) : 0.5;
     return { title, at, ticks: (kinds.length <= NAMED ? kinds : []).map((v) => [at(v), v]) };
   };
