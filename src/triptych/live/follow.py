@@ -105,8 +105,8 @@ class Log:
             looked = (about.st_ino, about.st_size, about.st_mtime_ns)
             if looked == self._looked and not self.more:
                 return False
+            self._looked, self.wrong = looked, ""
             with regular(self.path) as file:
-                self._looked, self.wrong = looked, ""
                 self._read(file)
         except FileNotFoundError:
             there_was = self._looked is not None
@@ -254,7 +254,7 @@ class Followed(Run):
         if duration is None:
             return None
         reached = (latest or {}).get("epoch" if duration.unit == "epochs" else "step", 0)
-        return min(1.0, reached / duration.amount)
+        return min(1.0, float(reached) / duration.amount)
 
     def total(self) -> int | None:
         """Steps of the whole training, as far as that can be known by now."""
@@ -263,7 +263,7 @@ class Followed(Run):
             return None if duration is None else round(duration.amount)
         if not latest or not latest.get("epoch"):
             return None
-        return round(latest["step"] * duration.amount / latest["epoch"])
+        return round(float(latest["step"]) * duration.amount / float(latest["epoch"]))
 
     def _duration(self) -> Duration | None:
         told = self.config.get("train", {}).get("duration")
@@ -281,7 +281,7 @@ class Followed(Run):
         if last - first >= SURE and share > from_share:
             return (1 - share) * (last - first) / (share - from_share)
         seconds = latest.get("seconds")
-        return (1 - share) / share * seconds if seconds else None
+        return (1 - share) / share * float(seconds) if seconds else None
 
     def _pace(self) -> None:
         """Note how far the run was when: since the first look, and anew where it goes on, which makes a new file of the log."""

@@ -143,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
         parts = asked.path.split("/")
         if not self._from_here() or len(parts) < 3 or not self._knows(parts[1]):
             return self._refuse(HTTPStatus.FORBIDDEN)
-        query = {name: values[-1] for name, values in parse_qs(asked.query).items()}
+        query = {name: values[-1] for name, values in parse_qs(asked.query, True).items()}
         try:
             match parts[2:]:
                 case [""]:
@@ -157,7 +157,8 @@ class Handler(BaseHTTPRequestHandler):
                     self._found(self.server.state.moment(int(number), int(step)), "image/png")
                 case ["report", number] if number.isdecimal():
                     found = self.server.report(int(number))
-                    self._found(found and found.encode(), "text/html; charset=utf-8")
+                    page = None if found is None else found.encode()
+                    self._found(page, "text/html; charset=utf-8")
                 case _:
                     self._refuse(HTTPStatus.NOT_FOUND)
         except (FileNotFoundError, DamagedError):

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ class State:
         """
         with self._lock:
             if time.monotonic() >= self._next or self.ended:
-                with self._paid():
+                with self._paid(OFTEN):
                     self._look()
             # What is read for the first time takes what it takes, or 200 runs would come one by one.
             self._read_new()
@@ -99,7 +99,7 @@ class State:
             if version == since:
                 return None
             # So does what a reader has just chosen.
-            with self._paid(shown == self._shown):
+            with self._paid() if shown == self._shown else nullcontext():
                 self._shown = shown
                 answer = {"version": version, **self._table(), **self._pictured(shown)}
                 return json.dumps(answer).encode()
@@ -123,13 +123,12 @@ class State:
         return None if found is None else compose([found.path], f"Report of {found.name}").html
 
     @contextmanager
-    def _paid(self, counts: bool = True) -> Iterator[None]:
+    def _paid(self, at_least: float = 0.0) -> Iterator[None]:
         """Let what the block costs be paid for by a pause before the next look."""
         began = time.thread_time()
         yield
-        cost = time.thread_time() - began if counts else 0.0
-        pause = min(max(OFTEN, COST * cost), LONGEST)
-        self._next = max(self._next, time.monotonic() + pause)
+        cost, now = time.thread_time() - began, time.monotonic()
+        self._next = min(max(self._next, now + at_least) + COST * cost, now + LONGEST)
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -148,7 +147,9 @@ class State:
         found: dict[str, tuple[Path, str]] = {}
         for folder in self.folders:
             for run in list_runs(folder):
-                found.setdefault(os.path.abspath(run.path), (run.path, self._name(run.path, folder)))
+                found.setdefault(
+                    os.path.abspath(run.path), (run.path, self._name(run.path, folder))
+                )
         begun = {key: _begun(path) for key, (path, _) in found.items()}
         kept = sorted(found, key=lambda key: begun[key], reverse=True)[:MOST]
         self._beyond = len(found) - len(kept)
