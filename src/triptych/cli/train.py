@@ -96,7 +96,17 @@ def _page(wanted: bool) -> Iterator[Callable[[Path], object] | None]:
     from triptych.live.beside import Page
 
     with ExitStack() as stack:
-        yield lambda path: show(stack.enter_context(Page([path])).address)
+
+        def begun(path: Path) -> None:
+            try:
+                page = stack.enter_context(Page([path]))
+            except (TriptychError, OSError) as error:
+                # No reason not to train.
+                say(f"there is no page: {error}", aside=True)
+            else:
+                show(page.address)
+
+        yield begun
 
 
 def _resume_or_help(words: list[str], watched: bool) -> int:
