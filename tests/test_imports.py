@@ -65,7 +65,16 @@ LEAVES = {
         "source",
     },
 }
-ABOVE = {"cli", "studies", "reporting", "playable", "experiment", "backbone", "reproduction", "live"}
+ABOVE = {
+    "cli",
+    "studies",
+    "reporting",
+    "playable",
+    "experiment",
+    "backbone",
+    "reproduction",
+    "live",
+}
 VERBS = {"verbs", "cli", "__init__", "__main__"}
 NEVER = {
     "objectives": ABOVE

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from triptych.errors import TriptychError
+from triptych.live import follow
 from triptych.live import state as module
 from triptych.live.state import State
 from triptych.runs import Run
@@ -84,6 +85,20 @@ def test_runs_come_and_go(tmp_path: Path):
     assert set(by_name(told(state))) == {"a", "b"}
     shutil.rmtree(tmp_path / "a")
     assert list(by_name(told(state))) == ["b"]
+
+
+def test_a_long_log_is_read_on_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Piece by piece, and not with a pause after each."""
+    monkeypatch.setattr(follow, "PIECE", 1_000)
+    monkeypatch.setattr(module, "OFTEN", 1e6)
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    run = plant(tmp_path / "one", epochs=50)
+    state = State([run.path])
+    size, answers = (run.path / "metrics.jsonl").stat().st_size, [told(state)]
+    while answers[-1]["unread"]:
+        answers.append(told(state))
+    assert len(answers) == size // 1_000 + 1
+    assert answers[0]["rows"][0]["step"] < answers[-1]["rows"][0]["step"] == 500
 
 
 def test_the_runs_of_a_study_are_found_below_it(tmp_path: Path):

@@ -178,14 +178,18 @@ class State:
     def _read_new(self) -> None:
         until = time.monotonic() + PATIENCE
         for watched in sorted(self._unread(), key=lambda watched: -watched.begun):
-            watched.open()
-            self._members += 1
-            self._version += 1
+            if watched.row:
+                self._version += watched.follow()
+            else:
+                watched.open()
+                self._members += 1
+                self._version += 1
             if time.monotonic() > until:
                 break
 
     def _unread(self) -> list[Watched]:
-        return [watched for watched in self._runs.values() if not watched.row]
+        """The runs of which nothing, or not all of a long log, was read."""
+        return [w for w in self._runs.values() if not w.row or (w.run and w.run.tail.more)]
 
     def _chosen(self, wanted: Sequence[int] | None) -> list[Watched]:
         if wanted is not None:
