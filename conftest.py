@@ -47,7 +47,7 @@ def example_names(request: pytest.FixtureRequest) -> None:
         names["torch"] = torch
         names["tmp_path"] = request.getfixturevalue("tmp_path")
         names["tt"] = triptych
-        if ".verbs." in request.node.name:
+        if any(room in request.node.name for room in (".verbs.", ".live.")):
             names["run"] = request.getfixturevalue("trained")
         torch.manual_seed(0)
 

@@ -13,6 +13,7 @@ import triptych
 VERBS = {
     "card", "default_config", "draw", "evaluate", "explore", "export", "list_runs", "load",
     "load_method", "report", "reproduce", "results", "resume", "study", "train", "trust",
+    "watch",
 }  # fmt: skip
 
 PROMISED = VERBS | {

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         resume,
         study,
         train,
+        watch,
     )
     from triptych.verbs.outcomes import Results, Study
 
@@ -72,6 +73,7 @@ _HOMES = {
         "resume",
         "study",
         "train",
+        "watch",
     ),
 }
 
@@ -112,6 +114,7 @@ __all__ = [
     "study",
     "train",
     "trust",
+    "watch",
 ]
 
 

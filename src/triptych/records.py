@@ -24,6 +24,7 @@ __all__ = [
     "about",
     "checked",
     "config",
+    "entry",
     "environment",
     "fit",
     "metrics",
@@ -188,21 +189,21 @@ def metrics(path: Path) -> list[dict[str, Any]]:
     # Line by line: a gigabyte of line ends would be a list of as many lines.
     for number, line in enumerate(BytesIO(data), 1):
         if line.endswith(b"\n") and line != b"\n":
-            try:
-                found.append(_line(line.decode("utf-8")))
-            except (ValueError, RecursionError) as error:
-                raise DamagedError(path, f"line {number}: {_why(error)}") from None
+            found.append(entry(line, path, f"line {number}"))
     return found
 
 
-def _line(text: str) -> dict[str, Any]:
-    found = json.loads(text, parse_int=_whole)
-    fit(found, LINE, "it")
-    for name, value in found.items():
-        wanted: Shape = (int, float) if "/" in name else (int, float, str)
-        fit(value, wanted, name)
-    line: dict[str, Any] = found
-    return line
+def entry(line: bytes, path: Path, where: str) -> dict[str, Any]:
+    """One line of metrics.jsonl, as `metrics` gives it. Raises `DamagedError` that says ``where`` it is."""
+    try:
+        found: dict[str, Any] = json.loads(line.decode("utf-8"), parse_int=_whole)
+        fit(found, LINE, "it")
+        for name, value in found.items():
+            wanted: Shape = (int, float) if "/" in name else (int, float, str)
+            fit(value, wanted, name)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(path, f"{where}: {_why(error)}") from None
+    return found
 
 
 def about(text: str, path: Path) -> dict[str, Any]:

@@ -48,13 +48,13 @@ def run(words: list[str]) -> int:
         options.out,
         data=options.data,
         data_dir=options.data_dir,
-        open=options.open and _screen(),
+        open=options.open and has_screen(),
     )
     say(f"page      {page} ({page.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
-def _screen() -> bool:
+def has_screen() -> bool:
     """Whether a browser would be a window: without one some systems start a browser in the terminal."""
     return sys.platform in ("darwin", "win32") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

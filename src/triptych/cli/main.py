@@ -23,6 +23,7 @@ VERBS = {
     "study": "train arms over seeds, paired and side by side, and compare them",
     "report": "write what runs and studies found as one HTML page",
     "explore": "write a run as one page in which its model can be played with, and open it",
+    "watch": "follow runs while they train, on a page of this machine",
     "trust": "let the file of a method run on this machine, which came with somebody else's run",
     "export": "write a trained backbone as safetensors or ONNX, checked",
     "runs": "list runs, how they ended and their headline numbers",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -23,11 +26,14 @@ if TYPE_CHECKING:
 
 SHORTHANDS = ("--epochs", "--steps")
 
-USAGE = """usage: triptych train METHOD [--preset NAME] [OPTIONS]
-       triptych train --resume RUN [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps] [--devices N]
+WATCH = "--watch"
+
+USAGE = """usage: triptych train METHOD [--preset NAME] [--watch] [OPTIONS]
+       triptych train --resume RUN [--watch] [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps] [--devices N]
 
 Train a method into a new run folder, or go on with one that was interrupted. METHOD is a name, or a
 file of your own that defines one: ./byol.py; --preset is a name, or a file of your own: ./mine.toml.
+--watch shows the training on a page of this machine while it goes on, as triptych watch does.
 
 methods and their presets:
 {methods}
@@ -54,8 +60,10 @@ class Common:
 
 def run(words: list[str]) -> int:
     """The verb."""
+    watched = WATCH in words
+    words = [word for word in words if word != WATCH]
     if not words or words[0].startswith("-"):
-        return _resume_or_help(words)
+        return _resume_or_help(words, watched)
     from triptych import experiment
     from triptych.cli.display import training_display
 
@@ -71,14 +79,37 @@ def run(words: list[str]) -> int:
         dataset = load(config.data, progress=progress)
     for note in dataset.remarks:
         say(f"{dataset.name}: {note}", aside=True)
-    with training_display(found.kind.gauge) as display:
+    with _page(watched) as begun, training_display(found.kind.gauge) as display:
         trained = experiment.train(
-            config, options.out, root=options.root, dataset=dataset, display=display
+            config, options.out, root=options.root, dataset=dataset, display=display, begun=begun
         )
     return _say_how_it_ended(trained)
 
 
-def _resume_or_help(words: list[str]) -> int:
+@contextmanager
+def _page(wanted: bool) -> Iterator[Callable[[Path], object] | None]:
+    """Where it is wanted, what shows a folder on a page until the block ends; pages that are open are told of the end."""
+    if not wanted:
+        yield None
+        return
+    from triptych.cli.watch import show
+    from triptych.live.beside import Page
+
+    with ExitStack() as stack:
+
+        def begun(path: Path) -> None:
+            try:
+                page = stack.enter_context(Page([path]))
+            except (TriptychError, OSError) as error:
+                # No reason not to train.
+                say(f"there is no page: {error}", aside=True)
+            else:
+                show(page.address)
+
+        yield begun
+
+
+def _resume_or_help(words: list[str], watched: bool) -> int:
     if not words or words[0] in ("-h", "--help"):
         known = [f"  {n:<10} {', '.join(presets.names(n))}" for n in methods.names()]
         print(USAGE.format(methods="\n".join(known)))
@@ -92,7 +123,7 @@ def _resume_or_help(words: list[str]) -> int:
         wrong = rest[0] if path is not None else words[0]
         raise TriptychError(
             f"'{wrong}' is not understood here; write 'triptych train METHOD ...' or "
-            "'triptych train --resume RUN [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps] [--devices N]'"
+            "'triptych train --resume RUN [--watch] [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps] [--devices N]'"
         )
     if device not in (None, *get_args(DeviceName)):
         raise unknown("device", str(device), get_args(DeviceName))
@@ -101,7 +132,10 @@ def _resume_or_help(words: list[str]) -> int:
     from triptych import experiment
     from triptych.cli.display import training_display
 
-    with training_display(experiment.recorded(path).kind.gauge) as display:
+    gauge = experiment.recorded(path).kind.gauge
+    with _page(watched) as begun, training_display(gauge) as display:
+        if begun and os.environ.get("RANK", "0") == "0":
+            begun(Path(path))
         resumed = experiment.resume(
             path,
             data_dir=folder,

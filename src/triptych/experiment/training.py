@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,12 @@ def train(
     root: str | Path = "runs",
     dataset: Dataset | None = None,
     display: Display | None = None,
+    begun: Callable[[Path], object] | None = None,
 ) -> Run:
     """Train into a new run folder: ``out``, or the next free number below ``root``.
 
-    ``dataset`` is what ``config.data`` names, where it has been loaded already.
+    ``dataset`` is what ``config.data`` names, where it has been loaded already; ``begun`` is told of the folder as soon
+    as it is there.
 
     Nothing is written before data and method have proved to fit each other. On several devices a process each is begun
     for the training; where a launcher such as torchrun has begun them already, each of them calls this.
@@ -60,6 +63,8 @@ def train(
         _refuse_others(ranks, config, method)
         made = ranks.by_first(lambda: _made(config, method, dataset, stream, out, Path(root)).path)
         run = Run(made, ranks=ranks)
+        if begun and ranks.first:
+            begun(made)
         if config.train.devices > ranks.size:
             total = _total(config, method, stream)
             # The ranks have theirs: where these lie on a GPU, its memory is wanted.

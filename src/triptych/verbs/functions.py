@@ -37,6 +37,7 @@ from triptych.verbs.outcomes import Results, Study
 
 if TYPE_CHECKING:
     from triptych.backbone import Exported
+    from triptych.live.beside import Page
     from triptych.reproduction.reproduce import Outcome
     from triptych.types import Method
 
@@ -52,6 +53,7 @@ __all__ = [
     "resume",
     "study",
     "train",
+    "watch",
 ]
 
 
@@ -332,6 +334,41 @@ def explore(
     page = write_page([path], named, f"Explore {path.resolve().name}", explore=True)
     if open:
         webbrowser.open(page.resolve().as_uri())
+    return page
+
+
+def watch(
+    runs: Run | Study | str | Path | Iterable[Run | Study | str | Path] = "runs",
+    *,
+    port: int = 0,
+    open: bool = False,
+) -> Page:
+    """Follow runs on a page of this machine while they train: curves, alarms, the time that is left.
+
+    The page is served by a process of its own until it is closed, by ``close()``, at the end of a ``with`` block or
+    with the program; nothing of it stays. It can be seen from this machine alone, by who has its address.
+
+    Args:
+        runs: a run, a study or a folder of runs, or several of them; what begins later in a folder is shown too.
+        port: where it is served; 0 takes any that is free.
+        open: whether to show it in a browser: the command does where there is a screen, a script asks for it.
+
+    Returns:
+        The page, whose ``address`` is to be opened.
+
+    Example:
+        >>> with tt.watch(run) as page:
+        ...     print(page.address.rpartition(":")[0])
+        http://127.0.0.1
+    """
+    import webbrowser
+
+    from triptych.live.beside import Page
+
+    several = runs if isinstance(runs, Iterable) and not isinstance(runs, str) else [runs]
+    page = Page([_path(each) for each in several], port)
+    if open:
+        webbrowser.open(page.address)
     return page
 
 

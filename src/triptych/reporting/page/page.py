@@ -22,7 +22,18 @@ from triptych.reporting.page.sections import Section, sections
 from triptych.reporting.parts.charts import Chart
 from triptych.reporting.reference.report import ABOUT, overview
 
-__all__ = ["Page", "Written", "compose", "sections", "write_page", "write_tables", "write_whole"]
+__all__ = [
+    "Page",
+    "Written",
+    "asset",
+    "compose",
+    "environment",
+    "policy",
+    "sections",
+    "write_page",
+    "write_tables",
+    "write_whole",
+]
 
 SCRIPTS = ("bar.js", "page.js", "model.js", "playground.js", "atlas.js")
 STYLES = ("style.css", "playground.css", "atlas.css")
@@ -120,9 +131,9 @@ def compose(
     given = sections(paths, reference=reference)
     found = [dataclasses.replace(section, open=explore) for section in given]
     parts = _parts(found)
-    scripts = [_asset(name) for name in SCRIPTS]
+    scripts = [asset(name) for name in SCRIPTS]
     html = (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             title=title,
@@ -132,9 +143,9 @@ def compose(
             overview=overview(found) if reference else [],
             about_reference=ABOUT,
             comparison=comparison,
-            style=Markup("".join(_asset(name) for name in STYLES)),
+            style=Markup("".join(asset(name) for name in STYLES)),
             scripts=[Markup(script) for script in scripts],
-            policy=_policy(scripts),
+            policy=policy(scripts),
             size=SIZE,
             parts={name: _megabytes(count) for name, count in parts.items() if count},
         )
@@ -170,9 +181,10 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """What makes pages of templates: every text is escaped, and the macros of ``show.html.j2`` are at hand."""
     environment = Environment(
-        loader=FunctionLoader(_asset),
+        loader=FunctionLoader(asset),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -209,11 +221,13 @@ def _points(chart: Chart) -> str:
     return json.dumps(lines)
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A template, style or script of the page."""
     return (files("triptych.reporting.page") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def policy(scripts: Sequence[str]) -> str:
+    """The Content Security Policy of a page that runs these scripts, no other, and fetches nothing."""
     hashes = [
         base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts
     ]

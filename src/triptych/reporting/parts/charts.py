@@ -73,8 +73,8 @@ class Chart:
     """Whether a value of the beginning lies outside the axes."""
     ranges: tuple[float, float, float, float]
     """First and last epoch, lowest and highest value."""
-    figure: str = ""
-    """The figure for papers that shows the same."""
+    panel: Panel
+    """What is drawn."""
     width: float = WIDTH
     height: float = HEIGHT
     left: float = 0.0
@@ -127,7 +127,7 @@ def repeated(found: Sequence[Chart], figures: Collection[str]) -> set[str]:
         >>> repeated([chart], ["elbo-curve", "samples", "critic-curves"])
         {'elbo-curve'}
     """
-    return {chart.figure for chart in found} & {*figures}
+    return {chart.panel.figure for chart in found} & {*figures}
 
 
 def _thinned(curve: Curve) -> Curve:
@@ -185,7 +185,7 @@ def plot(panel: Panel, alarms: Sequence[float] = ()) -> Chart:
         [x(epoch) for epoch in alarms],
         cut,
         (0.0, end, low, high),
-        panel.figure,
+        panel,
     )
 
 

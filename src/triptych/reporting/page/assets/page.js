@@ -53,7 +53,8 @@
 
   // Without scripts there is nothing to be pointed at.
   for (const hint of document.querySelectorAll(".hint")) hint.hidden = false;
-  for (const figure of document.querySelectorAll(".chart")) {
+
+  const readable = (figure) => {
     const svg = figure.querySelector(".plot");
     const lines = JSON.parse(figure.querySelector(".points").textContent);
     const pointer = svg.querySelector(".pointer");
@@ -98,5 +99,8 @@
       output.setAttribute("aria-live", "polite");
       show(epoch + step);
     });
-  }
+  };
+  document.querySelectorAll(".chart").forEach(readable);
+  // A page that lives puts new ones in the place of those of before.
+  document.addEventListener("newchart", (event) => readable(event.target));
 })();

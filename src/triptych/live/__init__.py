@@ -1,0 +1,1 @@
+"""A local page that follows runs and studies while they train."""

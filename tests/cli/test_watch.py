@@ -1,0 +1,52 @@
+"""``triptych watch`` and ``triptych train --watch``: what is refused, and what is told of the page."""
+
+from __future__ import annotations
+
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from triptych.cli.main import main
+from triptych.errors import TriptychError
+from triptych.live import beside
+from triptych.runs import Run
+
+SMALL = ["--method.hidden", "4", "--method.latent", "2", "--steps", "2", "--threads", "1"]
+
+
+def test_a_folder_has_to_be_named(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    assert main(["watch"]) == 2
+    assert "name a run, a study or a folder of runs" in capsys.readouterr().err
+    assert main(["watch", str(tmp_path / "none")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    assert main(["watch", str(tmp_path), "--ports", "1"]) == 2
+    assert "did you mean '--port'" in capsys.readouterr().err
+
+
+def test_a_training_is_on_its_page_while_it_goes_on(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    told: list[bytes] = []
+    show = "triptych.cli.watch.show"
+    monkeypatch.setattr(
+        show, lambda address: told.append(urllib.request.urlopen(f"{address}state").read())
+    )
+    assert main(["train", "vae", *SMALL, "--watch", "--out", str(tmp_path / "run")]) == 0
+    assert b'"name": "run"' in told[0]
+    (tmp_path / "run" / "DONE").unlink()
+    assert main(["train", "--watch", "--resume", str(tmp_path / "run")]) == 0
+    assert b'"step": 2' in told[1]
+    capsys.readouterr()
+
+
+def test_a_training_goes_on_without_its_page(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise TriptychError("no port is free")
+
+    monkeypatch.setattr(beside, "Page", refuse)
+    assert main(["train", "vae", *SMALL, "--watch", "--out", str(tmp_path / "run")]) == 0
+    assert "there is no page: no port is free" in capsys.readouterr().err
+    assert Run.open(tmp_path / "run").status() == "done"
