@@ -90,7 +90,7 @@ def test_sgd_is_torchs_own_on_one_learning_rate(monkeypatch: pytest.MonkeyPatch)
     x = F.pad(train.x, (0, 1), value=1)
     y = torch.from_numpy(train.labels)
     rates = torch.tensor([0.001, 0.02])
-    found = module._trained(x, y, 3, rates).view(2, 3, 5)
+    found = module._trained(train.x, y, 3, rates).view(2, 3, 5)
     for place, rate in enumerate(rates.tolist()):
         layer = nn.Linear(5, 3, bias=False)
         nn.init.zeros_(layer.weight)
