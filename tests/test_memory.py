@@ -55,6 +55,23 @@ subject = Subject(torch.nn.Module(), dataset, "none", torch.device("cpu"))
 growth(lambda: knn.scored_pixels(subject, "test", judged(dataset, "test")))
 """
 
+FEATURES = """
+from triptych.evaluation.representation import knn, probe
+
+count, wide = int(sys.argv[1]), 128
+classes = torch.arange(count) % 10
+x = torch.randn(count, wide)
+x[:, :10] += torch.nn.functional.one_hot(classes, 10)
+train, few = probe.Fold(x, classes.numpy()), probe.Fold(x[:1000], classes[:1000].numpy())
+probe.EPOCHS, probe.ITERATIONS = 1, 2
+growth({
+    "sgd": lambda: probe.sgd_probe(train, few, few.x),
+    "logistic": lambda: probe.logistic_probe(train, few, few.x),
+    "a large bank": lambda: knn.knn_predict(x, classes, x[:50], 200),
+    "many queries": lambda: knn.knn_predict(x[:1000], classes[:1000], x[::4], 200),
+}[sys.argv[2]])
+"""
+
 
 def grown(code: str, *words: object) -> int:
     """Bytes by which a new process grew at most while it did the work of `code`."""
@@ -71,3 +88,13 @@ def test_an_epoch_more_takes_a_bounded_number_of_bytes_an_image(tmp_path):
 def test_neighbours_of_raw_pixels_take_memory_that_is_used_again():
     """Parts of 2.8 MB were made anew for every query: 2.9 GB."""
     assert grown(NEIGHBOURS) < 500e6
+
+
+@pytest.mark.parametrize(
+    ("what", "copies"),
+    [("sgd", 0.5), ("logistic", 1.5), ("a large bank", 1.9), ("many queries", 1.0)],
+)
+def test_what_is_measured_of_features_holds_no_second_copy_of_them(what, copies):
+    """Padded, in the order of an epoch, standardised, turned, or with the neighbours of all queries: it was two to three."""
+    few, many = (grown(FEATURES, count, what) for count in (100_000, 400_000))
+    assert (many - few) / (300_000 * 128 * 4) < copies

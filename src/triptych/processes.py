@@ -17,7 +17,14 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-__all__ = ["Child", "child", "interrupt_at_end_of_input", "last_line", "stoppable"]
+__all__ = [
+    "Child",
+    "child",
+    "interrupt_at_end_of_input",
+    "last_line",
+    "same_packages",
+    "stoppable",
+]
 
 
 class Child(subprocess.Popen[bytes]):
@@ -50,6 +57,11 @@ def child(
         # Ctrl-C in the terminal is for who began it, and tells its processes in order.
         start_new_session=True,
     )
+
+
+def same_packages() -> dict[str, str]:
+    """The variable by which another Python finds the packages of this one, wherever this one has them from."""
+    return {"PYTHONPATH": os.pathsep.join(os.path.abspath(place) for place in sys.path)}
 
 
 def last_line(log: Path) -> str:

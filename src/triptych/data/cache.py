@@ -12,10 +12,12 @@ import os
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from triptych import records
+from triptych.data.apart import apart
 from triptych.data.decoded import open_split, write_decoded
 from triptych.data.hashing import digest, digests
 from triptych.data.picture import Fit
@@ -82,7 +84,8 @@ def decoded(source: Source, fit: Fit, shuffle: Collection[str], progress: Progre
         try:
             with staged(place) as temporary:
                 temporary.mkdir()
-                write_decoded(temporary, source, fit, shuffle, progress)
+                write = partial(write_decoded, temporary, source, fit, shuffle)
+                apart(write, source.root, progress) if source.compiled else write(progress)
                 if _open(place) is None:
                     # What is there is damaged.
                     shutil.rmtree(place, ignore_errors=True)

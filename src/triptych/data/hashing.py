@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from stat import S_ISREG
 
@@ -29,30 +29,41 @@ NO_CONTENT = "no content"
 
 
 def digest(parts: Iterable[object]) -> str:
-    """SHA-256 in hexadecimal of a list of plain values."""
-    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
+    """SHA-256 in hexadecimal of a list of plain values, as JSON of their texts; never all of it in memory."""
+    told, between = hashlib.sha256(b"["), ""
+    for part in parts:
+        told.update(f"{between}{json.dumps(str(part))}".encode())
+        between = ", "
+    told.update(b"]")
+    return told.hexdigest()
 
 
 def digests(files: Sequence[Path], progress: Progress) -> list[str]:
     """The SHA-256 of each file; files that were hashed together before are not opened again."""
-    stats = [_regular(path) for path in files]
-    state = digest(
-        (path.absolute(), *((stat.st_size, stat.st_mtime_ns, stat.st_ino) if stat else ()))
-        for path, stat in zip(files, stats, strict=True)
-    )
+    newest, regular = 0.0, bytearray()
+
+    def states() -> Iterator[tuple[object, ...]]:
+        nonlocal newest
+        for path in files:
+            stat = _regular(path)
+            regular.append(stat is not None)
+            newest = max(newest, stat.st_mtime if stat else 0.0)
+            known = (stat.st_size, stat.st_mtime_ns, stat.st_ino) if stat else ()
+            yield path.absolute(), *known
+
+    state = digest(states())
     memo = cache_root() / "hashes" / f"{state}.json"
     if (remembered := _remembered(memo, len(files))) is not None:
         return remembered
     found = []
     readable = True
-    for done, (path, stat) in enumerate(zip(files, stats, strict=True), start=1):
+    for done, (path, there) in enumerate(zip(files, regular, strict=True), start=1):
         try:
-            found.append(_content(path) if stat else NO_CONTENT)
+            found.append(_content(path) if there else NO_CONTENT)
         except OSError:  # not ours to read; the reader says so
             found.append(NO_CONTENT)
             readable = False
         progress("checking (files)", done, len(files))
-    newest = max((stat.st_mtime for stat in stats if stat), default=0.0)
     if readable and time.time() - newest > SETTLED_SECONDS:
         memo.parent.mkdir(parents=True, exist_ok=True)
         write(memo, json.dumps(found))

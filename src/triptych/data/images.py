@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from triptych.data.apart import at
 from triptych.data.names import as_text
 from triptych.data.picture import (
     WHITE,
@@ -88,13 +89,12 @@ class Decoder:
                     yield block
 
     def _decode(self, chunk: Sequence[Encoded], threads: ThreadPoolExecutor) -> list[Decoded | str]:
-        data = [data for _, data in chunk]
-        weight = sum(map(len, data)) / len(data)
+        weight = sum(len(data) for _, data in chunk) / len(chunk)
         one = partial(_decoded, fit=self.fit, white=self.white)
         with warnings.catch_warnings():
             # Pillow warns of what is odd in a file that it can read, which is most files' metadata.
             warnings.simplefilter("ignore")
-            return list(threads.map(one, data) if weight > WORTH_A_THREAD else map(one, data))
+            return list(threads.map(one, chunk) if weight > WORTH_A_THREAD else map(one, chunk))
 
     def _note_all(
         self, chunk: Sequence[Encoded], found: Sequence[Decoded | str], first: int
@@ -220,8 +220,12 @@ class Decoder:
         )
 
 
-def _decoded(data: bytes | str, fit: Fit, white: White) -> Decoded | str:
-    return data if isinstance(data, str) else try_decode(data, fit, white)
+def _decoded(image: Encoded, fit: Fit, white: White) -> Decoded | str:
+    name, data = image
+    if isinstance(data, str):
+        return data
+    with at(name):
+        return try_decode(data, fit, white)
 
 
 def _refuse_levels(where: str, depth: Depth, low: float, high: float, white: float) -> None:

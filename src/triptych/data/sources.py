@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,8 @@ class Source:
 
     ``root`` is the path that errors name; ``ignored`` counts files that are not part of the data;
     ``notes`` say, a sentence each, what was taken where there was a choice, and what was left;
-    ``meanings`` says what labels mean where a format has its own way to write them.
+    ``meanings`` says what labels mean where a format has its own way to write them;
+    ``compiled`` is set where parsers that are not ours, in compiled code, read it in the process that calls ``read``.
     """
 
     root: Path
@@ -32,6 +33,7 @@ class Source:
     ignored: int = 0
     notes: tuple[str, ...] = ()
     meanings: Meanings | None = None
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def source_at(path: Path) -> Source:
         return tabular_source(path) or _nested_tables(path) or _folder_of_images(path)
     if path.suffix.lower() == PARQUET:
         table_files: Files = {"train": (path,)}
-        return Source(path, table_files, table.reader(table_files))
+        return Source(path, table_files, table.reader(table_files), compiled=True)
     for kind in FORMATS if path.is_file() else ():
         if re.search(kind.suffix + "$", path.name):
             splits = kind.splits(path) if kind.splits else ("train",)
@@ -101,7 +103,8 @@ def tabular_source(root: Path) -> Source | None:
 
 def _tables(root: Path, names: list[Path], found: Files, remark: str) -> Source:
     _need_train(root, found)
-    return _of_files(root, names, found, table.reader(_ordered(found)), remark)
+    source = _of_files(root, names, found, table.reader(_ordered(found)), remark)
+    return replace(source, compiled=True)
 
 
 def _ordered(found: Files) -> Files:
@@ -187,4 +190,4 @@ def _with_companions(kind: _Format, path: Path) -> tuple[Path, ...]:
 def _folder_of_images(root: Path) -> Source:
     tree = folder.look(root)
     read = partial(folder.read, tree=tree, root=root)
-    return Source(root, tree.files, read, tree.ignored, tree.notes)
+    return Source(root, tree.files, read, tree.ignored, tree.notes, compiled=True)

@@ -11,7 +11,6 @@ from triptych.live.follow import Followed
 from triptych.metrics import label
 from triptych.reporting.families import headline, titled
 from triptych.reporting.parts.charts import Chart, charts
-from triptych.reporting.parts.tables import value_with_error
 from triptych.reporting.safe import Attempts
 from triptych.reporting.words import setting
 from triptych.runs import Run
@@ -109,10 +108,10 @@ class Watched:
             "left": run.left() if run.status() == "running" else None,
             "written": run.tail.written,
             "alarms": [[step, _short(said)] for step, said in alarms[-ALARMS:]],
-            "value": value_with_error(found.name, found.value, found.stderr) if found else "",
-            "number": found.value if found else None,
-            "label": label(found.name) if found else "",
-            "about": found.label if found else "",
+            "value": printable(found.shown) if found else "",
+            "number": found.value if found and not isinstance(found.value, str) else None,
+            "label": printable(label(found.name)) if found else "",
+            "about": printable(found.label) if found else "",
             "lost": "; ".join(map(printable, lost)),
         }
 

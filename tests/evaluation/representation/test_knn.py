@@ -406,3 +406,10 @@ def test_labels_as_large_as_they_like_are_voted_for():
     far = torch.from_numpy(labels) * 3_000_000_000 + 7
     near = knn_predict(bank, torch.from_numpy(labels), queries, k=5)
     assert torch.equal(knn_predict(bank, far, queries, k=5), near * 3_000_000_000 + 7)
+
+
+def test_queries_in_parts_vote_as_all_at_once(monkeypatch: pytest.MonkeyPatch):
+    bank, queries, labels = blobs(300, 1, 4.0), blobs(100, 2, 4.0), torch.arange(300) % 3
+    whole = knn_predict(bank, labels, queries, 20)
+    monkeypatch.setattr("triptych.evaluation.representation.knn.ASKED", 7)
+    assert torch.equal(knn_predict(bank, labels, queries, 20), whole)

@@ -159,6 +159,28 @@ def test_best_and_last_weights_are_measured_apart(files: tuple[Path, Path], tmp_
     assert "test/knn_top1_last" not in last
 
 
+def test_networks_of_large_data_are_measured_in_turn_to_the_same_results(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = trained(files[0], tmp_path / "run")
+    beside = experiment.evaluate(run.path)
+    held: list[int] = []
+    remembered: dict[int, Subject] = {}
+    features = Subject.features
+
+    def counted(self: Subject, split: str) -> torch.Tensor:
+        found = features(self, split)
+        remembered[id(self)] = self
+        held.append(sum(bool(one._encoded) for one in remembered.values()))
+        return found
+
+    monkeypatch.setattr(Subject, "features", counted)
+    monkeypatch.setattr(measure, "TOGETHER", 0)
+    # Kept alive here, the untrained network's features are one more than there would be.
+    assert experiment.evaluate(run.path) == beside
+    assert max(held) == 2
+
+
 def test_images_without_labels_are_judged_by_retrieval(files: tuple[Path, Path], tmp_path: Path):
     run = trained(files[1], tmp_path / "run")
     found = experiment.evaluate(run.path)

@@ -14,6 +14,7 @@ from torch import nn
 from triptych.data.spec import Dataset, Images
 from triptych.errors import TriptychError
 from triptych.evaluation.representation import probe as module
+from triptych.evaluation.representation import softmax_regression
 from triptych.evaluation.representation.probe import Fold, logistic_probe, probe, sgd_probe
 from triptych.evaluation.subject import Subject, generator
 from triptych.types import DataSpec, Method
@@ -90,7 +91,7 @@ def test_sgd_is_torchs_own_on_one_learning_rate(monkeypatch: pytest.MonkeyPatch)
     x = F.pad(train.x, (0, 1), value=1)
     y = torch.from_numpy(train.labels)
     rates = torch.tensor([0.001, 0.02])
-    found = module._trained(x, y, 3, rates).view(2, 3, 5)
+    found = module._trained(train.x, y, 3, rates).view(2, 3, 5)
     for place, rate in enumerate(rates.tolist()):
         layer = nn.Linear(5, 3, bias=False)
         nn.init.zeros_(layer.weight)
@@ -261,3 +262,37 @@ def test_classes_are_the_values_that_occur(fit):
     far = fold._replace(labels=fold.labels * 3_000_000_000 + 7)
     near = fit(fold, fold, test.x).predicted
     assert (fit(far, far, test.x).predicted == near * 3_000_000_000 + 7).all()
+
+
+@pytest.mark.parametrize("fit", PROBES)
+def test_features_in_small_blocks_are_fitted_as_whole_ones(fit, monkeypatch: pytest.MonkeyPatch):
+    train, queries = triangle(3000, 0), triangle(500, 1)
+    monkeypatch.setattr(module, "EPOCHS", 3)
+    whole = fit(train, queries, queries.x)
+    monkeypatch.setattr(module, "TOGETHER", 1)
+    monkeypatch.setattr(softmax_regression, "ROWS", 100)
+    parts = fit(train, queries, queries.x)
+    assert parts.chosen == pytest.approx(whole.chosen, rel=1e-6)
+    assert (parts.predicted == whole.predicted).all()
+
+
+def test_what_is_standardised_in_place_is_the_standardised(monkeypatch: pytest.MonkeyPatch):
+    """Rows, some at a time, against all of them in double precision."""
+    seen: list[torch.Tensor] = []
+    objective = softmax_regression._objective
+
+    def kept(rows: torch.Tensor, *given):
+        seen.append(rows)
+        return objective(rows, *given)
+
+    monkeypatch.setattr(softmax_regression, "_objective", kept)
+    monkeypatch.setattr(softmax_regression, "ROWS", 64)
+    train = triangle(1000, 0)
+    logistic_probe(train, train, train.x)
+    x = train.x.double()
+    z = (x - x.mean(0)) / x.std(0)
+    (rows,) = seen
+    # Turned to the principal axes: lengths and products stay.
+    turned = rows[:, :-1].double()
+    assert torch.allclose(turned @ turned.T, z @ z.T, atol=1e-4)
+    assert (rows[:, -1] == 1).all()

@@ -10,6 +10,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
+from triptych.data.apart import at
 from triptych.data.names import as_text, few
 from triptych.data.readers.part import damaged
 from triptych.errors import TriptychError
@@ -61,7 +62,8 @@ def reading(path: Path) -> Iterator[None]:
     A damaged schema or page shows as almost any kind of exception, so all are taken.
     """
     try:
-        yield
+        with at(path.name):
+            yield
     except TriptychError:
         raise
     except Exception as why:

@@ -41,14 +41,14 @@ LARGEST = 2_000_000_000
 
 @dataclass(frozen=True)
 class Tree:
-    """The image files of each split in the order of their names, and each file's class, if any.
+    """The image files of each split in the order of their names, and the class of each in the splits that have some.
 
     ``ignored`` counts the files that are not images and the pictures that are not part of the data;
     ``notes`` say what the folders were taken for and what was left out.
     """
 
     files: dict[str, tuple[Path, ...]]
-    labels: dict[Path, str] = field(default_factory=dict)
+    labels: dict[str, list[str]] = field(default_factory=dict)
     ignored: int = 0
     notes: tuple[str, ...] = ()
 
@@ -76,7 +76,7 @@ def look(root: Path) -> Tree:
     found = arrange(root, walk.pictures, walk.hollow)
     files = {split: tuple(p.path for p in pictures) for split, pictures in found.splits.items()}
     used = sum(map(len, files.values()))
-    notes = [*found.notes, *_alike(found.labels)]
+    notes = [*found.notes, *_alike(files, found.labels)]
     if walk.others:
         notes.append(f"left out {_counted(walk.others, 'file')} that are no images")
     if walk.litter:
@@ -96,11 +96,11 @@ def holds_images(root: Path) -> bool:
 
 def read(split: str, files: tuple[Path, ...], decoder: Decoder, tree: Tree, root: Path) -> Part:
     """The split's images; labels number the classes of all splits in the order of their names."""
-    classes = tuple(sorted(set(tree.labels.values())))
+    classes = tuple(sorted(set().union(*tree.labels.values())))
     labels = None
-    if len(classes) > 1 and files[0] in tree.labels:
+    if len(classes) > 1 and split in tree.labels:
         number = {name: place for place, name in enumerate(classes)}
-        labels = np.array([number[tree.labels[path]] for path in files], dtype=np.int64)
+        labels = np.array([number[name] for name in tree.labels[split]], dtype=np.int64)
     return Part(
         len(files),
         decoder.encoded(_encoded(files, root)),
@@ -159,11 +159,12 @@ def _collect(
     return len(into.pictures) > before
 
 
-def _alike(labels: dict[Path, str]) -> Iterator[str]:
+def _alike(files: dict[str, tuple[Path, ...]], labels: dict[str, list[str]]) -> Iterator[str]:
     """A remark where class folders hold files of the same names, as pictures and their masks do."""
     names: dict[str, list[str]] = {}
-    for path, label in labels.items():
-        names.setdefault(label, []).append(path.stem)
+    for split, classes in labels.items():
+        for path, label in zip(files[split], classes, strict=True):
+            names.setdefault(label, []).append(path.stem)
     several = [sorted(stems) for stems in names.values()]
     if len(several) > 1 and len(several[0]) > 1 and all(s == several[0] for s in several):
         yield (

@@ -31,10 +31,10 @@ __all__ = ["Arranged", "arrange"]
 
 @dataclass
 class Arranged:
-    """The pictures of each split and their classes (as as_text text); what was decided, in words."""
+    """The pictures of each split, the class of each in the splits that have some (as as_text text); what was decided, in words."""
 
     splits: dict[str, list[Picture]]
-    labels: dict[Path, str] = field(default_factory=dict)
+    labels: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -60,7 +60,8 @@ def arrange(
 
 def _without_twins(pictures: list[Picture], notes: list[str]) -> list[Picture]:
     """Without a_mask.png where there is a picture a beside it."""
-    stems = {(p.path.parent, p.path.stem) for p in pictures}
+    # By the names of the folder, which its pictures share: a path more for each would be as much as they take themselves.
+    stems = {(p.below, p.path.stem) for p in pictures}
     pattern = re.compile(r"(.+)[_\-. ]([A-Za-z]+)$")
     twins = []
     for picture in pictures:
@@ -68,7 +69,7 @@ def _without_twins(pictures: list[Picture], notes: list[str]) -> list[Picture]:
         if (
             match is not None
             and match[2].lower() in COMPANIONS
-            and (picture.path.parent, match[1]) in stems
+            and (picture.below, match[1]) in stems
         ):
             twins.append(picture)
     if not twins:
@@ -129,16 +130,16 @@ def _label(
             _no_picture_class(shown(root, pictures[0].above), names)
     classes: dict[str, set[str]] = {}
     for split in labelled:
-        for picture in found.splits[split]:
-            found.labels[picture.path] = as_text(picture.below[0])
-        classes[split] = {found.labels[picture.path] for picture in found.splits[split]}
-        if len(classes[split]) < len(names_of(found.splits[split])):
+        called = {name: as_text(name) for name in names_of(found.splits[split])}
+        found.labels[split] = [called[picture.below[0]] for picture in found.splits[split]]
+        classes[split] = set(called.values())
+        if len(classes[split]) < len(called):
             raise TriptychError(
                 f"two class folders of {root} have names that read the same "
                 f"({few(sorted(names_of(found.splits[split])))}); rename one"
             )
     no_hollow_class(root, [p for split in labelled for p in found.splits[split]], hollow)
-    speaks = sorted(name for name in set(found.labels.values()) if split_and_rest(name))
+    speaks = sorted(name for name in set().union(*classes.values()) if split_and_rest(name))
     if speaks:
         notes.append(f"taken for classes, though the names could mean splits: {few(speaks)}")
     if len(labelled) > 1 and "train" in labelled:

@@ -17,6 +17,7 @@ from triptych.data.images import Decoder
 from triptych.data.readers import matlab
 from triptych.data.readers.part import Part, check_labels, check_unpacked, damaged, most_unpacked
 from triptych.errors import MachineError, TriptychError
+from triptych.processes import same_packages
 
 __all__ = ["meanings", "read"]
 
@@ -86,9 +87,8 @@ def _in_a_process_of_its_own(path: Path, folder: str, packed: int) -> dict[str, 
     most = most_unpacked(packed)
     memory = INTERPRETER_BYTES + 2 * most
     command = [sys.executable, "-P", matlab.__file__, path, folder, most, memory, "X", "y"]
-    # The same packages as here, wherever this process has them from; threads take room and do nothing.
-    paths = os.pathsep.join(os.path.abspath(place) for place in sys.path)
-    environment = os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"}
+    # Threads take room and do nothing.
+    environment = os.environ | same_packages() | {"OPENBLAS_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
             [str(word) for word in command],

@@ -101,20 +101,29 @@ def _encoded(shard: Shard, column: str) -> Iterator[Encoded]:
     row = 0
     size = shard.path.stat().st_size // max(1, shard.rows)
     rows = max(1, min(ROWS, BATCH_BYTES // max(1, size)))
+    for value in _values(shard, column, rows):
+        if row == shard.rows:
+            raise damaged(shard.path, KIND, f"more than the {shard.rows:,} rows it tells of")
+        value = value if isinstance(value, dict) else {"bytes": value}
+        name = value.get("path") or f"row {row}"
+        missing = "it has a path but no bytes" if value.get("path") else b""
+        yield f"{shard.path.name}: {name}", value["bytes"] or missing
+        row += 1
+    if row < shard.rows:
+        raise damaged(shard.path, KIND, f"{row:,} rows where {shard.rows:,} are due")
+
+
+def _values(shard: Shard, column: str, rows: int) -> Iterator[Any]:
+    """What a column holds, some rows at a time; pyarrow is at work only while they are fetched."""
     with reading(shard.path):
-        for batch in shard.file.iter_batches(rows, columns=[column]):
-            for value in batch.column(0).to_pylist():
-                if row == shard.rows:
-                    raise damaged(
-                        shard.path, KIND, f"more than the {shard.rows:,} rows it tells of"
-                    )
-                value = value if isinstance(value, dict) else {"bytes": value}
-                name = value.get("path") or f"row {row}"
-                missing = "it has a path but no bytes" if value.get("path") else b""
-                yield f"{shard.path.name}: {name}", value["bytes"] or missing
-                row += 1
-        if row < shard.rows:
-            raise damaged(shard.path, KIND, f"{row:,} rows where {shard.rows:,} are due")
+        batches = shard.file.iter_batches(rows, columns=[column])
+    while True:
+        with reading(shard.path):
+            batch = next(batches, None)
+            values = [] if batch is None else batch.column(0).to_pylist()
+        if batch is None:
+            return
+        yield from values
 
 
 def _split_labels(split: str, shards: Sequence[Shard], column: str) -> list[_Labels]:

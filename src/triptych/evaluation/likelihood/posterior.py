@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from triptych.evaluation.subject import Subject
+from triptych.evaluation.subject import BLOCK, Subject
 from triptych.objectives.elbo import kl_to_standard_normal
 from triptych.runs import Result
 from triptych.types import Decodes, DiagonalGaussian, HasLikelihood
@@ -20,16 +20,13 @@ def _posteriors(subject: Subject, split: str) -> tuple[Tensor, Tensor]:
     method = subject.method
     assert isinstance(method, HasLikelihood)
 
-    def posterior(number: int) -> DiagonalGaussian:
+    def posterior(start: int) -> dict[str, Tensor]:
         with torch.inference_mode():
-            found: DiagonalGaussian = method.posterior(subject.block(split, number))
-        return found
+            q: DiagonalGaussian = method.posterior(subject.block(split, start // BLOCK))
+        return q._asdict()
 
-    found = subject.map_blocks(split, posterior)
-    return (
-        torch.cat([q.mean for q in found]).cpu().double(),
-        torch.cat([q.log_variance for q in found]).cpu().double(),
-    )
+    found = subject.rows(range(0, len(subject.dataset.splits[split]), BLOCK), posterior)
+    return found["mean"].cpu().double(), found["log_variance"].cpu().double()
 
 
 def active_units(subject: Subject, split: str) -> dict[str, Result]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from triptych.environment import has_bf16, tf32
 from triptych.errors import TriptychError
 
-__all__ = ["nearest"]
+__all__ = ["Bank", "nearest"]
 
 T = TypeVar("T")
 
@@ -34,6 +34,9 @@ SPARE = 32
 
 SMALL = 4096
 """Up to this size a bank is searched in full precision: there is little to gain."""
+
+CENTRED = 2**14
+"""Rows of which the products with their mean are held at once."""
 
 PROBES = 2000
 """Members of the bank from which the score of the k-th neighbour is guessed."""
@@ -68,25 +71,43 @@ def nearest(bank: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         >>> [round(c, 6) for c in cosine[0].tolist()], place.tolist()
         ([0.8, 0.6], [[1, 0]])
     """
-    if k < 1:
-        raise TriptychError(f"the number of neighbours, k, must be 1 or more, not {k}")
-    rows, centre = _centred(bank)
-    units = queries.float() * _inverse_norms(queries)[:, None]
-    terms, k = F.pad(units - centre, (0, 1), value=1), min(k, len(bank))
-    shift = (units * centre).sum(-1, keepdim=True)
-    if bank.device.type != "cpu":
-        with tf32(False):
-            score, index = _by_products(rows, terms, k)
+    return Bank(bank).nearest(queries, k)
+
+
+class Bank:
+    """N×d features made ready to be searched as `nearest` does, for queries that come in parts.
+
+    Beside the features it holds one copy of them, and where candidates are chosen in bf16 half of one more.
+    """
+
+    def __init__(self, features: Tensor) -> None:
+        self._rows, self._centre = _centred(features)
+        fast = features.device.type == "cpu" and has_bf16(features.device)
+        self._half = _halved(self._rows) if fast and len(features) > SMALL else None
+
+    def nearest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k largest cosines of each query and where they are, as of `nearest`."""
+        if k < 1:
+            raise TriptychError(f"the number of neighbours, k, must be 1 or more, not {k}")
+        rows, centre, k = self._rows, self._centre, min(k, len(self._rows))
+        units = queries.float() * _inverse_norms(queries)[:, None]
+        terms = F.pad(units - centre, (0, 1), value=1)
+        shift = (units * centre).sum(-1, keepdim=True)
+        if rows.device.type != "cpu":
+            with tf32(False):
+                score, index = _by_products(rows, terms, k)
+            return score + shift, index
+
+        def full(chunk: Tensor) -> tuple[Tensor, Tensor]:
+            return chunk @ rows.T, chunk.new_zeros(())
+
+        if self._half is None:
+            score, index, _ = _search(rows, terms, k, full)
+            return score + shift, index
+        score, index, sure = _search(rows, terms, k, _in_half(self._half, k))
+        if not sure.all():
+            score[~sure], index[~sure], _ = _search(rows, terms[~sure], k, full)
         return score + shift, index
-    fast = has_bf16(bank.device) and len(bank) > SMALL
-
-    def full(chunk: Tensor) -> tuple[Tensor, Tensor]:
-        return chunk @ rows.T, chunk.new_zeros(())
-
-    score, index, sure = _search(rows, terms, k, _in_half(rows, k) if fast else full)
-    if fast and not sure.all():
-        score[~sure], index[~sure], _ = _search(rows, terms[~sure], k, full)
-    return score + shift, index
 
 
 def _by_products(rows: Tensor, terms: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -122,17 +143,24 @@ def _centred(bank: Tensor) -> tuple[Tensor, Tensor]:
     # Not matrix products: on some processors the order of their sums depends on the number of threads.
     centre = rows[:, :-1].mean(0)
     rows[:, :-1] -= centre
-    rows[:, -1] = (rows[:, :-1] * centre).sum(-1)
+    for part in torch.split(rows, CENTRED):
+        part[:, -1] = (part[:, :-1] * centre).sum(-1)
     return rows, centre
 
 
-def _in_half(rows: Tensor, k: int) -> Scores:
+def _halved(rows: Tensor) -> Tensor:
+    """Rows in bf16, what their last numbers have lost by it, and a 1."""
+    half = torch.ones(len(rows), rows.shape[1] + 2, dtype=torch.bfloat16, device=rows.device)
+    half[:, :-2] = rows
+    half[:, -2] = rows[:, -1] - rows[:, -1].bfloat16()
+    return half
+
+
+def _in_half(half: Tensor, k: int) -> Scores:
     """Scores by bf16 products, each query's less about that of its k-th neighbour, and how much less.
 
     Rounding is finest around 0, and it is there that neighbours are told from others.
     """
-    offset = rows[:, -1:] - rows[:, -1:].bfloat16()
-    half = torch.cat([rows.bfloat16(), offset.bfloat16(), torch.ones_like(offset).bfloat16()], 1)
     few = half[:: max(1, len(half) // PROBES)]
     rank = max(1, round(k * len(few) / len(half)))
 

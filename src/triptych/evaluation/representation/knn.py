@@ -20,7 +20,7 @@ from triptych.data.hashing import digest
 from triptych.data.places import cache_root
 from triptych.errors import TriptychError
 from triptych.evaluation.labels import Judged, judged, left_out
-from triptych.evaluation.representation.cosine_neighbours import nearest
+from triptych.evaluation.representation.cosine_neighbours import Bank, nearest
 from triptych.evaluation.statistics import proportion, share_error
 from triptych.evaluation.subject import Subject
 from triptych.files import write
@@ -60,6 +60,9 @@ RARE = 10
 
 UNIT = 2**40
 """Votes of the nearest neighbour; what is farther has fewer."""
+
+ASKED = 2**14
+"""Queries whose neighbours are held at once: 40 MB of 200 each."""
 
 PART = 2**26
 """Bytes of images, as floats, that are held at once where raw pixels are compared."""
@@ -114,7 +117,7 @@ def knn_predict(
         temperature: τ of the weights; 0.1 in the paper's published code.
 
     Returns:
-        M classes, int64; of equal votes the lower class. Memory as of `nearest`.
+        M classes, int64; of equal votes the lower class. Memory is that of a `Bank`, however many queries there are.
 
     Raises:
         TriptychError: k < 1, temperature ≤ 0, or features that are not finite.
@@ -127,7 +130,11 @@ def knn_predict(
     if not temperature > 0:
         raise TriptychError(f"the temperature of the votes must be above 0, not {temperature}")
     k = voters(labels.cpu().numpy()) if k is None else k
-    return _voted(*nearest(bank, queries, k), labels, temperature)
+    ready = Bank(bank)
+    parts = [
+        _voted(*ready.nearest(part, k), labels, temperature) for part in torch.split(queries, ASKED)
+    ]
+    return torch.cat(parts)
 
 
 def _voted(similarity: Tensor, index: Tensor, labels: Tensor, temperature: float) -> Tensor:

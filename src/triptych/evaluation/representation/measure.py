@@ -39,6 +39,9 @@ MEASURES = (
     *("features/alignment", "features/uniformity", "features/retrieval"),
 )
 
+TOGETHER = 2**28
+"""Bytes of features of training images up to which best and last weights are measured side by side, and else in turn."""
+
 PAIR = 2
 """Images below which there is nothing to compare an image with."""
 
@@ -181,7 +184,8 @@ def representation(
     """Neighbours, linear probes, spread and verdict; what pictures are drawn from goes to the run.
 
     What the images or their labels do not allow is left out with its reason. Each network encodes each split
-    once; the features of all of them are kept until the end, 4 bytes a number.
+    once. Its features, 4 bytes a number, are let go of when all is measured of them; where they are large (`TOGETHER`),
+    no two networks' are held at once.
 
     Args:
         subject: with the weights that are measured.
@@ -190,25 +194,32 @@ def representation(
         untrained: gives the same network with its initial weights, the baseline.
         last: gives the network at the end of the training, where its weights are kept.
     """
+    # The baseline's features are gone before those of the weights that are measured come.
+    floor = knn.untrained_top1(untrained(), split)
     found = _spread(subject, run) | _neighbours(subject, run, split)
-    found |= knn.knn(subject, split) | knn.untrained_top1(untrained(), split)
+    found |= knn.knn(subject, split) | floor
     # What the weights were chosen by: no more than a look behind the scenes.
     chosen_by = knn.encoder_top1(subject, "valid") if split != "valid" else {}
     end = last() if last is not None and subject.checkpoint != "last" else None
-    at_end = knn.encoder_top1(end, split) if end else {}
+    beside = end if subject.features("train").nbytes <= TOGETHER else None
+    at_end = knn.encoder_top1(beside, split) if beside else {}
     with _mapping(subject, run, split) as keep_map:
         fits = probe.probes(subject, split)
-        fits_at_end = probe.probes(end, split) if end else []
         # The map is the first of all works, and so the first rank's, which alone keeps it.
-        works = [keep_map, *fits, *fits_at_end]
-        mapped, *probed = subject.ranks.shared(
-            works, lambda mine: _side_by_side(mine, subject.device)
-        )
+        works = [keep_map, *fits, *(probe.probes(beside, split) if beside else [])]
+        mapped, *probed = _fitted(works, subject)
     for result in probed[: len(fits)]:
         found |= result
     for result in probed[len(fits) :]:
         at_end |= result
     found |= chosen_by | mapped
+    # The fits hold features as well.
+    del fits, works
+    subject.forget()
+    if end and not beside:
+        at_end = knn.encoder_top1(end, split)
+        for result in _fitted(probe.probes(end, split), end):
+            at_end |= result
     if subject.checkpoint == "last":
         return found
     names = [f"{split}/{name}_last" for name in LAST]
@@ -216,6 +227,11 @@ def representation(
         why = "the training has saved no last weights yet"
         return found | left_out(subject, split, names, why)
     return found | {name: at_end[name.removesuffix("_last")] for name in names}
+
+
+def _fitted(works: Sequence[Callable[[], T]], subject: Subject) -> list[T]:
+    """What each of some works on features gives, on every rank: they are shared, and a rank does its own side by side."""
+    return subject.ranks.shared(works, lambda mine: _side_by_side(mine, subject.device))
 
 
 def _side_by_side(works: Sequence[Callable[[], T]], device: torch.device) -> list[T]:

@@ -33,6 +33,9 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 ITERATIONS = 500
 """Of L-BFGS at most; a fit that has not converged by then says so in its note."""
 
+TOGETHER = 64
+"""Batches whose features are taken out at once, and put into an order or scored: all of them would be there once more."""
+
 FEWEST = 10
 """Judged validation images below which the setting is chosen on training images: of so few most settings tie."""
 
@@ -77,15 +80,13 @@ def sgd_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
         [0, 1]
     """
     names, places = _classes(train.labels)
-    x, y = F.pad(train.x.float(), (0, 1), value=1), torch.from_numpy(places)
-    classes = len(names)
-    rates = torch.tensor(RATES, device=x.device) / x.square().sum(1).mean()
-    weights = _trained(x, y.to(x.device), classes, rates)
+    x, y = train.x, torch.from_numpy(places).to(train.x.device)
+    squares = [_with_one(part).square().sum(1) for part in torch.split(x, TOGETHER * BATCH)]
+    rates = torch.tensor(RATES, device=x.device) / torch.cat(squares).mean()
+    weights = _trained(x, y, len(names), rates).view(len(RATES), len(names), -1)
 
     def predict(features: Tensor) -> Labels:
-        scores = F.pad(features.float(), (0, 1), value=1) @ weights.T
-        found: Labels = names[scores.view(-1, len(RATES), classes).argmax(-1).cpu().numpy()]
-        return found
+        return names[_likeliest(features, weights)]
 
     right = (predict(choice.x) == choice.labels[:, None]).sum(0)
     best = int(right.argmax())
@@ -120,13 +121,10 @@ def logistic_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
     # A feature that never varies has nothing to say; its rounding is not to be blown up.
     scale = torch.where(deviation > 1e-6 * mean.abs(), 1 / deviation, 0)
     y = torch.from_numpy(places).to(device)
-    fitted = softmax_regression((x - mean) * scale, y, len(names), STRENGTHS, ITERATIONS)
+    fitted = softmax_regression(x, y, len(names), STRENGTHS, ITERATIONS, centre=mean, scale=scale)
 
     def predict(features: Tensor) -> Labels:
-        rows = F.pad((features.to(device).float() - mean) * scale, (0, 1), value=1)
-        scores = (rows @ fitted.weights.flatten(0, 1).T).view(len(rows), len(STRENGTHS), -1)
-        found: Labels = names[scores.argmax(-1).cpu().numpy()]
-        return found
+        return names[_likeliest(features.to(device), fitted.weights, mean, scale)]
 
     right = (predict(choice.x) == choice.labels[:, None]).sum(0)
     best = int(right.argmax())
@@ -192,15 +190,32 @@ def probes(subject: Subject, split: str) -> list[Callable[[], dict[str, Result]]
     ]
 
 
+def _with_one(x: Tensor) -> Tensor:
+    """Features in float32, and a last one that is 1 everywhere, whose weight is the intercept."""
+    return F.pad(x.float(), (0, 1), value=1)
+
+
+def _likeliest(
+    features: Tensor, weights: Tensor, mean: Tensor | float = 0, scale: Tensor | float = 1
+) -> Labels:
+    """The place of the class with the largest score of each of N rows (x − mean) · scale, N×S for weights S×K×(d+1)."""
+    found = []
+    for part in torch.split(features, TOGETHER * BATCH):
+        scores = _with_one((part.float() - mean) * scale) @ weights.flatten(0, 1).T
+        found.append(scores.view(len(part), *weights.shape[:2]).argmax(-1))
+    places: Labels = torch.cat(found).cpu().numpy()
+    return places
+
+
 def _trained(x: Tensor, y: Tensor, classes: int, rates: Tensor) -> Tensor:
     """Weights (rates·classes)×(d+1), a block of rows for each learning rate.
 
-    An epoch is put into its order once, and a step is five operations, of which none asks the host: there are
-    thousands of steps, and each is small.
+    Some batches are put into their order at once, and a step is five operations, of which none asks the host: there
+    are thousands of steps, and each is small.
     """
-    weights = torch.zeros(len(rates) * classes, x.shape[1], device=x.device)
+    weights = torch.zeros(len(rates) * classes, x.shape[1] + 1, device=x.device)
     velocity = torch.zeros_like(weights)
-    truth = F.one_hot(y, classes).T.float()
+    numbers = torch.arange(classes, device=x.device)[:, None]
     batch = min(BATCH, len(x))
     each = len(x) // batch
     steps, draw = EPOCHS * each, generator(torch.device("cpu"), "probe")
@@ -209,12 +224,15 @@ def _trained(x: Tensor, y: Tensor, classes: int, rates: Tensor) -> Tensor:
     for epoch in range(EPOCHS):
         order = torch.randperm(len(x), generator=draw)[: each * batch].to(x.device)
         falls = fall[epoch * each : (epoch + 1) * each].float().to(x.device)
-        of_batch = torch.split(x[order], batch), torch.split(truth[:, order], batch, dim=1)
-        for inputs, onehot, step_size in zip(*of_batch, falls[:, None, None] * size, strict=True):
-            # The gradient of the cross-entropy with respect to the logits is p − onehot(y).
-            p = (weights @ inputs.T).view(len(rates), classes, batch).softmax(1).sub_(onehot)
-            velocity.addmm_(p.flatten(0, 1), inputs, beta=MOMENTUM, alpha=1 / batch)
-            weights.addcmul_(velocity, step_size, value=-1)
+        step_sizes = iter(falls[:, None, None] * size)
+        for rows in torch.split(order, TOGETHER * batch):
+            truth = (y[rows] == numbers).float()
+            of_batch = torch.split(_with_one(x[rows]), batch), torch.split(truth, batch, dim=1)
+            for inputs, onehot in zip(*of_batch, strict=True):
+                # The gradient of the cross-entropy with respect to the logits is p − onehot(y).
+                p = (weights @ inputs.T).view(len(rates), classes, batch).softmax(1).sub_(onehot)
+                velocity.addmm_(p.flatten(0, 1), inputs, beta=MOMENTUM, alpha=1 / batch)
+                weights.addcmul_(velocity, next(step_sizes), value=-1)
     return weights
 
 

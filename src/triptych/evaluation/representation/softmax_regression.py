@@ -29,6 +29,9 @@ HALVINGS = 12
 Pair: TypeAlias = tuple[Tensor, Tensor, Tensor]
 """A step and the change of the gradient by it, S×K×D, and one over their products, S; 0 where that tells nothing."""
 
+ROWS = 2**14
+"""Rows that are standardised or turned at once, in the place where they stay."""
+
 PARTS = {"cpu": 2**18, "cuda": 2**27}
 """Scores held at once, rows × penalties × classes: on the CPU they stay in a core's cache."""
 
@@ -41,9 +44,18 @@ class SoftmaxRegression(NamedTuple):
 
 
 def softmax_regression(
-    x: Tensor, y: Tensor, classes: int, strengths: Sequence[float], iterations: int = 500
+    x: Tensor,
+    y: Tensor,
+    classes: int,
+    strengths: Sequence[float],
+    iterations: int = 500,
+    *,
+    centre: Tensor | float = 0,
+    scale: Tensor | float = 1,
 ) -> SoftmaxRegression:
     """Least Σ_i −log softmax(W x_i + b)_{y_i} + ‖W‖² / 2C over W and b, for each C, by L-BFGS (Liu and Nocedal 1989).
+
+    For x there stands (x − centre) · scale, which is made here: beside x there is one array of its size, and no other.
 
     Of two classes, where W has one row more than is needed, ‖w₁ − w₀‖² / 2C is the penalty, as in
     logistic regression with one vector of weights; both are scikit-learn's.
@@ -55,11 +67,13 @@ def softmax_regression(
     Losses are summed in float64. The host is asked twice a step.
 
     Args:
-        x: N×d features of mean 0 and like scales.
+        x: N×d features, of mean 0 and like scales by ``centre`` and ``scale``.
         y: their classes, int64, N, in 0 … K−1.
         classes: K ≥ 2.
         strengths: C of each fit.
         iterations: of L-BFGS at most.
+        centre: d numbers that are taken off.
+        scale: d numbers that what is left is multiplied by.
 
     Returns:
         Float32 weights, and whether the gradient of the objective / N came to a length of 1e-5 or less.
@@ -74,35 +88,42 @@ def softmax_regression(
     ridge = (2 if classes == 2 else 1) / (
         count * torch.tensor(strengths, dtype=torch.float64, device=x.device)
     )
-    variance, axes = torch.linalg.eigh((x.T @ x).double() / count)
-    rows = F.pad(x @ axes.float(), (0, 1), value=1)
+    rows = torch.ones(count, x.shape[1] + 1, device=x.device)
+    features = rows[:, :-1]
+    for part, given in zip(torch.split(features, ROWS), torch.split(x, ROWS), strict=True):
+        part.copy_((given.float() - centre) * scale)
+    variance, axes = torch.linalg.eigh((features.T @ features).double() / count)
+    for part in torch.split(features, ROWS):
+        part.copy_(part @ axes.float())
     # Of the intercept: variance 1 about zero, and no penalty.
     variance = F.pad(variance.clamp(min=0), (0, 1), value=1)
     penalty = F.pad(ridge[:, None, None].expand(-1, 1, x.shape[1]), (0, 1))
-    scale = (variance / 2 + penalty).rsqrt()
+    bound = (variance / 2 + penalty).rsqrt()
 
-    objective = _objective(rows, F.one_hot(y, classes).T.float(), penalty.float())
-    found, converged = _minimised(objective, scale.float(), classes, iterations)
+    objective = _objective(rows, y, classes, penalty.float())
+    found, converged = _minimised(objective, bound.float(), classes, iterations)
     weights = torch.cat([found[:, :, :-1] @ axes.T.float(), found[:, :, -1:]], 2)
     return SoftmaxRegression(weights, tuple(converged.tolist()))
 
 
 def _objective(
-    rows: Tensor, truth: Tensor, penalty: Tensor
+    rows: Tensor, y: Tensor, classes: int, penalty: Tensor
 ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """Of weights S×K×D the mean objective of each penalty, S in float64, and its gradient S×K×D.
 
     Scores are S×K×rows: a softmax over a last dimension of ten classes is not vectorised on the CPU.
     """
-    classes, count = truth.shape
-    penalties = len(penalty)
-    size = max(1, PARTS.get(rows.device.type, PARTS["cuda"]) // (penalties * classes))
-    parts = list(zip(torch.split(rows, size), torch.split(truth, size, dim=1), strict=True))
+    count, penalties = len(rows), len(penalty)
+    size = int(max(1, PARTS.get(rows.device.type, PARTS["cuda"]) // (penalties * classes)))
+    parts = list(zip(torch.split(rows, size), torch.split(y, size), strict=True))
+    numbers = torch.arange(classes, device=rows.device)[:, None]
 
     def value_and_gradient(weights: Tensor) -> tuple[Tensor, Tensor]:
         flat, gradient = weights.flatten(0, 1), torch.zeros_like(weights).flatten(0, 1)
         losses = []
-        for x, onehot in parts:
+        for x, labels in parts:
+            # Made anew each time: of a thousand classes all rows would be larger than the features.
+            onehot = (labels == numbers).float()
             scores = (flat @ x.T).view(penalties, classes, -1).log_softmax(1)
             losses.append(_dot(scores, onehot))
             gradient.addmm_(scores.exp_().sub_(onehot).flatten(0, 1), x)
