@@ -21,8 +21,9 @@ from triptych.studies import card
 from triptych.studies.card import Coming, Crowd, Forecast
 from triptych.studies.execute import Ended
 from triptych.studies.forecast import left_of
-from triptych.studies.pace import Looks, Pace
+from triptych.studies.pace import Pace
 from triptych.studies.plan import Cell
+from triptych.studies.stopwatch import Looks
 from triptych.studies.watch import Row
 
 STUDY = "simsiam-ablation"
@@ -98,7 +99,7 @@ def test_side_by_side_it_ends_in_the_same_page(
         dataclasses.replace(given, jobs=3, threads=1),
         folder,
         show=Milestones(),
-        say=lambda seconds, crowd: heard.append((seconds, crowd)),
+        say=lambda seconds, crowd, slowed: heard.append((seconds, crowd)),
     )
     assert (ended.stopped, ended.failures) == (False, {})
     ((seconds, crowd),) = heard
