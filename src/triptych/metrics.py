@@ -71,9 +71,12 @@ DECLARED: Mapping[str, Metric] = {
     "valid/kl": KL,
     "test/kl": KL,
     "log_likelihood": Metric("log-likelihood", NATS, "higher"),
-    "bits_per_dimension": Metric("bits per dimension", "bits", "lower"),
+    "bits_per_dimension": Metric("bits per dimension", better="lower"),
     "importance_bias": Metric("bias of the log-likelihood", NATS),
-    "latent/active_units": Metric("active latent units"),
+    "log_likelihood_curve": Metric("log-likelihood by the number of samples", NATS, "higher"),
+    "effective_sample_size": Metric("effective sample size", better="higher"),
+    "latent/active_units": Metric("latent coordinates in use"),
+    "latent/kl_per_dimension": Metric("KL of each latent coordinate", "nats"),
     # A game, and whatever else draws samples.
     "critic_gap": Metric("critic gap"),
     "critic_memory": Metric("critic gap between training and validation images"),
@@ -89,7 +92,13 @@ DECLARED: Mapping[str, Metric] = {
     "recall": Metric("recall", better="higher"),
     "density": Metric("density", better="higher"),
     "coverage": Metric("coverage", better="higher"),
+    "samples/class_histogram": Metric("classes of the samples"),
     "latent/effective_dimension": Metric("effective latent dimension"),
+    "latent/principal_spectrum": Metric("spectrum of the latent directions"),
+    "latent/coordinates": Metric("latent coordinates against random directions"),
+    "interpolation/scorecard": Metric("interpolation in latent and in pixel space"),
+    "interpolation/control": Metric("distance of overlays to training images"),
+    "interpolation/entropy": Metric("entropy of a classifier between two samples", "nats"),
     "interpolation/latent_vs_pixel": Metric(
         "distance to training images, latent − pixel interpolates", better="lower"
     ),
@@ -99,12 +108,14 @@ DECLARED: Mapping[str, Metric] = {
     "linear_top1": _share("linear probe top-1"),
     "logistic_top1": _share("logistic probe top-1"),
     "floor/pixels_knn_top1": _share("test kNN top-1 of raw pixels"),
-    "features/std": Metric("std × √d of the projections"),
+    "features/std": Metric("spread of the projections"),
     "features/effective_rank": Metric("effective rank of the projections"),
     "features/backbone_rank": Metric("effective rank of the backbone's features"),
     "features/alignment": Metric("alignment", better="lower"),
     "features/uniformity": Metric("uniformity", better="lower"),
     "features/retrieval": _share("retrieval of the other view"),
+    "feature-map": Metric("map of the features"),
+    "verdict": Metric("verdict"),
 }
 """By the full name, or by what follows the split."""
 
@@ -112,8 +123,9 @@ BASELINES: Mapping[str, str] = {
     "_untrained": "the untrained encoder",
     "_pixels": "raw pixels",
     "_floor": "real images",
+    "_last": "the last weights",
 }
-"""How the name of a metric's baseline ends, and what it is measured on."""
+"""How the name of a metric's baseline ends, and what it is measured on; and that of the weights of the end beside the best."""
 
 
 def metric(name: str) -> Metric:
@@ -141,7 +153,7 @@ def label(name: str) -> str:
 
     Example:
         >>> label("train/loss"), label("valid/elbo"), label("features/std")
-        ('training loss', 'validation ELBO', 'std × √d of the projections')
+        ('training loss', 'validation ELBO', 'spread of the projections')
     """
     split, title = name.partition("/")[0], metric(name).title
     return f"{SPLITS[split]} {title}" if split in SPLITS else title

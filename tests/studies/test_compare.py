@@ -37,14 +37,17 @@ def findings(**arms: dict[int, Number]) -> list[str]:
 
 def test_sentences_follow_the_numbers_in_both_directions():
     (up,) = findings(better=shifted(0.1, 0.01))
-    assert up.startswith("test/knn_top1 is higher in better than in default, by 0.100 (95 % ")
+    assert up.startswith(
+        "test kNN top-1 is higher in better than in default, by 10.0 points (95 % "
+    )
     (down,) = findings(worse=shifted(-0.1, 0.01))
-    assert down.startswith("test/knn_top1 is lower in worse than in default, by 0.100 (95 % ")
+    assert down.startswith(
+        "test kNN top-1 is lower in worse than in default, by 10.0 points (95 % "
+    )
     (none,) = findings(same=shifted(0.005, 0.01))
-    assert none.startswith("test/knn_top1: undecided between same and default: +0.005 (")
-    for said, low, high in ((up, "0.0", "0.1"), (down, "−0.1", "−0.0"), (none, "−0.0", "0.0")):
-        assert f"default: {low}" in said
-        assert f" to {high}" in said
+    assert none.startswith("test kNN top-1: undecided between same and default: +0.5 points (")
+    for said, ends in ((up, "8.5 to 11.5"), (down, "−11.5 to −8.5"), (none, "−1.0 to 2.0")):
+        assert f"default: {ends}, " in said
         assert "4 seeds" in said
 
 
@@ -52,7 +55,9 @@ def test_two_seeds_whose_interval_has_0_in_it_decide_nothing():
     """37 apart on average, −27 to 101 by Student's factor of 12.7: no "no difference"."""
     values = {"default": numbers(500.0, 500.0), "warm": numbers(532.0, 542.0)}
     (said,) = compare_metric("test/log_likelihood", values, "default")["findings"]
-    assert said.startswith("test/log_likelihood: undecided between warm and default: +37 (95 % ")
+    assert said.startswith(
+        "test log-likelihood: undecided between warm and default: +37 nats an image (95 % "
+    )
     assert "−27 to 101, 2 seeds" in said and said.endswith("; add seeds.")
 
 
@@ -180,4 +185,6 @@ def test_a_failed_run_is_shown_as_such_and_gives_no_numbers(tmp_path: Path, stud
     assert found["arms"]["default"]["runs"]["1"] == {"state": "not done"}
     knn = found["metrics"]["test/knn_top1"]
     assert knn["arms"]["other"]["values"] == {"0": 0.4}
-    assert knn["findings"][0].startswith("test/knn_top1: undecided between other and default: 0 (")
+    assert knn["findings"][0].startswith(
+        "test kNN top-1: undecided between other and default: 0 points ("
+    )

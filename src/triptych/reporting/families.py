@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from triptych.metrics import label, metric
+from triptych.reporting.parts.tables import value_with_error
+from triptych.reporting.words import in_colour
 from triptych.runs import MethodFacts, Run
 
 __all__ = ["FAMILIES", "Family", "Headline", "family", "headline", "in_order", "titled"]
@@ -26,7 +28,7 @@ class Family(NamedTuple):
     needs: str
     """The capability that makes a method one of the family: a protocol of `triptych.types`."""
     headline: tuple[str, ...]
-    """Metrics that say most about a run: the first that it has stands on its card."""
+    """What says most about a run: the first that it has stands on its card. Bits per dimension are for colour alone."""
     charts: tuple[str, ...]
     """Curves that stand on the card of a run that draws no samples: the first that it has."""
     figures: tuple[str, ...]
@@ -39,7 +41,7 @@ FAMILIES = (
         "likelihood",
         "A likelihood",
         "HasLikelihood",
-        ("test/log_likelihood", "test/elbo", "valid/elbo"),
+        ("test/bits_per_dimension", "test/log_likelihood", "test/elbo", "valid/elbo"),
         ("elbo",),
         (
             *("elbo-curve", "training-curves", "reconstructions", "samples", "traversal"),
@@ -69,7 +71,7 @@ FAMILIES = (
         "agreement",
         "An agreement",
         "Projects",
-        ("test/knn_top1", "valid/knn_top1", "features/retrieval"),
+        ("test/knn_top1", "valid/knn_top1", "verdict", "features/retrieval"),
         ("test-knn-top1", "train-loss"),
         ("representation-curves", "training-curves", "feature-map", "neighbours"),
         ("verdict", "neighbours"),
@@ -115,19 +117,33 @@ def in_order(wanted: Iterable[str], known: Mapping[str, T]) -> dict[str, T]:
 
 
 class Headline(NamedTuple):
-    """The number that says most about a run."""
+    """The number that says most about a run, or its verdict where there are no labels that a number would need."""
 
     name: str
-    value: float
+    value: float | str
     stderr: float | None
     logged: int | None = None
     """The step at which training logged it; none of a number that was measured."""
     aside: str = ""
     """What keeps a measured number from being one of the weights and images that the run is known by."""
+    because: str = ""
+    """Of a verdict what it rests on."""
+
+    @property
+    def shown(self) -> str:
+        """The value as it is read.
+
+        Example:
+            >>> Headline("test/knn_top1", 0.7, 0.01).shown, Headline("verdict", "complete collapse", None).shown
+            ('70.0 ± 1.0 %', 'Complete collapse')
+        """
+        if isinstance(self.value, str):
+            return f"{self.value[:1].upper()}{self.value[1:]}"
+        return value_with_error(self.name, self.value, self.stderr)
 
     @property
     def label(self) -> str:
-        """What the number is, for a reader who has the value before it.
+        """What the value is, or of a verdict why, for a reader who has the value before it.
 
         Example:
             >>> Headline("test/elbo", -99.0, 0.3).label, Headline("test/knn_top1", 0.7, None, 30).label
@@ -135,7 +151,8 @@ class Headline(NamedTuple):
         """
         unit = metric(self.name).unit
         where = "" if self.logged is None else f"in training at step {self.logged:,}"
-        return ", ".join(p for p in (label(self.name), unit * (unit != "%"), where) if p)
+        what = self.because or label(self.name)
+        return ", ".join(p for p in (what, unit * (unit != "%"), where) if p)
 
 
 def headline(run: Run) -> Headline | None:
@@ -145,11 +162,20 @@ def headline(run: Run) -> Headline | None:
     for name in dict.fromkeys([*(of.headline if of else ()), *others, *_terms(log)]):
         result = results.get(name, {})
         value, protocol = result.get("value"), result.get("protocol", {})
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return Headline(name, value, result["stderr"], aside=_aside(run, protocol))
+        if name == "test/bits_per_dimension" and not in_colour(protocol):
+            continue
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            aside, why = _aside(run, protocol), _because(result) if isinstance(value, str) else ""
+            return Headline(name, value, result["stderr"], aside=aside, because=why)
         if (look := _at_the_weights(run, log, name)) is not None:
             return Headline(name, look[1], None, look[0])
     return None
+
+
+def _because(result: Mapping[str, Any]) -> str:
+    """Why, of a verdict: what its sentence says between the verdict and the numbers."""
+    told = str(result.get("note", "")).partition(": ")[2]
+    return told.partition(" (")[0].partition(";")[0].rstrip(".")
 
 
 def _terms(log: list[dict[str, Any]]) -> list[str]:
@@ -166,9 +192,12 @@ def _aside(run: Run, protocol: Mapping[str, Any]) -> str:
     return ", ".join(said)
 
 
-def _at_the_weights(run: Run, log: list[dict[str, Any]], name: str) -> tuple[int, float] | None:
+def _at_the_weights(
+    run: Run, log: list[dict[str, Any]], name: str
+) -> tuple[int, float | str] | None:
     """Step and value of a logged metric at the run's weights; where it was not looked at there, at its last look."""
-    looks = [(line["step"], line[name]) for line in log if isinstance(line.get(name), (int, float))]
+    kinds = (str,) if name == "verdict" else (int, float)
+    looks = [(line["step"], line[name]) for line in log if isinstance(line.get(name), kinds)]
     weights = run.chosen()
     there = [look for look in looks if weights is not None and look[0] == weights.step]
     found = (there or looks)[-1:]

@@ -92,6 +92,9 @@ def headline_words(run: Run) -> str:
     found = headline(run)
     if found is None:
         return ""
+    if isinstance(found.value, str):
+        said = f"{found.value} ({found.because})" if found.because else found.value
+        return f"{said}, in training, step {found.logged:,}" if found.logged is not None else said
     if found.logged is not None:
         return f"{found.name} {number(found.value)} (in training, step {found.logged:,})"
     said = f"{found.name} {_number(found.value, found.stderr)}"

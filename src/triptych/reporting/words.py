@@ -11,11 +11,13 @@ from triptych.runs import Run
 
 __all__ = [
     "called",
+    "in_colour",
     "joined",
     "look",
     "number",
     "offset",
     "plain",
+    "rounded",
     "setting",
     "signed",
     "with_error",
@@ -95,11 +97,43 @@ def with_error(value: float, stderr: float | None) -> str:
     """
     if stderr is None:
         return signed(value) if abs(value) >= 1 and isinstance(value, float) else number(value)
-    digits = 2 - (stderr >= 1) - (stderr >= 10)
+    digits = _decimals(stderr)
+    return f"{signed(value, digits)} ± {stderr:,.{digits}f}"
+
+
+def _decimals(stderr: float) -> int:
+    """Decimals that an error leaves a number."""
     if 0 < stderr < 0.01:
         # An error is never shown as 0.00: two figures of it.
-        digits = 1 - math.floor(math.log10(stderr))
-    return f"{signed(value, digits)} ± {stderr:,.{digits}f}"
+        return 1 - math.floor(math.log10(stderr))
+    return 2 - (stderr >= 1) - (stderr >= 10)
+
+
+def rounded(value: float, stderr: float | None = None) -> str:
+    """A number in a sentence, without its error: as many digits as the error leaves it, or four figures if none is known.
+
+    Example:
+        >>> rounded(-15842.354, 12.0), rounded(-103.551, 1.4), rounded(-15842.354), rounded(-103.551), rounded(1.2)
+        ('−15,842', '−103.6', '−15,842', '−103.6', '1.20')
+    """
+    if stderr:
+        return signed(value, _decimals(stderr))
+    return signed(value, min(2, max(0, 3 - math.floor(math.log10(abs(value) or 1)))))
+
+
+def in_colour(protocol: Mapping[str, Any]) -> int:
+    """Numbers of an image in colour, by the protocol of a result; 0 of one that is not, or of which that is not known.
+
+    A likelihood of images in colour is read in bits for each of these numbers, as it is compared elsewhere.
+
+    Example:
+        >>> in_colour({"images": "3x32x32"}), in_colour({"images": "1x28x28"}), in_colour({})
+        (3072, 0, 0)
+    """
+    shape = str(protocol.get("images", "")).split("x")
+    if len(shape) != 3 or shape[0] != "3" or not all(side.isdecimal() for side in shape):
+        return 0
+    return math.prod(int(side) for side in shape)
 
 
 def joined(*parts: str | None) -> str:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 from triptych import files
 from triptych.errors import TriptychError
 from triptych.evaluation.statistics import Paired, holm, paired_t
+from triptych.metrics import label
+from triptych.metrics import metric as declared
 from triptych.reporting.words import signed
 from triptych.runs import Run
 from triptych.studies.plan import Cell, Study
@@ -169,24 +171,27 @@ def compare_metric(metric: str, values: Values, control: str) -> dict[str, Any]:
         >>> found = compare_metric("test/knn_top1", values, "default")
         >>> round(found["arms"]["other"]["mean"], 3), found["differences"]["other"]["n"]
         (0.21, 3)
-        >>> found["findings"][0][:57]
-        'test/knn_top1 is lower in other than in default, by 0.200'
+        >>> found["findings"][0][:64]
+        'test kNN top-1 is lower in other than in default, by 20.0 points'
     """
+    name, about = label(metric), declared(metric)
+    unit = f" {about.points}" if about.points else ""
     try:
         protocol = one_protocol(values)
     except TriptychError as error:
-        return _silent(f"{metric} is not compared, as it was not measured in one way: {error}.")
+        return _silent(f"{name} is not compared, as it was not measured in one way: {error}.")
     if not any(values.values()):
-        return _silent(f"{metric} was measured in no run.")
+        return _silent(f"{name} was measured in no run.")
     paired = {a: _differences(values[a], values[control]) for a in values if a != control}
     tests = {arm: paired_t(d) for arm, d in paired.items() if len(d) > 1}
     adjusted = dict(zip(tests, holm([t.p for t in tests.values()]), strict=True))
     findings = []
     for arm, d in paired.items():
         if arm in tests:
-            said = finding(metric, arm, control, tests[arm], adjusted[arm], len(tests))
+            read = _scaled(tests[arm], about.scale)
+            said = finding(name, arm, control, read, adjusted[arm], len(tests), unit)
         else:
-            said = lone_finding(metric, arm, control, d)
+            said = lone_finding(name, arm, control, [about.scale * each for each in d], unit)
         findings.append(said)
     return {
         "protocol": protocol,
@@ -196,6 +201,12 @@ def compare_metric(metric: str, values: Values, control: str) -> dict[str, Any]:
         },
         "findings": findings,
     }
+
+
+def _scaled(test: Paired, times: float) -> Paired:
+    """The difference in the unit in which it is read."""
+    mean, stderr, low, high = (times * x for x in (test.mean, test.stderr, test.low, test.high))
+    return test._replace(mean=mean, stderr=stderr, low=low, high=high)
 
 
 def _silent(why: str) -> dict[str, Any]:
@@ -227,9 +238,15 @@ def _difference(
 
 
 def finding(
-    metric: str, arm: str, control: str, test: Paired, adjusted: float, comparisons: int
+    name: str,
+    arm: str,
+    control: str,
+    test: Paired,
+    adjusted: float,
+    comparisons: int,
+    unit: str = "",
 ) -> str:
-    """Higher, lower, or undecided, with the interval of the mean of arm − control.
+    """Higher, lower, or undecided, with the interval of the mean of arm − control; ``name`` is the metric's title.
 
     ``adjusted`` is the p-value after Holm's correction for ``comparisons`` arms. An interval that has
     0 in it decides nothing: it says how large a difference may be. One
@@ -248,27 +265,29 @@ def finding(
     )
     # Differences that are all the same but for rounding.
     if test.stderr <= 1e-9 * abs(test.mean):
-        return _constant(metric, arm, control, test)
+        return _constant(name, arm, control, test, unit)
     side = f"{'higher' if test.mean > 0 else 'lower'} in {arm} than in {control}"
-    size = signed(abs(test.mean), digits)
+    size = f"{signed(abs(test.mean), digits)}{unit}"
     if test.low <= 0 <= test.high:
-        mean = f"{'+' if test.mean > 0 else ''}{signed(test.mean, digits)}"
-        return f"{metric}: undecided between {arm} and {control}: {mean} {evidence}; add seeds."
+        mean = f"{'+' if test.mean > 0 else ''}{signed(test.mean, digits)}{unit}"
+        return f"{name}: undecided between {arm} and {control}: {mean} {evidence}; add seeds."
     if adjusted >= LEVEL:
-        return f"{metric} may be {side}, by {size}, but with so many comparisons it is not sure {evidence}; add seeds."
-    return f"{metric} is {side}, by {size} {evidence}."
+        return f"{name} may be {side}, by {size}, but with so many comparisons it is not sure {evidence}; add seeds."
+    return f"{name} is {side}, by {size} {evidence}."
 
 
-def _constant(metric: str, arm: str, control: str, test: Paired) -> str:
+def _constant(name: str, arm: str, control: str, test: Paired, unit: str) -> str:
     """Differences without any spread, of counts say, to which Student's interval does not apply."""
     if test.mean == 0:
-        return f"{metric} is the same in {arm} and {control} with each of {test.n} seeds."
+        return f"{name} is the same in {arm} and {control} with each of {test.n} seeds."
     side = "higher" if test.mean > 0 else "lower"
-    size = signed(abs(test.mean), _digits(0.0, test.mean))
-    return f"{metric} is {size} {side} in {arm} than in {control} with each of {test.n} seeds."
+    size = f"{signed(abs(test.mean), _digits(0.0, test.mean))}{unit}"
+    return f"{name} is {size} {side} in {arm} than in {control} with each of {test.n} seeds."
 
 
-def lone_finding(metric: str, arm: str, control: str, differences: Sequence[float]) -> str:
+def lone_finding(
+    name: str, arm: str, control: str, differences: Sequence[float], unit: str = ""
+) -> str:
     """What can be said without two pairs: one difference and no interval, or nothing.
 
     Example:
@@ -276,11 +295,11 @@ def lone_finding(metric: str, arm: str, control: str, differences: Sequence[floa
         'loss: undecided between a and b: −0.25 (one seed, so no interval: another may say otherwise; add seeds).'
     """
     if not differences:
-        return f"{metric}: no seed gave both {arm} and {control} a value."
+        return f"{name}: no seed gave both {arm} and {control} a value."
     (difference,) = differences
     said = signed(difference, _digits(difference, difference)) if difference else "0"
     plus = "+" if difference > 0 else ""
-    return f"{metric}: undecided between {arm} and {control}: {plus}{said} ({ONE_SEED})."
+    return f"{name}: undecided between {arm} and {control}: {plus}{said}{unit} ({ONE_SEED})."
 
 
 def _digits(width: float, mean: float) -> int:

@@ -93,7 +93,7 @@ def test_one_special_axis_is_found_by_its_number():
     value = results["latent/coordinates"].value
     assert value["order"][0] == 7
     assert value["comparison"]["movement@1"]["axes beyond chance"] == [7]
-    assert value["sentences"][0].startswith("The coordinate axes are special: 24 axes")
+    assert value["sentences"][0].startswith("The latent coordinates are special: 24 of them")
     assert re.search(
         r"movement at ε = 1 \(coordinate 7, p (< 0\.001|= 0\.00)", value["sentences"][0]
     )
@@ -105,7 +105,7 @@ def test_one_special_axis_is_found_by_its_number():
 def test_a_turned_space_has_no_special_axes():
     value = directions(subject(Toy(1.5, rotation(D, rng(4)))))[0]["latent/coordinates"].value
     assert value["sentences"][0].startswith(
-        "The coordinate axes are not shown to be special: in none of 9"
+        "The latent coordinates are not shown to be special: in none of 9"
     )
     assert value["sentences"][1].startswith("0 of 24 coordinates")
 

@@ -294,7 +294,7 @@ def test_a_bias_that_is_given_is_the_gap_to_the_exact_likelihood(shift, widen, s
     else:
         low = found["test/effective_sample_size"].value["5% quantile"]
         assert low < EFFECTIVE
-        assert f"{low:.1f} effective samples or fewer of {samples}" in bias.note
+        assert f"only {low:.1f} of the {samples} samples count, or fewer" in bias.note
 
 
 def test_a_bias_is_left_out_where_the_delta_method_knows_nothing_of_it():

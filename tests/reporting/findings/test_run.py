@@ -18,7 +18,7 @@ def told(run, reference=False):
 def test_the_sentence_on_the_curve_says_which_way_it_went(planted, tmp_path, ends, word):
     sentence = told(planted(tmp_path / "r", elbo=ends))[0].sentence
     assert f"ELBO {word} from" in sentence
-    assert ("was highest" in sentence) == (word == "fell")
+    assert ("It was best, −101.0, at epoch 1." in sentence) == (word == "fell")
 
 
 def test_neighbours_below_a_floor_are_said_to_be_below(planted, tmp_path):
@@ -27,15 +27,15 @@ def test_neighbours_below_a_floor_are_said_to_be_below(planted, tmp_path):
 
     results = {"test/knn_top1": share(0.2), "test/knn_top1_untrained": share(0.26)}
     sentence = told(planted(tmp_path / "r", results=results))[-1].sentence
-    assert "6.0 points below the untrained encoder" in sentence
+    assert "6.0 points fewer than with the untrained encoder (26.0 ± 1.0 %)." in sentence
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (0.30, "4.0 points above the untrained"),
-        (0.27, "1.0 points above (within the errors) the untrained"),
-        (0.22, "4.0 points below the untrained"),
+        (0.30, "4.0 points more than with the untrained"),
+        (0.27, "as many, within the errors, as with the untrained"),
+        (0.22, "4.0 points fewer than with the untrained"),
     ],
 )
 def test_a_difference_within_the_errors_is_said_to_be(planted, tmp_path, value, said):

@@ -24,7 +24,7 @@ def test_tables_for_papers_hold_every_number(planted, tmp_path):
     written = write_tables([run.path], tmp_path / "out.html")
     assert [p.name for p in written] == ["out-1-a_run.csv", "out-1-a_run.tex"]
     assert "test/log_likelihood,-95.6,0.25,10000,K 200," in written[0].read_text()
-    assert r"test/log\_likelihood & $-$95.60 $\pm$ 0.25 & 10,000 \\" in written[1].read_text()
+    assert r"test log-likelihood & $-$95.60 $\pm$ 0.25 & 10,000 \\" in written[1].read_text()
 
 
 def test_signs_of_order_are_maths_to_latex():

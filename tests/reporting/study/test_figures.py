@@ -202,9 +202,11 @@ def test_the_table_is_markdown_with_every_number(tmp_path: Path):
     assert len(rows) == 2
     cells = [cell.strip() for cell in rows[1].strip("|").split("|")]
     difference = folder.found["metrics"]["test/knn_top1"]["differences"]["no-stop-gradient"]
-    assert float(cells[3].replace("−", "-")) == pytest.approx(difference["mean"], abs=1e-4)
+    assert "## test kNN top-1, % (`test/knn_top1`)" in lines
+    assert float(cells[3].replace("−", "-")) == pytest.approx(100 * difference["mean"], abs=1e-2)
     low, high = (float(x.replace("−", "-")) for x in cells[4].split(" to "))
-    assert (low, high) == pytest.approx((difference["low"], difference["high"]), abs=1e-4)
+    ends = 100 * difference["low"], 100 * difference["high"]
+    assert (low, high) == pytest.approx(ends, abs=1e-2)
     widths = {len(line) for line in lines[4:10]}
     assert len(widths) == 1, "columns stand below one another in a terminal"
 

@@ -122,14 +122,14 @@ def axes_sentence(found: Mapping[str, Comparison], random: int = RANDOM) -> str:
     Example:
         >>> even = Comparison(np.zeros(3), np.ones(3), 0.5, 1.0, 0)
         >>> axes_sentence({"brightness": even})
-        'The coordinate axes are not shown to be special: in none of 1 measures do the 3 axes surely lie farther out than 200 random directions (smallest corrected p = 1).'
+        'The latent coordinates are not shown to be special: in none of 1 measures do the 3 of them surely change the picture more than 200 random directions do (smallest corrected p = 1).'
     """
     smallest = min(c.overall for c in found.values())
     count = len(next(iter(found.values())).z)
     if smallest >= ALPHA:
         return (
-            f"The coordinate axes are not shown to be special: in none of {len(found)} measures do the {count} axes "
-            f"surely lie farther out than {random} random directions (smallest corrected p = {smallest:.2g})."
+            f"The latent coordinates are not shown to be special: in none of {len(found)} measures do the {count} of them "
+            f"surely change the picture more than {random} random directions do (smallest corrected p = {smallest:.2g})."
         )
     said = [
         f"{_spelled(name)} ({_named(c.special)}, p {_p(c.overall)})"
@@ -137,8 +137,8 @@ def axes_sentence(found: Mapping[str, Comparison], random: int = RANDOM) -> str:
         if c.overall < ALPHA
     ]
     return (
-        f"The coordinate axes are special: {count} axes lie farther out than {random} random directions "
-        f"in {len(said)} of {len(found)} measures: {'; '.join(said)}."
+        f"The latent coordinates are special: {count} of them change the picture more than {random} random directions "
+        f"do, in {len(said)} of {len(found)} measures: {'; '.join(said)}."
     )
 
 

@@ -200,8 +200,8 @@ def _bias(
         bias = float(found.sums.bias().double().mean())
         return Result(bias, None, len(found.curve), protocol, note)
     why = (
-        f"5 % of the images have {low:.1f} effective samples or fewer of {found.sums.count}, and below "
-        f"{EFFECTIVE} the delta method is no estimate: how far log_likelihood lies below log p(x) is not known"
+        f"for 5 % of the images only {low:.1f} of the {found.sums.count} samples count, or fewer, and below {EFFECTIVE} "
+        "the delta method is no estimate: how far the log-likelihood lies below log p(x) is not known"
     )
     at, most = found.blocks.index(found.sums.count), found.blocks[-1]
     if most > found.sums.count:

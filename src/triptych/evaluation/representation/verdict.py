@@ -286,7 +286,7 @@ def judge(e: Evidence) -> Verdict:
     if gained == "undecided":
         what = "no collapse, but whether it is better than untrained these images do not tell"
         return _said("undecided", e, what, AGAIN)
-    return _said("healthy", e, "spread out", "")
+    return _said("healthy", e, "the projections are spread out", "")
 
 
 def _any(*facts: Truth) -> Truth:
@@ -320,15 +320,15 @@ def _said(name: Name, e: Evidence, what: str, cause: str) -> Verdict:
     if name == "diverged":
         return Verdict(name, f"Diverged by step {e.step:,}: {what}; {cause}.")
     numbers = [
-        f"spread {e.std:.2g} where an even one has 1",
+        f"spread {e.std:.2g}, where an even one has 1",
         f"{_figures(e.rank)} of {e.dimension} directions{_before(e.untrained_rank)}",
     ]
     if e.backbone_rank is not None and e.backbone_dimension is not None:
         numbers.append(f"{_figures(e.backbone_rank)} of {e.backbone_dimension} in the backbone")
     if e.cosine is not None:
-        numbers.append(f"predictions and targets agree to a cosine of {_signed(e.cosine)}")
+        numbers.append(f"predictions meet their targets with a cosine of {_signed(e.cosine)}")
     if e.knn is not None:
-        numbers.append("kNN " + _compared(e.knn))
+        numbers.append("the nearest neighbours are right for " + _compared(e.knn))
     elif e.retrieval is not None:
         numbers.append("the same image found again in another view for " + _compared(e.retrieval))
     sentence = (
@@ -348,13 +348,13 @@ def _figures(rank: float) -> str:
 
 
 def _before(untrained_rank: float | None) -> str:
-    return "" if untrained_rank is None else f", untrained {_figures(untrained_rank)}"
+    return "" if untrained_rank is None else f", {_figures(untrained_rank)} before the training"
 
 
 def _compared(gain: Gain) -> str:
     low, high = (f"{100 * x:+.1f}".replace("-", "−") for x in gain.interval())
     return (
-        f"{100 * gain.share:.1f} % against {100 * gain.baseline:.1f} % untrained, "
+        f"{100 * gain.share:.1f} % against {100 * gain.baseline:.1f} % before the training, "
         f"{low} to {high} points at 95 % confidence"
     )
 

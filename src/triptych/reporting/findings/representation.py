@@ -29,22 +29,23 @@ def neighbours(run: Run, results: Results) -> Finding | None:
     found = results.get("test/knn_top1")
     if found is None or not math.isfinite(found["value"]):
         return None
-    sentence = f"The neighbours' classes are right for {percent(found)} of the test images"
+    sentence = f"A vote of the nearest training images names the right class for {percent(found)} of the test images"
     baselines = {
         "the untrained encoder": results.get("test/knn_top1_untrained"),
         "raw pixels": results.get("test/knn_top1_pixels"),
     }
     against = [
-        f"{_above(found, of)} {name} ({percent(of)})" for name, of in baselines.items() if of
+        f"{_above(found, of)} with {name} ({percent(of)})" for name, of in baselines.items() if of
     ]
     if against:
-        sentence += f", {both(against)}"
+        sentence += f": {both(against)}"
     shows = ("test-knn-top1", "neighbours", "feature-map")
     return Finding("kNN accuracy", sentence + ".", shows=shows)
 
 
 def _above(found: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
     points = 100 * (found["value"] - baseline["value"])
-    said = f"{abs(points):.1f} points {'above' if points >= 0 else 'below'}"
+    said = f"{abs(points):.1f} points {'more' if points >= 0 else 'fewer'} than"
     error = 100 * math.hypot(found["stderr"] or 0.0, baseline["stderr"] or 0.0)
-    return f"{said} (within the errors)" if abs(points) < ERRORS * error else said
+    # A difference within its error is none.
+    return "as many, within the errors, as" if abs(points) < ERRORS * error else said

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from triptych.intervals import wilson
-from triptych.reporting.findings.finding import Claim, Finding
+from triptych.reporting.findings.finding import Claim, Finding, both
 from triptych.reporting.words import signed, with_error
 from triptych.runs import Run
 
@@ -29,6 +30,9 @@ LOW = 0.25
 LEVEL = 0.05
 """Adjusted p-values below it are called a difference."""
 
+MARKS: Mapping[str, str] = {"over": "too many of", "under": "too few of", "missing": "none of"}
+"""How a class is marked, and what a sentence says of all that are marked so."""
+
 Side = Literal["below", "around", "above"]
 
 BELOW: Mapping[Side, Literal["yes", "undecided", "no"]] = {
@@ -44,7 +48,16 @@ def classes(run: Run, results: Results) -> Finding | None:
     found = results.get("samples/class_histogram")
     if found is None:
         return None
-    sentence = f"Against the shares of the training images: {found['value'].get('verdict', '')}."
+    value = found["value"]
+    marks = dict(zip(value.get("classes", ()), value.get("mark", ()), strict=False))
+    said = [
+        f"{how} {both(named)}"
+        for mark, how in MARKS.items()
+        if (named := [name for name, marked in marks.items() if marked == mark])
+    ]
+    sentence = f"Compared with the training images {value.get('verdict', '')}."
+    if said:
+        sentence = f"Compared with the training images the samples have {'; '.join(said)}."
     return Finding("Classes of the samples", sentence, ("filmstrip-slider", "class-histogram"))
 
 
@@ -53,10 +66,10 @@ def distance(run: Run, results: Results) -> Finding | None:
     found, baseline = results.get("test/frechet"), results.get("test/frechet_floor")
     if found is None:
         return None
-    sentence = f"The Fréchet distance of samples to test images is {with_error(found['value'], found['stderr'])}"
+    sentence = f"The samples lie at a Fréchet distance of {with_error(found['value'], found['stderr'])} from the test images"
     if baseline is not None:
         score = with_error(baseline["value"], baseline["stderr"])
-        sentence += f"; {_in_their_place(found, baseline)} score {score}"
+        sentence += f"; {_in_their_place(found, baseline)} lie at {score}"
     return Finding("Distance to real images", sentence + ".", shows=("samples",))
 
 
@@ -64,9 +77,9 @@ def _in_their_place(found: Mapping[str, Any], baseline: Mapping[str, Any]) -> st
     """How many training images were measured as if they were samples: of fewer the distance is larger by its bias."""
     made, real = (result["protocol"].get("samples") for result in (found, baseline))
     if made is None or real is None:
-        return "training images"
+        return "training images in their place"
     if real >= made:
-        return "as many training images"
+        return "as many training images in their place"
     return f"{real:,} training images, fewer than the {made:,} samples of a set and farther off for that alone,"
 
 
@@ -85,9 +98,8 @@ def coordinates(run: Run, results: Results) -> Finding | None:
     sentences = found["value"].get("sentences") if found is not None else None
     if not sentences:
         return None
-    return Finding(
-        "Coordinates against random directions", " ".join(sentences), shows=("coordinates",)
-    )
+    # What each measure says stands with the figure.
+    return Finding("Coordinates against random directions", sentences[0], shows=("coordinates",))
 
 
 def _converges(run: Run, value: Mapping[str, Any]) -> tuple[str, Claim]:
@@ -133,17 +145,27 @@ def _destinations(run: Run, value: Mapping[str, Any], epsilon: str) -> str:
     arrays, axes, start = run.arrays("coordinates"), value.get("axes", {}), value["start"]
     if arrays is None or f"class@{epsilon}" not in axes or "share" not in start:
         return ""
-    classes, shares = axes[f"class@{epsilon}"], axes[f"share@{epsilon}"]
-    said = [
-        f"coordinate {c} to “{classes[c]}” ({100 * shares[c]:.0f} %)"
-        if shares[c] > SURE and shares[c] >= start["least"]
-        else f"coordinate {c} to no one class (most often “{classes[c]}”, {100 * shares[c]:.0f} %)"
-        for c in arrays["coordinates"].tolist()
-    ]
-    return (
-        f"At ε = {epsilon} samples are led by {'; by '.join(said)}; at ε = 0 no class has more than "
-        f"{100 * start['share']:.0f} %."
-    )
+    named, shares = axes[f"class@{epsilon}"], axes[f"share@{epsilon}"]
+    shown = arrays["coordinates"].tolist()
+    full = [c for c in shown if shares[c] > SURE and shares[c] >= start["least"]]
+    least = f"{100 * max(SURE, start['least']):.0f} %"
+    enough = f"more than {least}" if start["least"] <= SURE else f"{least} or more"
+    there = f"Without a shift the commonest class has {100 * start['share']:.0f} %."
+    if not full:
+        return (
+            f"A shift by ε = {epsilon} along {_coordinates(shown, 'or')} does not make the samples one class, which "
+            f"would be {enough} of them in it. {there}"
+        )
+    ends = both([f"{_coordinates([c])} (“{named[c]}”)" for c in full])
+    others = [c for c in shown if c not in full]
+    but = f", along {_coordinates(others)} it does not" if others else ""
+    return f"A shift by ε = {epsilon} puts {enough} of the samples into one class along {ends}{but}. {there}"
+
+
+def _coordinates(numbers: Sequence[int], last: str = "and") -> str:
+    """Coordinates by their numbers."""
+    said = both([str(c) for c in numbers]).replace(" and ", f" {last} ")
+    return f"coordinate{'s' * (len(numbers) > 1)} {said}"
 
 
 def dimension(run: Run, results: Results) -> Finding | None:
@@ -152,10 +174,11 @@ def dimension(run: Run, results: Results) -> Finding | None:
     size = run.config.get("method", {}).get("latent")
     if found is None or not size:
         return None
+    count = max(1, round(found["value"]))
     return Finding(
         "Directions that matter",
-        f"Samples vary in about {with_error(found['value'], found['stderr'])} of {size} latent directions (effective "
-        "dimension of the mean pullback metric: the participation ratio of its eigenvalues).",
+        f"About {count} of the {size} latent directions change the picture much (effective dimension "
+        f"{with_error(found['value'], found['stderr'])}).",
         shows=("principal-directions",),
     )
 
@@ -166,20 +189,33 @@ def latent_interpolation(run: Run, results: Results) -> Finding | None:
     if found is None:
         return None
     shows = ("interpolation-slider", "scorecard")
-    sentence = str(found["value"].get("verdict", ""))
-    return Finding("Latent interpolation", sentence, shows, _nearer(found["value"]))
+    sentence, claim = _nearer(found["value"])
+    return Finding("Latent interpolation", sentence, shows, claim)
 
 
-def _nearer(value: Mapping[str, Any]) -> Claim:
+def _nearer(value: Mapping[str, Any]) -> tuple[str, Claim]:
     """By the interval of latent − pixel, if the features can tell an overlay from an image."""
     row, control = _row(value, "distance to training"), value.get("control")
     if row is None:
-        return Claim("undecided", "nothing follows: the distances are not in the folder")
+        lacking = "nothing follows: the distances are not in the folder"
+        return str(value.get("verdict", "")), Claim("undecided", lacking)
+    sentence = _stays(row)
     if control is not None and control["low"] <= 0:
         why = "the features do not place overlays of held-out images farther away than the images"
-        return Claim("undecided", f"nothing follows: {why}")
+        silent = f"nothing follows: {why}"
+        return f"{sentence} But {silent}.", Claim("undecided", silent)
     said = f"distance to training, latent − pixel: the interval lies {_side(row)} 0"
-    return Claim(BELOW[_side(row)], said)
+    return sentence, Claim(BELOW[_side(row)], said)
+
+
+def _stays(row: Mapping[str, Any]) -> str:
+    """Where pictures halfway lie, by the features of a network."""
+    how = {
+        "below": "nearer to the training images than overlays of the two pictures do",
+        "above": "farther from the training images than overlays of the two pictures do",
+        "around": "as far from the training images as overlays of the two pictures, as far as can be told",
+    }[_side(row)]
+    return f"Between two samples, interpolates in latent space stay {how} ({_interval(row)})."
 
 
 def pixel_interpolation(run: Run, results: Results) -> Finding | None:
@@ -194,16 +230,16 @@ def pixel_interpolation(run: Run, results: Results) -> Finding | None:
 
 def _less_sure(row: Mapping[str, Any]) -> tuple[str, Claim]:
     """By the interval of latent − pixel, if the difference outlives the correction for many comparisons."""
-    side, size = _side(row), f"by {signed(abs(row['mean']), 3)} nats of entropy"
+    side = _side(row)
     said = f"entropy, latent − pixel: the interval lies {side} 0"
     if side != "around" and row.get("p_adjusted", 0.0) >= LEVEL:
         side, said = "around", f"{said}, but among so many comparisons that may be chance"
     how = {
-        "below": f"less sure of pixel mixtures than of latent ones, {size}",
-        "above": f"surer of pixel mixtures than of latent ones, {size}",
-        "around": "as sure of pixel mixtures as of latent ones, as far as can be told",
+        "below": "less sure of overlays of the two pictures than of interpolates in latent space",
+        "above": "surer of overlays of the two pictures than of interpolates in latent space",
+        "around": "as sure of overlays of the two pictures as of interpolates in latent space, as far as can be told",
     }[side]
-    sentence = f"Between α = 0.3 and 0.7 a classifier is {how} ({_interval(row)})."
+    sentence = f"Between two samples a classifier is {how} ({_interval(row, ' nats of entropy')})."
     return sentence, Claim(BELOW[side], said)
 
 
@@ -218,8 +254,9 @@ def _side(row: Mapping[str, Any]) -> Side:
     return "below" if row["high"] < 0 else "above" if row["low"] > 0 else "around"
 
 
-def _interval(row: Mapping[str, Any]) -> str:
-    return (
-        f"latent − pixel: 95 % interval {signed(row['low'], 3)} to {signed(row['high'], 3)}, "
-        f"{row['n']} pairs"
-    )
+def _interval(row: Mapping[str, Any], unit: str = "") -> str:
+    """The difference of the two, in as many digits as its interval leaves it."""
+    width = row["high"] - row["low"]
+    digits = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 3
+    mean, low, high = (signed(row[part], digits) for part in ("mean", "low", "high"))
+    return f"latent − overlay: {mean}{unit}, 95 % interval {low} to {high}, {row['n']} pairs"

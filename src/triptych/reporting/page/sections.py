@@ -10,6 +10,7 @@ from typing import Any
 from triptych import records
 from triptych.errors import TriptychError
 from triptych.files import read_text
+from triptych.metrics import label
 from triptych.reporting.draw import drawings, figures, study_figures
 from triptych.reporting.families import family, in_order, titled
 from triptych.reporting.findings.run import findings
@@ -101,7 +102,10 @@ def of_run(opened: Run, anchor: str, *, reference: bool = False) -> Section:
         playable=_playable(run),
         atlas=placed,
         cautions=attempt("what speaks against it", lambda: _cautions(run)) or [],
-        left_out=attempt("what was left out", lambda: grouped(run.left_out())) or [],
+        left_out=attempt("what was left out", lambda: _left_out(run)) or [],
+        not_comparable=attempt("the reference", lambda: report.not_comparable(run)) or ""
+        if reference
+        else "",
         lost=attempt.lost,
     )
 
@@ -110,13 +114,19 @@ def of_study(folder: StudyFolder, anchor: str, *, reference: bool = False) -> Se
     """Everything of one study."""
     attempt = Attempts()
     found = attempt("findings", lambda: study_findings(folder)) or {}
-    told = list(found.values())
+    told, other = list(found.values()), ""
     if reference:
         told = attempt("the reference", lambda: ablation.study_against(folder, found)) or told
+        other = attempt("the reference", lambda: ablation.study_not_comparable(folder)) or ""
     makes = attempt("figures", lambda: study_figures(folder, reference=reference)) or {}
     drawn = drawings(folder, makes, attempt)
     shown = [pictures.picture(figure, name) for name, figure in drawn if figure]
-    return study_section(folder, anchor, told, shown, attempt)
+    return study_section(folder, anchor, told, shown, attempt, other)
+
+
+def _left_out(run: Run) -> list[tuple[str, list[str]]]:
+    """What was not measured: each reason with what it kept from being measured."""
+    return [(why, [label(name) for name in names]) for why, names in grouped(run.left_out())]
 
 
 def _playable(run: Run) -> str:

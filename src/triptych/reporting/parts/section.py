@@ -13,7 +13,7 @@ from triptych.reporting.findings.finding import Finding
 from triptych.reporting.parts.atlas import Atlas
 from triptych.reporting.parts.charts import Chart
 from triptych.reporting.parts.pictures import Frames, Picture, inlined, mosaic
-from triptych.reporting.parts.tables import Row, Table, value_with_error
+from triptych.reporting.parts.tables import Row, Table
 from triptych.runs import Run
 
 __all__ = ["Hero", "Section", "Shown", "Told", "first_chart", "run_hero"]
@@ -36,7 +36,7 @@ def run_hero(run: Run, charts: Sequence[Chart]) -> Hero | None:
     """The number that says most about a run, with its samples, or with its curve where it draws none."""
     value, said = "", ""
     if (found := headline(run)) is not None:
-        value, said = value_with_error(found.name, found.value, found.stderr), found.label
+        value, said = found.shown, found.label
     arrays = run.arrays("samples")
     moments = run.moments()
     images = arrays["images"] if arrays else moments[max(moments)] if moments else None
@@ -103,6 +103,8 @@ class Section:
     """What speaks against taking the weights, or the config, for what they seem to be."""
     left_out: list[tuple[str, list[str]]] = field(default_factory=list)
     """What was not measured: each reason with the names of the results."""
+    not_comparable: str = ""
+    """Why nothing here is held against a reference that was asked for."""
     lost: list[str] = field(default_factory=list)
     """What could not be read."""
     hero: Hero | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from typing import Any, NamedTuple
 
-from triptych.metrics import metric
+from triptych.metrics import label, metric
 from triptych.reporting.words import signed, with_error
 
 __all__ = [
@@ -25,11 +25,13 @@ __all__ = [
 class Row(NamedTuple):
     """A number with all that is needed to believe it."""
 
-    name: str
+    title: str
     value: str
     n: str
     protocol: str
     note: str
+    name: str = ""
+    """As results.json has it."""
 
 
 def rows(results: Mapping[str, Mapping[str, Any]]) -> list[Row]:
@@ -43,7 +45,8 @@ def rows(results: Mapping[str, Mapping[str, Any]]) -> list[Row]:
             f"{k} {v}" for k, v in result["protocol"].items() if k not in ("fingerprint", "data")
         )
         shown = value_with_error(name, value, stderr)
-        found.append(Row(name, shown, f"{result['n']:,}", protocol, result.get("note", "")))
+        note = result.get("note", "")
+        found.append(Row(label(name), shown, f"{result['n']:,}", protocol, note, name))
     return found
 
 
@@ -113,6 +116,7 @@ _ESCAPES = str.maketrans(
         "−": "$-$",
         "±": r"$\pm$",
         "×": r"$\times$",
+        "|": "$|$",
         "<": "$<$",
         ">": "$>$",
     }
@@ -123,12 +127,12 @@ def as_latex(table: Sequence[Row]) -> str:
     r"""A ``tabular`` with the numbers as the page shows them.
 
     Example:
-        >>> print(as_latex([Row("test/elbo", "−100.5 ± 0.3", "10,000", "", "")]))
+        >>> print(as_latex([Row("test ELBO", "−100.5 ± 0.3", "10,000", "", "")]))
         \begin{tabular}{lrr}
         \hline
         result & value & n \\
         \hline
-        test/elbo & $-$100.5 $\pm$ 0.3 & 10,000 \\
+        test ELBO & $-$100.5 $\pm$ 0.3 & 10,000 \\
         \hline
         \end{tabular}
         <BLANKLINE>

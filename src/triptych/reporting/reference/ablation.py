@@ -10,10 +10,11 @@ from triptych.reporting.findings.finding import APART, ERRORS, Claim, Finding, S
 from triptych.reporting.reference.protocol import (
     Scope,
     agreeing,
+    apart,
     differs,
     measured_against,
-    other_data,
     scope,
+    silenced,
 )
 from triptych.reporting.reference.simsiam import (
     COLLAPSED,
@@ -48,7 +49,7 @@ from triptych.reporting.study.figures import StudyOverlay
 from triptych.reporting.study.findings import first
 from triptych.reporting.study.folder import StudyFolder
 
-__all__ = ["study_against", "study_overlay"]
+__all__ = ["study_against", "study_not_comparable", "study_overlay"]
 
 
 class Ablation(NamedTuple):
@@ -56,11 +57,9 @@ class Ablation(NamedTuple):
 
     of: Scope
     named: Mapping[str, str]
-    changed: Sequence[str]
-    """The fields in which it leaves the protocol."""
     config: Mapping[str, Any]
-    short: bool = False
-    """Whether it ended before the reference's did and before its default arm had learned."""
+    other: str
+    """Why it is not held against the reference; empty for a study of its protocol."""
 
 
 def study_against(folder: StudyFolder, found: Mapping[str, Finding]) -> list[Finding]:
@@ -69,7 +68,14 @@ def study_against(folder: StudyFolder, found: Mapping[str, Finding]) -> list[Fin
     if ablation is None:
         return list(found.values())
     ways = {"learning": _learning, "collapse": _collapse, "probe": _probe}
-    return [ways[name](folder, ablation, finding) for name, finding in found.items()]
+    told = [ways[name](folder, ablation, finding) for name, finding in found.items()]
+    return [silenced(finding) for finding in told] if ablation.other else told
+
+
+def study_not_comparable(folder: StudyFolder) -> str:
+    """Why a study is not held against the report; empty where it is, and where it is not the report's ablation."""
+    ablation = _ablation(folder)
+    return ablation.other if ablation else ""
 
 
 def _ablation(folder: StudyFolder) -> Ablation | None:
@@ -82,28 +88,13 @@ def _ablation(folder: StudyFolder) -> Ablation | None:
     changed = list(differences(config))
     cut = [field for run in folder.runs(control) for field in cut_short(run)]
     changed += [field for field in dict.fromkeys(cut) if field not in changed]
-    default = next(arm for arm, name in named.items() if name == "default")
-    learned = default in means_of(folder, KNN) and (
-        rises(folder, default, untrained(folder, default)) == "yes"
-    )
-    return Ablation(of, named, changed, config, "train.duration" in changed and not learned)
+    return Ablation(of, named, config, apart(PROTOCOL, config, changed))
 
 
-def _said(
-    found: Finding,
-    ablation: Ablation,
-    given: str,
-    claim: Claim,
-    standing: tuple[Standing, str],
-) -> Finding:
+def _said(found: Finding, given: str, claim: Claim, standing: tuple[Standing, str]) -> Finding:
     """A finding on the arms with what the reference says of them, and how the two stand to each other."""
-    found = found._replace(reference=given)
-    if ablation.of == "other data":
-        return found._replace(standing="not comparable", why=other_data(ablation.config))
-    if ablation.short:
-        few = "nothing follows: the default arm had not learned yet when this training ended"
-        claim = Claim("undecided", few)
-    return agreeing(found, claim, ())._replace(standing=standing[0], why=standing[1])
+    found = agreeing(found._replace(reference=given), claim)
+    return found._replace(standing=standing[0], why=standing[1])
 
 
 def _learning(folder: StudyFolder, ablation: Ablation, found: Finding) -> Finding:
@@ -117,10 +108,9 @@ def _learning(folder: StudyFolder, ablation: Ablation, found: Finding) -> Findin
     turned = _order(named, means, noises(folder, KNN, means))
     return _said(
         found._replace(title="Which arms learn (Figure 8b)", figures=(8,)),
-        ablation,
         "only the default learns: kNN 68.6 %; fixed predictor 16 %, no predictor 11 %, no stop-gradient 10 %",
         _same_learn(risen, named, turned, paired and len(named) == len(ablation.named)),
-        _stands(folder, KNN, named, ablation.changed),
+        _stands(folder, KNN, named),
     )
 
 
@@ -166,15 +156,11 @@ def _same_learn(
     return Claim("yes", f"the same arms learn; {turned[1]}")
 
 
-def _stands(
-    folder: StudyFolder, metric: str, named: Mapping[str, str], changed: Sequence[str]
-) -> tuple[Standing, str]:
-    """How the default arm's accuracy stands to the reference's, if it was reached and measured in the same way."""
-    if metric == KNN:
-        protocol = folder.found["metrics"][KNN]["protocol"] or {}
-        changed = [*changed, *measured_otherwise(protocol)]
-    if changed:
-        return "not comparable", differs(changed)
+def _stands(folder: StudyFolder, metric: str, named: Mapping[str, str]) -> tuple[Standing, str]:
+    """How the default arm's accuracy stands to the reference's, if it was measured in the same way."""
+    protocol = folder.found["metrics"][metric]["protocol"] or {}
+    if metric == KNN and (otherwise := measured_otherwise(protocol)):
+        return "not comparable", differs(otherwise)
     means = means_of(folder, metric)
     arm = next((arm for arm, name in named.items() if name == "default"), None)
     if arm is None:
@@ -193,11 +179,10 @@ def _collapse(folder: StudyFolder, ablation: Ablation, found: Finding) -> Findin
     fallen = {arm: collapsed(folder, arm) for arm in means}
     return _said(
         found._replace(title="Which arms collapse (Figure 8a)", figures=(8,)),
-        ablation,
         "default −0.754; no stop-gradient and no predictor −0.99, at which two views agree whatever the image; "
         "fixed predictor −0.31",
         _same_collapse(fallen, ablation.named),
-        _losses_stand(named, means, ablation.changed),
+        _losses_stand(named, means),
     )
 
 
@@ -215,10 +200,8 @@ def _same_collapse(fallen: Mapping[str, Rise], named: Mapping[str, str]) -> Clai
 
 
 def _losses_stand(
-    named: Mapping[str, str], means: Mapping[str, Mapping[str, Any]], changed: Sequence[str]
+    named: Mapping[str, str], means: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Standing, str]:
-    if changed:
-        return "not comparable", differs(changed)
     off: list[str] = []
     near: list[str] = []
     for arm, name in named.items():
@@ -242,10 +225,9 @@ def _probe(folder: StudyFolder, ablation: Ablation, found: Finding) -> Finding:
     best, tied = first(folder, means)
     return _said(
         found,
-        ablation,
         "default 66.2 %; fixed predictor 14 to 15 %, no predictor 12 %, no stop-gradient 10 to 11 %",
         _same_first(best, tied, ablation.named, means),
-        _stands(folder, PROBE, named, ablation.changed),
+        _stands(folder, PROBE, named),
     )
 
 
@@ -290,10 +272,8 @@ def _about(differ: Sequence[str], end: float) -> str:
             f"; its {EPOCHS:.0f} epochs are squeezed into these {end:g}, so that "
             "the same place is the same share of the training and not the same epoch"
         )
-    # The rate of an optimizer and its schedule are one difference to a reader.
-    others = dict.fromkeys(
-        field.split(".")[1].replace("_", " ") for field in differ if field != "train.duration"
-    )
+    others = [field for field in differ if field != "train.duration"]
     if others:
-        said += f". Its protocol differs in {', '.join(others)}: compare the order of the arms, not points"
+        other = differs(others)
+        said += f". {other[:1].upper()}{other[1:]}: compare the order of the arms, not points"
     return said + "."

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from matplotlib.figure import Figure
 
+from triptych.reporting.fields import field_words
 from triptych.reporting.findings.finding import APART, ERRORS, Claim, Finding, Standing
 from triptych.reporting.parts.charts import Line
 from triptych.runs import Run
@@ -19,13 +20,14 @@ __all__ = [
     "Results",
     "Scope",
     "agreeing",
+    "apart",
     "differing",
     "differs",
     "look_up",
     "measured_against",
     "number_against",
-    "other_data",
     "scope",
+    "silenced",
 ]
 
 Allowed = Mapping[str, tuple[Any, ...]]
@@ -44,8 +46,10 @@ class Reference(NamedTuple):
     """What a report says of one method: its protocol, and what is added to the parts of a page by their names."""
 
     protocol: Allowed
+    changed: Callable[[Run], list[str]]
+    """The fields in which a run of its method leaves the protocol, its length among them."""
     findings: Mapping[str, Callable[[Run, Results, Finding], Finding]]
-    """Finding → the same with what the report says of it, for a run of its method."""
+    """Finding → the same with what the report says of it and how the two stand, as for a run of its protocol."""
     figures: Mapping[str, Callable[[Run], Figure | None]] = {}
     """Figure → what draws it with the report's numbers laid over it, for a run of its protocol."""
     lines: Mapping[str, Line] = {}
@@ -55,7 +59,7 @@ class Reference(NamedTuple):
 def scope(protocol: Allowed, config: Mapping[str, Any]) -> Scope:
     """Whether the reference's numbers and words hold for a run: for its own method, by name.
 
-    On other data than its own they are shown as not comparable.
+    On other data than its own they are not comparable, nor are they by another protocol: see `apart`.
 
     Example:
         >>> known = {"method.name": ("vae",), "data.name": ("binarized-mnist",)}
@@ -69,14 +73,24 @@ def scope(protocol: Allowed, config: Mapping[str, Any]) -> Scope:
     return "other data" if differing({"data.name": protocol["data.name"]}, config) else "same data"
 
 
-def other_data(config: Mapping[str, Any]) -> str:
-    """Why a run on other data is not comparable.
+def apart(protocol: Allowed, config: Mapping[str, Any], changed: Sequence[str]) -> str:
+    """Why nothing of a run is held against the reference, for a page to say once; empty for a run of its protocol.
 
     Example:
-        >>> other_data({"data": {"name": "/home/me/photos"}})
+        >>> known = {"data.name": ("svhn",)}
+        >>> apart(known, {"data": {"name": "/home/me/photos"}}, ["data.name", "method.latent"])
         'other data: photos'
+        >>> apart(known, {"data": {"name": "svhn"}}, ["method.latent"])
+        'the protocol differs: latent coordinates'
     """
-    return f"other data: {Path(str(look_up(config, 'data.name'))).name}"
+    if differing({"data.name": protocol["data.name"]}, config):
+        return f"other data: {Path(str(look_up(config, 'data.name'))).name}"
+    return differs(changed) if changed else ""
+
+
+def silenced(found: Finding) -> Finding:
+    """A finding with what the reference says, and no word on how the two stand: `apart` says why, once."""
+    return found._replace(standing="", why="", agreement="", because="")
 
 
 def differing(protocol: Allowed, config: Mapping[str, Any]) -> list[str]:
@@ -101,12 +115,12 @@ def differs(fields: Sequence[str]) -> str:
     """Why two numbers are not comparable.
 
     Example:
-        >>> differs(["data.name", "method.latent"])
-        'the protocol differs in data.name, method.latent'
+        >>> differs(["method.optimizer.lr", "train.duration"])
+        'the protocol differs: learning rate, length of the training'
     """
-    shown = ", ".join(fields[:NAMED])
-    more = f" and {len(fields) - NAMED} more" if len(fields) > NAMED else ""
-    return f"the protocol differs in {shown}{more}"
+    named = list(dict.fromkeys(map(field_words, fields)))
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return f"the protocol differs: {', '.join(named[:NAMED])}{more}"
 
 
 def measured_against(
@@ -137,25 +151,17 @@ def measured_against(
 
 
 def number_against(
-    found: Finding,
-    given: str,
-    config: Mapping[str, Any],
-    changed: Sequence[str],
-    standing: tuple[Standing, str],
-    of: Scope,
+    found: Finding, given: str, otherwise: Sequence[str], standing: tuple[Standing, str]
 ) -> Finding:
-    """A finding with the reference's number: how the two stand, if the data and all fields are the same."""
-    if of == "other data":
-        standing = "not comparable", other_data(config)
-    elif changed:
-        standing = "not comparable", differs(changed)
+    """A finding with the reference's number: how the two stand, if both were measured in one way."""
+    if otherwise:
+        standing = "not comparable", differs(otherwise)
     return found._replace(reference=given, standing=standing[0], why=standing[1])
 
 
-def agreeing(found: Finding, claim: Claim, changed: Sequence[str]) -> Finding:
-    """A finding with the badge of a claim that the reference makes too, and the fields in which the run leaves its protocol."""
+def agreeing(found: Finding, claim: Claim) -> Finding:
+    """A finding with the badge of a claim that the reference makes too."""
     badges: dict[str, Literal["agrees", "disagrees", "undecided"]] = {
         **{"yes": "agrees", "no": "disagrees", "undecided": "undecided"}
     }
-    other = f"; {differs(changed)}" if changed else ""
-    return found._replace(agreement=badges[claim.holds], because=claim.because + other)
+    return found._replace(agreement=badges[claim.holds], because=claim.because)

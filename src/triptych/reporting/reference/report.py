@@ -15,15 +15,24 @@ from triptych.reporting.findings.finding import Finding
 from triptych.reporting.parts.charts import Line
 from triptych.reporting.parts.section import Section
 from triptych.reporting.reference import simsiam, vae, wgan
-from triptych.reporting.reference.protocol import Reference, differing, scope
+from triptych.reporting.reference.protocol import Reference, apart, differing, scope, silenced
 from triptych.reporting.safe import Attempts
 from triptych.runs import Run
 
-__all__ = ["ABOUT", "Entry", "Mention", "figures", "findings", "lines", "overview"]
+__all__ = [
+    "ABOUT",
+    "Entry",
+    "Mention",
+    "figures",
+    "findings",
+    "lines",
+    "not_comparable",
+    "overview",
+]
 
 ABOUT = (
     "What it shows in Figures 1 to 8 (IFT6135, assignment 3, April 2022), and what these runs say of each. "
-    "Numbers are held against its own only where they were reached in the same way."
+    "A run is held against it only where it follows the same protocol; of any other its part says why not."
 )
 
 REFERENCES = (vae.REFERENCE, wgan.REFERENCE, simsiam.REFERENCE)
@@ -51,19 +60,28 @@ def _by_protocol(run: Run) -> Reference | None:
 
 
 def findings(run: Run, found: Mapping[str, Finding], attempt: Attempts) -> list[Finding]:
-    """The findings of a run, each with what the report says of the same; what cannot be read stays without."""
+    """The findings of a run, each with what the report says of the same; what cannot be read stays without.
+
+    How the two stand is said of a run of its protocol alone; of any other `not_comparable` says why not, once.
+    """
     of = _of(run)
     if of is None:
         return list(found.values())
-    ways, results = of.findings, run.results()
+    ways, results, other = of.findings, run.results(), not_comparable(run)
 
     def against(name: str, finding: Finding) -> Finding:
         if name not in ways:
             return finding
-        told = attempt(name.replace("_", " "), lambda: ways[name](run, results, finding))
-        return told or finding
+        told = attempt(name.replace("_", " "), lambda: ways[name](run, results, finding)) or finding
+        return silenced(told) if other else told
 
     return [against(name, finding) for name, finding in found.items()]
+
+
+def not_comparable(run: Run) -> str:
+    """Why a run is not held against the report; empty where it is, and for another method, of which the report has no word."""
+    of = _of(run)
+    return apart(of.protocol, run.config, of.changed(run)) if of else ""
 
 
 def figures(run: Run) -> Mapping[str, Callable[[Run], Figure | None]]:

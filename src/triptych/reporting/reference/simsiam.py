@@ -18,7 +18,6 @@ from triptych.reporting.reference.protocol import (
     look_up,
     measured_against,
     number_against,
-    scope,
 )
 from triptych.runs import Run
 
@@ -214,15 +213,17 @@ def _neighbours(run: Run, results: Results, found: Finding) -> Finding:
         return found
     result, known = results["test/knn_top1"], final("test/knn_top1", of)
     found = found._replace(title="kNN accuracy (Figure 8)", figures=(8,))
-    changed = list(differences(run.config))
-    changed += [field for field in cut_short(run) if field not in changed]
-    changed += measured_otherwise(result["protocol"])
+    otherwise = measured_otherwise(result["protocol"])
     read = known - READ_OFF, known + READ_OFF
     standing = measured_against(result["value"], result["stderr"], read)
     rule = "within: two standard errors and what a figure can be read to"
     given = f"{100 * known:.1f} % of its arm “{of}”"
-    held = scope(PROTOCOL, run.config)
-    return number_against(found, given, run.config, changed, (standing, rule), held)
+    return number_against(found, given, otherwise, (standing, rule))
 
 
-REFERENCE = Reference(PROTOCOL, {"neighbours": _neighbours})
+def _changed(run: Run) -> list[str]:
+    """The fields in which a run leaves the protocol, its length among them."""
+    return list(dict.fromkeys([*differences(run.config), *cut_short(run)]))
+
+
+REFERENCE = Reference(PROTOCOL, _changed, {"neighbours": _neighbours})

@@ -22,7 +22,6 @@ from triptych.reporting.reference.protocol import (
     differing,
     measured_against,
     number_against,
-    scope,
 )
 from triptych.reporting.words import signed
 from triptych.runs import Run
@@ -122,20 +121,17 @@ def _elbo(run: Run, results: Results, found: Finding) -> Finding:
     stderr = results["valid/elbo"]["stderr"] if "valid/elbo" in results else None
     standing = measured_against(bounds(run)[1][-1], stderr, ends)
     found = found._replace(title="ELBO (Figure 1)", figures=(1,))
-    of = scope(PROTOCOL, run.config)
-    return number_against(found, given, run.config, _changed(run), (standing, rule), of)
+    return number_against(found, given, (), (standing, rule))
 
 
 def _log_likelihood(run: Run, results: Results, found: Finding) -> Finding:
     """The number of its text."""
     result = results["test/log_likelihood"]
-    changed = [*_changed(run), *measured_otherwise(result["protocol"])]
+    otherwise = measured_otherwise(result["protocol"])
     known = LOG_LIKELIHOOD, LOG_LIKELIHOOD
     standing = measured_against(result["value"], result["stderr"], known)
     rule = f"within is less than {ERRORS:g} standard errors apart, undecided less than {APART:g}"
-    of = scope(PROTOCOL, run.config)
-    given = signed(LOG_LIKELIHOOD)
-    return number_against(found, given, run.config, changed, (standing, rule), of)
+    return number_against(found, signed(LOG_LIKELIHOOD), otherwise, (standing, rule))
 
 
 _EPOCHS = [float(epoch + 1) for epoch in range(len(ELBO_CURVE))]
@@ -158,6 +154,7 @@ def _k_curve(run: Run) -> Figure | None:
 
 REFERENCE = Reference(
     PROTOCOL,
+    _changed,
     {"elbo": _elbo, "log_likelihood": _log_likelihood},
     {"elbo-curve": _elbo_curve, "k-curve": _k_curve},
     {"elbo": Line(f"reference report ({CAVEAT})", _EPOCHS, list(ELBO_CURVE), None)},

@@ -16,22 +16,16 @@ from triptych.reporting.reference.protocol import (
     Results,
     agreeing,
     differing,
-    other_data,
-    scope,
 )
 from triptych.runs import Run
 
-__all__ = ["CONVERGED", "FREQUENT", "LEAST", "RARE", "REFERENCE", "UPDATES", "differences"]
+__all__ = ["CONVERGED", "FREQUENT", "RARE", "REFERENCE", "differences"]
 
 FREQUENT, RARE = ("5", "2"), ("1", "7", "9")
 """Classes that predominate among its samples at the end, and those that are rare."""
 
 CONVERGED = ((6, "5"), (25, "8"), (58, "2"))
 """Coordinates of its Figures 3 to 5, and the digit to which all samples converge at a large shift."""
-
-UPDATES, LEAST = 50_000, 5_000
-"""Updates of its generator, and the fewest after which its words on samples are held against another's:
-those of the small scale, whose samples were looked at and are digits."""
 
 _ADAM: Mapping[str, tuple[Any, ...]] = {
     "name": ("adam",),
@@ -83,7 +77,7 @@ def differences(config: Mapping[str, Any]) -> list[str]:
 def _classes(run: Run, results: Results, found: Finding) -> Finding:
     given = f"at the end {both(FREQUENT)} predominate; {both(RARE)} are rare"
     claim = _same_classes(results["samples/class_histogram"]["value"])
-    return _said(run, found, given, claim, "Figure 2", (2,))
+    return _said(found, given, claim, "Figure 2", (2,))
 
 
 def _same_classes(value: Mapping[str, Any]) -> Claim:
@@ -107,40 +101,39 @@ def _same_classes(value: Mapping[str, Any]) -> Claim:
 def _shifted(run: Run, results: Results, found: Finding) -> Finding:
     where = ", ".join(f"{c} to the digit {digit}" for c, digit in CONVERGED)
     given = f"at large ε all samples converge: coordinate {where}"
-    return _said(run, found, given, found.claim, "Figures 3 to 5", (3, 4, 5))
+    return _said(found, given, found.claim, "Figures 3 to 5", (3, 4, 5))
 
 
 def _latent(run: Run, results: Results, found: Finding) -> Finding:
     given = "interpolated in latent space, pictures stay on valid digits"
-    return _said(run, found, given, found.claim, "Figure 6", (6,))
+    return _said(found, given, found.claim, "Figure 6", (6,))
 
 
 def _pixel(run: Run, results: Results, found: Finding) -> Finding:
     given = "mixed in pixel space, they are a blurry overlay at 0.4 to 0.6"
-    return _said(run, found, given, found.claim, "Figure 7", (7,))
+    return _said(found, given, found.claim, "Figure 7", (7,))
 
 
 def _said(
-    run: Run, found: Finding, given: str, claim: Claim | None, label: str, figures: tuple[int, ...]
+    found: Finding, given: str, claim: Claim | None, label: str, figures: tuple[int, ...]
 ) -> Finding:
     """A finding with the reference's words, and whether the run's claim is theirs."""
     if claim is None:
         return found
     found = found._replace(title=f"{found.title} ({label})", reference=given, figures=figures)
-    if scope(PROTOCOL, run.config) == "other data":
-        return found._replace(standing="not comparable", why=other_data(run.config))
+    return agreeing(found, claim)
+
+
+def _changed(run: Run) -> list[str]:
+    """The fields in which a run leaves the protocol, its length among them."""
     changed = differences(run.config)
-    if run.status() != "done" and "train.duration" not in changed:
-        changed = [*changed, "train.duration"]
-    updates = max((line["step"] for line in run.metrics() if "step" in line), default=0)
-    if "train.duration" in changed and updates < LEAST:
-        few = f"nothing follows from {updates:,} updates of the generator: the reference's had {UPDATES:,}"
-        claim = Claim("undecided", few)
-    return agreeing(found, claim, changed)
+    cut = run.status() != "done" and "train.duration" not in changed
+    return [*changed, *(["train.duration"] if cut else [])]
 
 
 REFERENCE = Reference(
     PROTOCOL,
+    _changed,
     {
         "classes": _classes,
         "shifted_coordinates": _shifted,

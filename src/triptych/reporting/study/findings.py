@@ -21,6 +21,7 @@ from triptych.reporting.study.arms import (
     untrained,
 )
 from triptych.reporting.study.folder import StudyFolder
+from triptych.reporting.words import rounded
 
 __all__ = ["first", "study_findings"]
 
@@ -64,16 +65,17 @@ def _learning(
     several = max(map(len, starts.values())) > 1
     often = "in every seed" if several else "with the one seed"
     often = often if paired else "in every seed of which that is known"
-    rise = f"above the untrained encoder ({start}) by more than the errors, {often}"
+    rise = f"above that of the untrained encoder ({start}) by more than the errors, {often}"
     more = f" Of {listed(near, shown)} it is undecided." if near else ""
     more += f" Of {listed(unknown, shown)} that is not in the folder." if unknown else ""
     if not learn:
         none = "No arm of which that is known" if unknown else "No arm"
         whom = f": {listed(others, shown)}" if others else ""
-        return f"{none} surely rises {rise}{whom}.{more}"
+        return f"{none} surely learns, that is, ends with a kNN accuracy {rise}{whom}.{more}"
     only = len(learn) == 1 and others and not unknown and not near
     said = f"{'Only ' if only else ''}{listed(learn, shown)} "
-    said += f"{'rises' if len(learn) == 1 else 'rise'} in kNN accuracy {rise}"
+    said += "learns, that is, ends" if len(learn) == 1 else "learn, that is, end"
+    said += f" with a kNN accuracy {rise}"
     if others:
         said += f"; {listed(others, shown)} {'does' if len(others) == 1 else 'do'} not"
     return f"{said}.{more}"
@@ -92,7 +94,12 @@ def _which_collapse(folder: StudyFolder) -> Finding | None:
         return None
     fallen = {arm: collapsed(folder, arm) for arm in means}
     seeds = max(summary["n"] for summary in means.values())
-    shown = {arm: value_with_error(LOSS, s["mean"], s["stderr"]) for arm, s in means.items()}
+    shown = {
+        arm: rounded(s["mean"])
+        if s["stderr"] is None
+        else value_with_error(LOSS, s["mean"], s["stderr"])
+        for arm, s in means.items()
+    }
     return Finding("Loss of the arms", _collapsing(fallen, shown, seeds), shows=("train-loss",))
 
 
@@ -110,7 +117,9 @@ def _collapsing(fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int
     said = []
     if yes:
         what = "collapses" if len(yes) == 1 else "collapse"
-        said.append(f"{listed(yes, shown)} {what} {every}, by spread or rank of the projections")
+        said.append(
+            f"{listed(yes, shown)} {what} {every}, by the spread or rank of the projections"
+        )
     if no:
         what = "does" if len(no) == 1 else "do"
         said.append(f"{listed(no, shown)} {what} not{'' if yes else f' collapse {ever}'}")
@@ -118,7 +127,10 @@ def _collapsing(fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int
         said.append(f"of {listed(near, shown)} it is undecided")
     if unknown:
         said.append(f"of {listed(unknown, shown)} there is no verdict")
-    return f"Training loss at the end in brackets: {'; '.join(said)}."
+    sentence = "; ".join(said)
+    # An arm is called as it is, also at the beginning of a sentence.
+    sentence = f"O{sentence[1:]}" if sentence.startswith("of ") and not (yes or no) else sentence
+    return f"{sentence} (in brackets the training loss at the end, which alone does not tell)."
 
 
 def _which_probe(folder: StudyFolder) -> Finding | None:

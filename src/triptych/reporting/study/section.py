@@ -15,7 +15,7 @@ from triptych.reporting.parts.pictures import Picture
 from triptych.reporting.parts.section import Hero, Section, first_chart
 from triptych.reporting.parts.tables import value_with_error
 from triptych.reporting.safe import Attempts
-from triptych.reporting.study.arms import KNN, evaluated_again
+from triptych.reporting.study.arms import KNN, evaluated_again, means_of
 from triptych.reporting.study.folder import StudyFolder
 from triptych.reporting.study.tables import study_tables
 from triptych.runs import Run
@@ -32,8 +32,12 @@ def study_section(
     findings: list[Finding],
     figures: list[Picture],
     attempt: Attempts,
+    not_comparable: str = "",
 ) -> Section:
-    """Everything of one study; what cannot be read is left out and named."""
+    """Everything of one study; what cannot be read is left out and named.
+
+    ``not_comparable`` says why it is not held against a reference that was asked for.
+    """
     found: Mapping[str, Any] = folder.found
     runs = [run for arm in found["arms"].values() for run in arm["runs"].values()]
     states = Counter(run["state"] for run in runs)
@@ -58,6 +62,7 @@ def study_section(
         commands=[shlex.join(["triptych", "study", "study.toml", "--out", name])],
         config=(attempt("study.toml", lambda: read_text(config)) or "") if config.is_file() else "",
         cautions=attempt("what speaks against it", lambda: _cautions(folder)) or [],
+        not_comparable=not_comparable,
         lost=attempt.lost,
     )
 
@@ -126,9 +131,16 @@ def _evidence(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _hero(folder: StudyFolder, charts: Sequence[Chart]) -> Hero | None:
-    """The control's accuracy among its arms, with all their curves; of a study of something else its first metric."""
+    """The control's accuracy among its arms, with all their curves; without labels its verdict, else its first metric."""
     control, metrics = folder.found["control"], folder.found["metrics"]
     chart = first_chart(charts, (slug(KNN),))
+    about = folder.found["arms"][control]
+    if control not in means_of(folder, KNN) and about["verdicts"]:
+        given = ", ".join(
+            f"{word} {n}/{len(about['runs'])}" for word, n in about["verdicts"].items()
+        )
+        said = f"verdict of the arm {control}, one of {len(folder.arms)}"
+        return Hero(f"{given[:1].upper()}{given[1:]}", said, chart=chart)
     for name in dict.fromkeys([KNN, *metrics]):
         summary = metrics.get(name, {}).get("arms", {}).get(control)
         if summary is not None and summary["mean"] is not None:

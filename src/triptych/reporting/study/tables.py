@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from triptych.metrics import metric
+from triptych.metrics import label, metric
 from triptych.reporting.parts.tables import Table, latex_table, value_with_error, written
 from triptych.reporting.words import signed
 
@@ -24,7 +24,7 @@ def study_tables(study: Study) -> list[Table]:
     means = [[arm, _verdicts(study, arm), *_means(metrics, arm)] for arm in study["arms"]]
     others = [arm for arm in study["arms"] if arm != study["control"]]
     differences = [
-        [f"{arm}: {name}", *_difference(name, about["differences"][arm])]
+        [f"{arm}: {label(name)}", *_difference(name, about["differences"][arm])]
         for name, about in metrics.items()
         for arm in others
         if arm in about["differences"]
@@ -33,7 +33,7 @@ def study_tables(study: Study) -> list[Table]:
         Table(
             "Arms",
             "Means with their standard error over seeds.",
-            ["arm", "verdict", *metrics],
+            ["arm", "verdict", *map(label, metrics)],
             means,
         )
     ]
@@ -116,8 +116,10 @@ def study_markdown(study: Mapping[str, Any]) -> str:
         *_endings(study["arms"]),
     ]
     for name, found in study["metrics"].items():
-        lines += ["", f"## {name}", ""]
-        lines += _numbers(found, control) if found["arms"] else []
+        unit = f", {metric(name).unit}" if metric(name).unit else ""
+        # As study.toml, results.json and study.csv have it, the name stands beside the title.
+        lines += ["", f"## {label(name)}{unit} (`{name}`)", ""]
+        lines += _numbers(found, control, metric(name).scale) if found["arms"] else []
         lines += [f"- {sentence}" for sentence in found["findings"]]
     return "\n".join(lines) + "\n"
 
@@ -158,15 +160,21 @@ def _alarms(arm: Mapping[str, Any]) -> str:
     return f"{len(alarmed)}/{len(arm['runs'])}" if alarmed else ""
 
 
-def _numbers(found: Mapping[str, Any], control: str) -> list[str]:
-    """Means and differences of every arm of one metric."""
+def _numbers(found: Mapping[str, Any], control: str, times: float) -> list[str]:
+    """Means and differences of every arm of one metric, in the unit in which it is read."""
     head = ["arm", "mean ± SE", "seeds", f"arm − {control}", "95 % interval", "p (Holm)"]
     rows = []
     for arm, summary in found["arms"].items():
         difference = found["differences"].get(arm)
-        cells = _cells(difference) if difference else ["", "", ""]
-        rows.append([arm, _mean(summary), str(summary["n"]), *cells])
+        cells = _cells(_read(difference, times)) if difference else ["", "", ""]
+        rows.append([arm, _mean(_read(summary, times)), str(summary["n"]), *cells])
     return [*_markdown(head, rows), ""]
+
+
+def _read(numbers: Mapping[str, Any], times: float) -> Mapping[str, Any]:
+    """The same in another unit, but for what has none."""
+    scaled = {k: v * times for k in ("mean", "stderr", "low", "high") if (v := numbers.get(k))}
+    return {**numbers, **scaled}
 
 
 def _mean(summary: Mapping[str, Any]) -> str:
