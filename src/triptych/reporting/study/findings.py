@@ -25,6 +25,9 @@ from triptych.reporting.words import rounded
 
 __all__ = ["first", "study_findings"]
 
+BESIDE = {"spread": "features/std", "rank": "features/effective_rank"}
+"""What is told beside the loss, which alone is no sign of a collapse."""
+
 
 def study_findings(folder: StudyFolder) -> dict[str, Finding]:
     """What can be said of a study, by name: where it was measured."""
@@ -100,10 +103,27 @@ def _which_collapse(folder: StudyFolder) -> Finding | None:
         else value_with_error(LOSS, s["mean"], s["stderr"])
         for arm, s in means.items()
     }
-    return Finding("Loss of the arms", _collapsing(fallen, shown, seeds), shows=("train-loss",))
+    brackets = "the training loss at the end, which alone does not tell"
+    beside = {word: means_of(folder, name) for word, name in BESIDE.items()}
+    if all(set(means) <= set(found) for found in beside.values()):
+        # A loss near −1 is met by features that learn and by features that collapse: these tell them apart.
+        for arm, loss in shown.items():
+            more = (
+                f"{word} {rounded(of[arm]['mean'], of[arm]['stderr'])}"
+                for word, of in beside.items()
+            )
+            shown[arm] = ", ".join((f"loss {loss}", *more))
+        brackets += (
+            "; the spread of the projections, 1 where it is even and 0 where all are the same; "
+            "and their rank, the directions that they use"
+        )
+    sentence = _collapsing(fallen, shown, seeds, brackets)
+    return Finding("Loss of the arms", sentence, shows=("train-loss",))
 
 
-def _collapsing(fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int) -> str:
+def _collapsing(
+    fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int, brackets: str
+) -> str:
     """The losses, and which arms collapsed by their verdicts; only the losses where there is no verdict."""
     yes, no, near, unknown = (
         [arm for arm in fallen if fallen[arm] == fact]
@@ -130,7 +150,7 @@ def _collapsing(fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int
     sentence = "; ".join(said)
     # An arm is called as it is, also at the beginning of a sentence.
     sentence = f"O{sentence[1:]}" if sentence.startswith("of ") and not (yes or no) else sentence
-    return f"{sentence} (in brackets the training loss at the end, which alone does not tell)."
+    return f"{sentence} (in brackets {brackets})."
 
 
 def _which_probe(folder: StudyFolder) -> Finding | None:
