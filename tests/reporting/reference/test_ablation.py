@@ -48,8 +48,14 @@ def test_another_arm_that_learns_is_said_and_contradicts_the_reference(ablation,
     assert found.sentence.startswith(
         "default (69.1 ± 0.1 %) and no-predictor (80.1 ± 0.1 %) learn,"
     )
+    assert found.sentence.endswith(" no-predictor ends highest, 11.0 points above the next.")
     assert found.agreement == "disagrees"
     assert "no-predictor stands above default" in found.because
+
+
+def test_of_arms_that_learn_alike_none_is_the_highest(ablation, tmp_path):
+    found = by_title(ablation(tmp_path, knn=KNN | {"no-predictor": KNN["default"]}))
+    assert "ends highest" not in found["Which arms learn (Figure 8b)"].sentence
 
 
 def test_where_nothing_learns_that_is_said(ablation, tmp_path):

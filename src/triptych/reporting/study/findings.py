@@ -50,6 +50,10 @@ def _which_learn(folder: StudyFolder) -> Finding | None:
     paired = all(set(s["values"]) <= set(starts[arm]) for arm, s in means.items())
     known = any(rise != "unknown" for rise in risen.values())
     sentence = _learning(risen, shown, starts, paired) if known else _ends(shown)
+    best, tied = first(folder, means, KNN)
+    if list(risen.values()).count("yes") > 1 and risen[best] == "yes" and not tied:
+        above = means[best]["mean"] - max(s["mean"] for arm, s in means.items() if arm != best)
+        sentence += f" {best} ends highest, {100 * above:.1f} points above the next."
     return Finding("kNN accuracy of the arms", sentence, shows=("test-knn-top1", "study-curves"))
 
 
@@ -157,13 +161,15 @@ def _which_probe(folder: StudyFolder) -> Finding | None:
     means = means_of(folder, PROBE)
     if not means:
         return None
-    best, tied = first(folder, means)
+    best, tied = first(folder, means, PROBE)
     return Finding("Linear probe", _probing(best, tied, means), shows=("study-differences",))
 
 
-def first(folder: StudyFolder, means: Mapping[str, Mapping[str, Any]]) -> tuple[str, list[str]]:
-    """The arm of the highest mean of the probe, and those that the errors do not tell apart from it."""
-    best, noise = max(means, key=lambda arm: means[arm]["mean"]), noises(folder, PROBE, means)
+def first(
+    folder: StudyFolder, means: Mapping[str, Mapping[str, Any]], metric: str
+) -> tuple[str, list[str]]:
+    """The arm of the highest mean of a metric, and those that the errors do not tell apart from it."""
+    best, noise = max(means, key=lambda arm: means[arm]["mean"]), noises(folder, metric, means)
     return best, [a for a in means if a != best and not surely_above(best, a, means, noise)]
 
 
