@@ -48,7 +48,8 @@ def test_the_runs_of_all_panels_are_begun_in_their_order(monkeypatch, tmp_path: 
 
     monkeypatch.setattr(estimate, "forecast", forecast)
     Run.create(tmp_path / "vae", {}).finish("FAILED", "the loss was not finite")
-    parts, steps, found = estimate.estimate(demo, tmp_path)
+    parts, steps, slowed, found = estimate.estimate(demo, tmp_path)
+    assert slowed == 1, "a card is timed by its own clock"
     assert asked == [(3, 5)]
     arms = list(demo.studies[STUDY].study.arms)
     cells = [tmp_path / STUDY / arm / "seed-0" for arm in arms]
