@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +18,10 @@ from triptych.experiment import ExperimentConfig
 from triptych.reproduction import estimate
 from triptych.reproduction.plan import Plan, RunPanel, StudyPanel, plan
 from triptych.reproduction.reproduce import Outcome, reproduce
-from triptych.studies import pace
-from triptych.studies.pace import Looks, Pace
+from triptych.studies import pace, stopwatch
+from triptych.studies.pace import Pace
 from triptych.studies.plan import Study
+from triptych.studies.stopwatch import Looks
 
 PlanOf: TypeAlias = Callable[..., Plan]
 
@@ -98,6 +100,8 @@ def whole(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pace, "SECONDS", 0.1)
+        # Whatever else works on the machine, a run is timed once.
+        patch.setattr(stopwatch, "BUSY", math.inf)
         fewer(patch.setattr)
         return reproduce(tiny(place), tmp_path_factory.mktemp("whole") / "all")
 
@@ -110,10 +114,11 @@ def planted(arms, jobs, data_dir) -> dict[str, Pace]:
 @pytest.fixture(autouse=True)
 def _short_warm_up(whole: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "SECONDS", 0.1)
+    monkeypatch.setattr(stopwatch, "BUSY", math.inf)
     monkeypatch.setattr(estimate, "time_arms", planted)
 
 
 if __name__ == "__main__":
     # A process of its own, to be killed: conftest.py PLACE FOLDER
-    pace.SECONDS, estimate.time_arms = 0.1, planted
+    pace.SECONDS, stopwatch.BUSY, estimate.time_arms = 0.1, math.inf, planted
     sys.exit(130 if reproduce(tiny(Path(sys.argv[1])), Path(sys.argv[2])).stopped else 0)

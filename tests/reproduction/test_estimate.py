@@ -22,8 +22,9 @@ from triptych.studies.forecast import (
     measure_seconds,
     train_seconds,
 )
-from triptych.studies.pace import Looks, Pace, time_arms, time_steps
+from triptych.studies.pace import Pace, time_arms, time_steps
 from triptych.studies.plan import Cell
+from triptych.studies.stopwatch import Looks
 
 CONFIG = dataclasses.replace(
     default_config("wgan"),
@@ -79,7 +80,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, step: dict[str, float]) -> None:
     def pace(name: str) -> Pace:
         return Pace(step[name], Looks(0.0, 0.0, 0.0), 1.0)
 
-    monkeypatch.setattr(estimate, "time_steps", lambda config: pace(config.method_name))
+    monkeypatch.setattr(estimate, "time_run", lambda config: pace(config.method_name))
     monkeypatch.setattr(
         estimate, "time_arms", lambda arms, jobs, data_dir: {n: pace(ARM) for n in arms}
     )
@@ -137,6 +138,19 @@ def test_what_cannot_be_timed_is_slower_as_all_that_was_timed_is(tmp_path, monke
     assert found["vae/draw"] == pytest.approx(2 * recorded["vae"].draw)
     assert found["wgan/draw"] == pytest.approx(2 * recorded["wgan"].draw)
     assert found["report"] == pytest.approx(2 * demo.report)
+
+
+def test_what_was_slowed_is_said_beside_the_seconds_of_free_cores(tmp_path, monkeypatch):
+    demo = plan("demo")
+    planted(monkeypatch, {name: r.step for name, r in recorded_of(demo).items()})
+    free = estimate.estimate(demo, tmp_path)
+    assert free.slowed == 1
+    alone = estimate.time_run
+    monkeypatch.setattr(estimate, "time_run", lambda config: alone(config)._replace(slowed=4.0))
+    found = estimate.estimate(demo, tmp_path)
+    assert found.parts == free.parts
+    # Two runs, and four arms in peace.
+    assert found.slowed == 2
 
 
 @pytest.mark.parametrize(("room", "begun"), [(12, 3), (2, 2)])

@@ -60,6 +60,7 @@ def test_every_part_has_its_estimate_and_its_time(whole: Outcome):
     assert record["done"]
     steps = [f"{name}/{part}" for name in RUNS for part in ("train", "measure", "draw")]
     assert list(call["parts"]) == [*steps, STUDY, "report"]
+    assert call["slowed"] >= 1
     for part in call["parts"].values():
         assert part["predicted"] > 0
         assert part["actual"] > 0

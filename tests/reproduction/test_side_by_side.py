@@ -21,8 +21,9 @@ from triptych.studies import card
 from triptych.studies.card import Coming, Crowd, Forecast
 from triptych.studies.execute import Ended
 from triptych.studies.forecast import left_of
-from triptych.studies.pace import Looks, Pace
+from triptych.studies.pace import Pace
 from triptych.studies.plan import Cell
+from triptych.studies.stopwatch import Looks
 from triptych.studies.watch import Row
 
 STUDY = "simsiam-ablation"
@@ -47,7 +48,8 @@ def test_the_runs_of_all_panels_are_begun_in_their_order(monkeypatch, tmp_path: 
 
     monkeypatch.setattr(estimate, "forecast", forecast)
     Run.create(tmp_path / "vae", {}).finish("FAILED", "the loss was not finite")
-    parts, steps, found = estimate.estimate(demo, tmp_path)
+    parts, steps, slowed, found = estimate.estimate(demo, tmp_path)
+    assert slowed == 1, "a card is timed by its own clock"
     assert asked == [(3, 5)]
     arms = list(demo.studies[STUDY].study.arms)
     cells = [tmp_path / STUDY / arm / "seed-0" for arm in arms]
@@ -98,7 +100,7 @@ def test_side_by_side_it_ends_in_the_same_page(
         dataclasses.replace(given, jobs=3, threads=1),
         folder,
         show=Milestones(),
-        say=lambda seconds, crowd: heard.append((seconds, crowd)),
+        say=lambda seconds, crowd, slowed: heard.append((seconds, crowd)),
     )
     assert (ended.stopped, ended.failures) == (False, {})
     ((seconds, crowd),) = heard

@@ -23,8 +23,8 @@ from triptych.runs import Run
 from triptych.studies import card
 from triptych.studies.card import Coming, Crowd, Forecast, Ready, crowd, forecast, how_many
 from triptych.studies.forecast import Recorded, makespan
-from triptych.studies.pace import Looks, Timer
 from triptych.studies.plan import Cell, Study, load, open_folder
+from triptych.studies.stopwatch import Looks, Timer
 from triptych.studies.watch import Row
 from triptych.studies.worker import work
 from triptych.types import Moment

@@ -11,17 +11,38 @@ if TYPE_CHECKING:
 
 __all__ = ["clock", "estimate", "timing"]
 
+NOTED = 1.2
+"""Others' work is told of where it makes everything so many times slower; less is within what an estimate is off by."""
+
 
 def timing() -> None:
     """What is said while nothing else is to be seen."""
     say("timing this machine, half a minute or more …", aside=True)
 
 
-def estimate(seconds: float, crowd: Crowd | None) -> None:
-    """How long it will take, and on a card how many runs it trains at once."""
+def estimate(seconds: float, crowd: Crowd | None, slowed: float) -> None:
+    """How long it will take, and on a card how many runs it trains at once; what others' work makes of it, where it matters."""
     if crowd is not None:
         say(str(crowd), aside=True)
-    say(f"this will take about {clock(seconds)} on this machine", aside=True)
+    say(_foretold(seconds, slowed), aside=True)
+
+
+def _foretold(seconds: float, slowed: float) -> str:
+    """In words.
+
+    Example:
+        >>> print(_foretold(400.0, 1.0))
+        this will take about 6:40 on this machine
+        >>> print(_foretold(400.0, 3.0))
+        this machine is busy: other programs made it 3 times slower while it was timed
+        this will take about 6:40 if they end now, about 20:00 if they go on
+    """
+    if slowed < NOTED:
+        return f"this will take about {clock(seconds)} on this machine"
+    return (
+        f"this machine is busy: other programs made it {slowed:.2g} times slower while it was timed\n"
+        f"this will take about {clock(seconds)} if they end now, about {clock(seconds * slowed)} if they go on"
+    )
 
 
 def clock(seconds: float) -> str:

@@ -18,16 +18,18 @@ from triptych.studies.forecast import (
     speed,
     train_seconds,
 )
-from triptych.studies.pace import Pace, time_arms, time_steps
+from triptych.studies.pace import Pace, time_arms, time_run
 
 __all__ = ["Estimate", "estimate"]
 
 
 class Estimate(NamedTuple):
-    """Seconds of every part that is left, and the seconds a training step on which they rest."""
+    """Seconds of every part that is left, and the seconds a training step on which they rest, both of free cores."""
 
     parts: Mapping[str, float]
     steps: Mapping[str, float]
+    slowed: float = 1.0
+    """How many times as long everything takes while other programs work as they did when it was timed."""
     side_by_side: Forecast | None = None
     """On a card, of all runs."""
 
@@ -41,10 +43,10 @@ def estimate(plan: Plan, folder: Path) -> Estimate:
         found = forecast(_coming(plan, folder), plan.jobs, plan.data_dir, plan.threads)
         runs = {RUNS: found.left()} if found.seconds else {}
         steps = {kind: pace.step for kind, pace in found.crowd.paces.items()}
-        return Estimate({**runs, REPORT: plan.report}, steps, found)
+        return Estimate({**runs, REPORT: plan.report}, steps, side_by_side=found)
     left = {name: left_of(folder / name) for name in plan.runs}
     paces = {
-        name: time_steps(plan.here(panel.config))
+        name: time_run(plan.here(panel.config))
         for name, panel in plan.runs.items()
         if left[name].trains or left[name].measures
     }
@@ -64,7 +66,8 @@ def estimate(plan: Plan, folder: Path) -> Estimate:
     parts[REPORT] = mean * plan.report
     steps = {name: pace.step for name, pace in paces.items()}
     steps |= {f"{name}/{arm}": p.step for name, of in arms.items() for arm, p in of.items()}
-    return Estimate(parts, steps)
+    slowed = [pace.slowed for pace, _ in timed]
+    return Estimate(parts, steps, sum(slowed) / len(slowed) if slowed else 1.0)
 
 
 def _coming(plan: Plan, folder: Path) -> list[Coming]:
@@ -114,7 +117,7 @@ def mean_speed(timed: Iterable[tuple[Pace, Recorded]]) -> float:
     """The mean speed of all that was timed, is recorded and did not break; 1 where there is none of them.
 
     Example:
-        >>> from triptych.studies.pace import Looks
+        >>> from triptych.studies.stopwatch import Looks
         >>> slow, broken = Pace(3.0, Looks(0, 0, 0), 1), Pace(0.0, Looks(0, 0, 0), 1)
         >>> mean_speed([(slow, Recorded(1.0)), (broken, Recorded(1.0)), (slow, Recorded())]), mean_speed([])
         (3.0, 1.0)

@@ -61,12 +61,21 @@ class Record:
         predicted: Mapping[str, float],
         warm_up: float = 0.0,
         steps: Mapping[str, float] | None = None,
+        slowed: float = 1.0,
         crowd: Crowd | None = None,
     ) -> None:
-        """A call begins, with its estimate, the seconds that this took, those of a step, on a card its runs at once."""
+        """A call begins, with its estimate, the seconds that this took, those of a step, on a card its runs at once.
+
+        Both are of free cores; when they were timed, others ``slowed`` everything so many times.
+        """
         parts = {n: {"predicted": round(s, 2), "actual": None} for n, s in predicted.items()}
         paces = {name: round(seconds, 5) for name, seconds in (steps or {}).items()}
-        call = {"warm_up": round(warm_up, 2), "seconds_per_step": paces, "parts": parts}
+        call = {
+            "warm_up": round(warm_up, 2),
+            "slowed": round(slowed, 2),
+            "seconds_per_step": paces,
+            "parts": parts,
+        }
         if crowd is not None:
             gains = {str(count): round(gain, 3) for count, gain in crowd.gains.items()}
             call["side_by_side"] = {"jobs": crowd.jobs, "gains": gains}

@@ -82,7 +82,7 @@ def reproduce(
     on: Where = HERE,
     show: Show = lambda board: None,
     timing: Callable[[], None] = lambda: None,
-    say: Say = lambda seconds, crowd: None,
+    say: Say = lambda seconds, crowd, slowed: None,
 ) -> Outcome:
     """Carry out what of the plan is not done yet in ``folder``.
 
@@ -172,10 +172,10 @@ class Work:
     def estimate(self, say: Say) -> None:
         """Time some steps of everything, and say how long it will take."""
         began = time.monotonic()
-        parts, steps, self.forecast = estimate(self.plan, self.folder)
+        parts, steps, slowed, self.forecast = estimate(self.plan, self.folder)
         crowd = self.forecast.crowd if self.forecast else None
-        self.record.begin(parts, time.monotonic() - began, steps, crowd)
-        say(sum(parts.values()), crowd)
+        self.record.begin(parts, time.monotonic() - began, steps, slowed, crowd)
+        say(sum(parts.values()), crowd, slowed)
 
     def do(self) -> None:
         """All panels, on a card side by side and else one after the other, then the report."""

@@ -29,8 +29,9 @@ from triptych.environment import cores, device_for, lacks_memory, memory
 from triptych.errors import TriptychError, printable
 from triptych.experiment import ExperimentConfig
 from triptych.studies.forecast import Recorded, left_of, makespan, train_seconds
-from triptych.studies.pace import Looks, Pace, Timer, told, trial
+from triptych.studies.pace import Pace, told, trial
 from triptych.studies.process import NO_ROOM
+from triptych.studies.stopwatch import Looks, Timer
 from triptych.training.loop import fit
 from triptych.types import Method, Moment
 

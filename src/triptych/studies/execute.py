@@ -45,8 +45,11 @@ __all__ = [
 Show = Callable[[list[Row], float | None], None]
 """``show(rows, left)``: every run, and the seconds that are left if they can be told."""
 
-Say = Callable[[float, Crowd | None], None]
-"""``say(seconds, crowd)``: how long everything will take, and on a card how many runs it trains at once."""
+Say = Callable[[float, Crowd | None, float], None]
+"""``say(seconds, crowd, slowed)``: how long everything will take, and on a card how many runs it trains at once.
+
+The seconds are those of free cores; while others work there as they did when it was timed, it takes ``slowed`` times as long.
+"""
 
 GUESSED = Recorded()
 """What is not timed of a run of a study whose seconds nobody recorded."""
@@ -125,7 +128,7 @@ def execute(
     on: Where = HERE,
     show: Show = lambda rows, left: None,
     timing: Callable[[], None] = lambda: None,
-    say: Say = lambda seconds, crowd: None,
+    say: Say = lambda seconds, crowd, slowed: None,
 ) -> Ended:
     """Do all runs that have no outcome yet, ``jobs`` at once, those of a seed together, in the study's folder.
 
@@ -156,7 +159,7 @@ def execute(
         try:
             timing()
             found = forecast(coming(study, folder), jobs, data_dir)
-            say(found.left(), found.crowd)
+            say(found.left(), found.crowd, 1.0)
         except KeyboardInterrupt:
             return Ended(True, {})
         jobs = found.crowd.jobs

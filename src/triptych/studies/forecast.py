@@ -100,7 +100,7 @@ def train_seconds(train: TrainConfig, left: Left, pace: Pace, recorded: Recorded
     """Start, steps and looks of what is left of a training.
 
     Example:
-        >>> from triptych.studies.pace import Looks
+        >>> from triptych.studies.stopwatch import Looks
         >>> left = Left(trains=True, reached=10, measures=True, draws=True)
         >>> pace = Pace(step=0.1, looks=Looks(9.0, 2.0, 0.0), per_epoch=10)
         >>> settings = TrainConfig()  # 20 epochs, a validation each

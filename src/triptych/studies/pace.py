@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,41 +23,74 @@ from triptych import experiment
 from triptych.config import Duration
 from triptych.data.spec import Dataset
 from triptych.data.stream import Stream
+from triptych.environment import cores
 from triptych.errors import TriptychError, printable
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
 from triptych.experiment import ExperimentConfig, default_config
 from triptych.runs import Run
 from triptych.source import copy_in
+from triptych.studies.stopwatch import Looks, Marks, Timer, seconds_per_step
 from triptych.studies.worker import threads
 from triptych.training.loop import fit
 from triptych.training.settings import TrainConfig
 from triptych.training.step import images_per_step
-from triptych.types import Method, Moment
+from triptych.types import Method
 
-__all__ = ["Looks", "Pace", "Timer", "Trial", "time_arms", "time_steps", "told", "trial"]
+__all__ = [
+    "Pace",
+    "Trial",
+    "time_arms",
+    "time_run",
+    "time_steps",
+    "told",
+    "trial",
+]
 
 SECONDS = 4.0
-"""How long the steps of a warm-up take, about; timed from the first line of its log, half-way at the latest."""
+"""How long the steps of a warm-up take, about."""
 
-
-class Looks(NamedTuple):
-    """Seconds of the monitor's looks: before the first step, in the rhythm of the validation, at a landmark."""
-
-    first: float
-    due: float
-    landmark: float
+WINDOWS = 8
+"""Parts of a warm-up that are timed by themselves; the first, in which caches and allocators are cold, does not count."""
 
 
 class Pace(NamedTuple):
     """What training costs here: seconds a step, seconds of the looks; and how many steps an epoch has.
 
-    A step takes 0 seconds where the training broke at once: nothing that would follow takes any.
+    The seconds are those of free cores. A step takes 0 seconds where the training broke at once: nothing that
+    would follow takes any.
     """
 
     step: float
     looks: Looks
     per_epoch: float
+    slowed: float = 1.0
+    """How many times as long it took while it was timed, since other programs had the cores."""
+
+    def among(self, share: float) -> Pace:
+        """The same among runs of one's own, so many for each core: they slow each other for as long as they train.
+
+        Example:
+            >>> Pace(1.0, Looks(2.0, 3.0, 0.0), 9.0, slowed=6.0).among(2.0)
+            Pace(step=2.0, looks=Looks(first=4.0, due=6.0, landmark=0.0), per_epoch=9.0, slowed=3.0)
+        """
+        own = min(self.slowed, max(1.0, share))
+        looks = Looks(*(seconds * own for seconds in self.looks))
+        return Pace(self.step * own, looks, self.per_epoch, self.slowed / own)
+
+
+def time_run(config: ExperimentConfig) -> Pace:
+    """The pace of a run that trains by itself, here, on as many threads as it says or there are cores.
+
+    Threads that wait for each other burn time of their own where others have the cores. Then the same is timed once
+    more in a process whose threads sleep meanwhile, which in peace makes them slower.
+    """
+    found = time_steps(config)
+    if found.slowed == 1.0:
+        return found
+    train = dataclasses.replace(config.train, threads=config.train.threads or cores())
+    (again,) = time_arms({"": dataclasses.replace(config, train=train)}, 1, asleep=True).values()
+    return again
 
 
 def time_steps(
@@ -75,26 +107,29 @@ def time_steps(
     with TemporaryDirectory() as folder:
         # The second of two steps: the first one compiles and allocates.
         rough, seen = _steps(config, dataset, Path(folder) / "two", 2, looks is None)
-        count = max(4, round((seconds or SECONDS) / max(rough.step, 1e-4)))
+        count = max(4, round((seconds or SECONDS) / max(rough.step * rough.slowed, 1e-4)))
         timed, _ = _steps(config, dataset, Path(folder) / "many", count, False)
-    return timed._replace(looks=looks or seen)
+    alone = Looks(*(taken / timed.slowed for taken in seen))
+    return timed._replace(looks=looks or alone)
 
 
 def _steps(
     config: ExperimentConfig, dataset: Dataset, path: Path, count: int, watched: bool
 ) -> tuple[Pace, Looks]:
     """The pace of so many steps, and of the looks at them if it is ``watched``."""
-    tried = trial(config, dataset, path, Duration(count, "steps"), count // 2)
+    window = max(1, count // WINDOWS)
+    tried = trial(config, dataset, path, Duration(count, "steps"), window)
     timer, observe = tried.timer, tried.timer if watched else None
+    marks = Marks(timer, window, tried.stream.device.type == "cpu")
     try:
-        ended = fit(*tried[:4], seed=config.seed, observe=observe)
+        ended = fit(*tried[:4], seed=config.seed, observe=observe, display=marks)
     except TriptychError:
         # Its loss was not finite: the run will end as soon, and the report is to show it.
         return Pace(0.0, timer.looks(), tried.per_epoch), timer.looks()
     if ended == "interrupted":
         raise KeyboardInterrupt
-    step = seconds_per_step(tried.run.metrics())
-    return Pace(step, timer.looks(), tried.per_epoch), timer.looks()
+    step, slowed = seconds_per_step(marks.made)
+    return Pace(step, timer.looks(), tried.per_epoch, slowed), timer.looks()
 
 
 class Trial(NamedTuple):
@@ -127,55 +162,22 @@ def trial(
     return Trial(method, stream, train, run, timer, per_epoch)
 
 
-def seconds_per_step(lines: Sequence[Mapping[str, Any]]) -> float:
-    """Between the first and the last line of a log that tell of training.
-
-    Example:
-        >>> look = {"step": 0, "seconds": 0.0, "valid/elbo": -540.0}
-        >>> logged = [{"step": 2, "seconds": 9.0, "train/kl": 1}, {"step": 6, "seconds": 11.0, "train/kl": 1}]
-        >>> seconds_per_step([look, *logged])
-        0.5
-    """
-    told = [line for line in lines if any(key.startswith("train/") for key in line)]
-    began, ended = told[0], told[-1]
-    return float((ended["seconds"] - began["seconds"]) / (ended["step"] - began["step"]))
-
-
-class Timer:
-    """A monitor that remembers how long each kind of look took last."""
-
-    def __init__(self, monitor: Monitor) -> None:
-        self.monitor = monitor
-        self.seconds: dict[str, float] = {}
-        self.spent = 0.0
-        """Seconds of all looks so far."""
-
-    def __call__(self, moment: Moment) -> Mapping[str, float | str]:
-        """What the monitor says."""
-        began = time.perf_counter()
-        found = self.monitor(moment)
-        kind = "first" if moment.step == 0 else "due" if moment.due else "landmark"
-        self.seconds[kind] = time.perf_counter() - began
-        self.spent += self.seconds[kind]
-        return found
-
-    def looks(self) -> Looks:
-        """Seconds of each kind; nothing for one that was not seen."""
-        return Looks(*(self.seconds.get(kind, 0.0) for kind in Looks._fields))
-
-
 def time_arms(
-    arms: Mapping[str, ExperimentConfig], jobs: int, data_dir: str | None = None
+    arms: Mapping[str, ExperimentConfig],
+    jobs: int,
+    data_dir: str | None = None,
+    *,
+    asleep: bool = False,
 ) -> dict[str, Pace]:
     """The pace of every arm while ``jobs`` runs train at once; where these are more, arms are repeated.
 
-    Raises `TriptychError` with the last words of a process that gave none.
+    Threads of a run wait for each other as they will in the training, or ``asleep``. Raises `TriptychError` with the last words of a process that gave none.
     """
     found: dict[str, list[Pace]] = {name: [] for name in arms}
     with ExitStack() as stack:
         # All are started before any is waited for.
         begun = [
-            (names, _start([arms[n] for n in names], data_dir, stack))
+            (names, _start([arms[n] for n in names], data_dir, stack, asleep))
             for names in shares(list(arms), jobs)
         ]
         for names, process in begun:
@@ -188,7 +190,8 @@ def time_arms(
                     f"the warm-up of {', '.join(names)} ended without times: {last}"
                 )
             for name, values in zip(names, json.loads(said), strict=True):
-                found[name].append(_pace(values))
+                share = jobs * max(1, threads(arms[name].train)) / cores()
+                found[name].append(_pace(values).among(share))
     return {name: mean(paces) for name, paces in found.items()}
 
 
@@ -207,23 +210,29 @@ def mean(paces: Sequence[Pace]) -> Pace:
 
     Example:
         >>> mean([Pace(1.0, Looks(0.0, 2.0, 4.0), 9.0), Pace(3.0, Looks(0.0, 4.0, 4.0), 9.0)])
-        Pace(step=2.0, looks=Looks(first=0.0, due=3.0, landmark=4.0), per_epoch=9.0)
+        Pace(step=2.0, looks=Looks(first=0.0, due=3.0, landmark=4.0), per_epoch=9.0, slowed=1.0)
     """
     looks = Looks(*(fmean(column) for column in zip(*(p.looks for p in paces), strict=True)))
-    return Pace(fmean(p.step for p in paces), looks, paces[0].per_epoch)
+    slowed = fmean(p.slowed for p in paces)
+    return Pace(fmean(p.step for p in paces), looks, paces[0].per_epoch, slowed)
 
 
 def _start(
-    configs: list[ExperimentConfig], data_dir: str | None, stack: ExitStack
+    configs: list[ExperimentConfig], data_dir: str | None, stack: ExitStack, asleep: bool
 ) -> subprocess.Popen[str]:
     counts = [threads(config.train) for config in configs]
     tables = [_here(c, n, data_dir).tables() for c, n in zip(configs, counts, strict=True)]
+    env = dict(os.environ)
+    if all(counts):
+        env["OMP_NUM_THREADS"] = str(max(counts))
+    if asleep:
+        env["OMP_WAIT_POLICY"] = "PASSIVE"
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "triptych.studies.pace"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | ({"OMP_NUM_THREADS": str(max(counts))} if all(counts) else {}),
+        env=env,
         text=True,
     )
     stack.callback(process.kill)
@@ -241,8 +250,8 @@ def _here(config: ExperimentConfig, count: int, data_dir: str | None) -> Experim
 
 
 def _pace(values: list[Any]) -> Pace:
-    step, looks, per_epoch = values
-    return Pace(step, Looks(*looks), per_epoch)
+    step, looks, per_epoch, slowed = values
+    return Pace(step, Looks(*looks), per_epoch, slowed)
 
 
 def told(tables: Mapping[str, Any], folder: Path | None = None) -> ExperimentConfig:

@@ -31,6 +31,40 @@ def test_neighbours_below_a_floor_are_said_to_be_below(planted, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("pixels", "probe", "said"),
+    [
+        (
+            0.89,
+            0.95,
+            ("mostly have the same class. The features hold more", "right for 95.0 ± 1.0 %."),
+        ),
+        (0.89, 0.85, ("mostly have the same class.",)),
+        (0.89, None, ("mostly have the same class.",)),
+        (0.85, 0.95, ()),
+        (0.80, 0.95, ()),
+    ],
+)
+def test_what_it_means_that_pixels_do_better_is_said(planted, tmp_path, pixels, probe, said):
+    shares = {"test/knn_top1": 0.84, "test/knn_top1_pixels": pixels, "test/linear_top1": probe}
+    results = {k: Result(v, 0.01, 1000, {}) for k, v in shares.items() if v is not None}
+    (found,) = [
+        f for f in told(planted(tmp_path / "r", results=results)) if f.title == "kNN accuracy"
+    ]
+    assert found.sentence.endswith(said[-1] if said else "%).")
+    assert all(words in found.sentence for words in said)
+    assert ("pixel by pixel" in found.sentence) == bool(said)
+
+
+def test_pixels_that_are_mostly_wrong_are_no_high_bar(planted, tmp_path):
+    shares = {"test/knn_top1": 0.20, "test/knn_top1_pixels": 0.31}
+    results = {k: Result(v, 0.01, 1000, {}) for k, v in shares.items()}
+    (found,) = [
+        f for f in told(planted(tmp_path / "r", results=results)) if f.title == "kNN accuracy"
+    ]
+    assert found.sentence.endswith("11.0 points fewer than with raw pixels (31.0 ± 1.0 %).")
+
+
+@pytest.mark.parametrize(
     ("value", "said"),
     [
         (0.30, "4.0 points more than with the untrained"),

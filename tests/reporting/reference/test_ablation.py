@@ -48,8 +48,14 @@ def test_another_arm_that_learns_is_said_and_contradicts_the_reference(ablation,
     assert found.sentence.startswith(
         "default (69.1 ± 0.1 %) and no-predictor (80.1 ± 0.1 %) learn,"
     )
+    assert found.sentence.endswith(" no-predictor ends highest, 11.0 points above the next.")
     assert found.agreement == "disagrees"
     assert "no-predictor stands above default" in found.because
+
+
+def test_of_arms_that_learn_alike_none_is_the_highest(ablation, tmp_path):
+    found = by_title(ablation(tmp_path, knn=KNN | {"no-predictor": KNN["default"]}))
+    assert "ends highest" not in found["Which arms learn (Figure 8b)"].sentence
 
 
 def test_where_nothing_learns_that_is_said(ablation, tmp_path):
@@ -83,6 +89,21 @@ def test_arms_that_collapse_are_named_both_ways(ablation, tmp_path):
     ]
     assert "do not collapse in any of 2 seeds (in brackets" in far.sentence
     assert (far.agreement, far.standing) == ("disagrees", "outside")
+
+
+def test_the_loss_is_told_with_spread_and_rank_where_they_are_known(ablation, tmp_path):
+    """The demo's default and its arm without stop-gradient end at one loss; one of them has collapsed."""
+    same = LOSS | {"default": -0.95, "no-stop-gradient": -0.95}
+    study = ablation(tmp_path, loss=same, seeds=(0,))
+    for metric, alone in {"features/std": 0.304, "features/effective_rank": 1.117}.items():
+        wide = {"features/std": 0.995, "features/effective_rank": 8.09}[metric]
+        means = {arm: wide if arm == "default" else alone for arm in ARMS}
+        arms = {a: {"n": 1, "mean": m, "stderr": None, "values": {}} for a, m in means.items()}
+        study.found["metrics"][metric] = {"arms": arms}
+    sentence = by_title(study)[COLLAPSE].sentence
+    assert sentence.startswith("no-stop-gradient (loss −0.95, spread 0.30, rank 1.12) and ")
+    assert "; default (loss −0.95, spread 0.99, rank 8.09) and " in sentence
+    assert "the training loss at the end, which alone does not tell; the spread" in sentence
 
 
 @pytest.mark.parametrize("loss", [-0.9493, -0.95, -0.9507, -0.99])

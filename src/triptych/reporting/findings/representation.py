@@ -41,8 +41,25 @@ def neighbours(run: Run, results: Results) -> Finding | None:
     ]
     if against:
         sentence += f": {both(against)}"
+    sentence += f".{_high_bar(found, results)}"
     shows = ("test-knn-top1", "neighbours", "feature-map")
-    return Finding("kNN accuracy", sentence + ".", shows=shows)
+    return Finding("kNN accuracy", sentence, shows=shows)
+
+
+def _high_bar(found: Mapping[str, Any], results: Results) -> str:
+    """What it means that raw pixels do better, and what the features hold nonetheless; nothing where they do not."""
+    pixels, probe = results.get("test/knn_top1_pixels"), results.get("test/linear_top1")
+    if not pixels or pixels["value"] <= 0.5 or not _surely_more(pixels, found):
+        return ""
+    said = " Raw pixels are a high bar here: images that agree pixel by pixel mostly have the same class."
+    if probe and _surely_more(probe, found):
+        said += f" The features hold more than their neighbours show: a linear probe on them is right for {percent(probe)}."
+    return said
+
+
+def _surely_more(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    error = math.hypot(one["stderr"] or 0.0, other["stderr"] or 0.0)
+    return bool(one["value"] - other["value"] > ERRORS * error)
 
 
 def _above(found: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:

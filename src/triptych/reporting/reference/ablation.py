@@ -222,7 +222,7 @@ def _probe(folder: StudyFolder, ablation: Ablation, found: Finding) -> Finding:
     named = {arm: name for arm, name in ablation.named.items() if arm in means}
     if not named:
         return found
-    best, tied = first(folder, means)
+    best, tied = first(folder, means, PROBE)
     return _said(
         found,
         "default 66.2 %; fixed predictor 14 to 15 %, no predictor 12 %, no stop-gradient 10 to 11 %",

@@ -24,6 +24,9 @@ from triptych.reporting.words import rounded, value_with_error
 
 __all__ = ["first", "study_findings"]
 
+BESIDE = {"spread": "features/std", "rank": "features/effective_rank"}
+"""What is told beside the loss, which alone is no sign of a collapse."""
+
 
 def study_findings(folder: StudyFolder) -> dict[str, Finding]:
     """What can be said of a study, by name: where it was measured."""
@@ -46,6 +49,10 @@ def _which_learn(folder: StudyFolder) -> Finding | None:
     paired = all(set(s["values"]) <= set(starts[arm]) for arm, s in means.items())
     known = any(rise != "unknown" for rise in risen.values())
     sentence = _learning(risen, shown, starts, paired) if known else _ends(shown)
+    best, tied = first(folder, means, KNN)
+    if list(risen.values()).count("yes") > 1 and risen[best] == "yes" and not tied:
+        above = means[best]["mean"] - max(s["mean"] for arm, s in means.items() if arm != best)
+        sentence += f" {best} ends highest, {100 * above:.1f} points above the next."
     return Finding("kNN accuracy of the arms", sentence, shows=("test-knn-top1",))
 
 
@@ -99,10 +106,27 @@ def _which_collapse(folder: StudyFolder) -> Finding | None:
         else value_with_error(LOSS, s["mean"], s["stderr"])
         for arm, s in means.items()
     }
-    return Finding("Loss of the arms", _collapsing(fallen, shown, seeds), shows=("train-loss",))
+    brackets = "the training loss at the end, which alone does not tell"
+    beside = {word: means_of(folder, name) for word, name in BESIDE.items()}
+    if all(set(means) <= set(found) for found in beside.values()):
+        # A loss near −1 is met by features that learn and by features that collapse: these tell them apart.
+        for arm, loss in shown.items():
+            more = (
+                f"{word} {rounded(of[arm]['mean'], of[arm]['stderr'])}"
+                for word, of in beside.items()
+            )
+            shown[arm] = ", ".join((f"loss {loss}", *more))
+        brackets += (
+            "; the spread of the projections, 1 where it is even and 0 where all are the same; "
+            "and their rank, the directions that they use"
+        )
+    sentence = _collapsing(fallen, shown, seeds, brackets)
+    return Finding("Loss of the arms", sentence, shows=("train-loss",))
 
 
-def _collapsing(fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int) -> str:
+def _collapsing(
+    fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int, brackets: str
+) -> str:
     """The losses, and which arms collapsed by their verdicts; only the losses where there is no verdict."""
     yes, no, near, unknown = (
         [arm for arm in fallen if fallen[arm] == fact]
@@ -129,20 +153,22 @@ def _collapsing(fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int
     sentence = "; ".join(said)
     # An arm is called as it is, also at the beginning of a sentence.
     sentence = f"O{sentence[1:]}" if sentence.startswith("of ") and not (yes or no) else sentence
-    return f"{sentence} (in brackets the training loss at the end, which alone does not tell)."
+    return f"{sentence} (in brackets {brackets})."
 
 
 def _which_probe(folder: StudyFolder) -> Finding | None:
     means = means_of(folder, PROBE)
     if not means:
         return None
-    best, tied = first(folder, means)
+    best, tied = first(folder, means, PROBE)
     return Finding("Linear probe", _probing(best, tied, means), shows=("study-differences",))
 
 
-def first(folder: StudyFolder, means: Mapping[str, Mapping[str, Any]]) -> tuple[str, list[str]]:
-    """The arm of the highest mean of the probe, and those that the errors do not tell apart from it."""
-    best, noise = max(means, key=lambda arm: means[arm]["mean"]), noises(folder, PROBE, means)
+def first(
+    folder: StudyFolder, means: Mapping[str, Mapping[str, Any]], metric: str
+) -> tuple[str, list[str]]:
+    """The arm of the highest mean of a metric, and those that the errors do not tell apart from it."""
+    best, noise = max(means, key=lambda arm: means[arm]["mean"]), noises(folder, metric, means)
     return best, [a for a in means if a != best and not surely_above(best, a, means, noise)]
 
 
