@@ -164,6 +164,7 @@ def test_the_run_keeps_the_file_and_says_where_it_came_from():
         "name": "linear",
         "title": "linear autoencoder",
         "about": "The plane nearest to all images.",
+        "formula": "",
         "can": ["Encodes"],
         "cosine": None,
         "source": source,

@@ -398,7 +398,7 @@ def test_folded_it_is_one_screen_and_says_first_what_to_do(which, request, visit
     run = request.getfixturevalue(which)
     page = visit(write_page([run], tmp_path / "page.html"))
     assert page.locator(".playground").bounding_box()["height"] <= 700
-    assert page.locator(".about").inner_text().startswith("Drag a slider")
+    assert page.locator(".playground > .about").inner_text().startswith("Drag a slider")
     dials = page.locator(".dial:visible .name").all_inner_texts()
     movement = json.loads((run / "playable.json").read_text())["movement"]
     assert dials == [f"coordinate {i}" for i in np.argsort(movement)[::-1][:4]]

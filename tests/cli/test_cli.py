@@ -116,7 +116,19 @@ def test_own_colour_images_in_class_folders(here: Path, capsys: pytest.CaptureFi
 
 
 def test_ctrl_c_saves_and_resume_finishes(here: Path):
-    words = ["train", "vae", "--epochs", "12", "--compile", "off", "--out", "run", *TINY]
+    words = [
+        "train",
+        "vae",
+        "--epochs",
+        "12",
+        "--compile",
+        "off",
+        "--threads",
+        "1",
+        "--out",
+        "run",
+        *TINY,
+    ]
     going = subprocess.Popen(
         [sys.executable, "-m", "triptych", *words],
         cwd=here,

@@ -88,10 +88,9 @@ class Written(NamedTuple):
 def write_whole(page: Page, paths: Sequence[Path], out: Path) -> Written:
     """Write the composed page of these runs and studies to ``out``, with their tables and figures beside it; the page comes last."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    # A killed report leaves a half-written file there, and one that is as it is to be is not written again.
-    for folder in beside(out).glob("*/"):
-        sweep(folder)
     tables, figures = write_tables(paths, out), write_figures(page.sections, out)
+    # A killed report leaves a half-written file there, and whatever is as it was is not written again.
+    sweep(*{path.parent for path in (*tables, *figures)})
     return Written(page.write(out), tables, figures)
 
 
