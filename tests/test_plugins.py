@@ -170,7 +170,7 @@ def test_the_run_keeps_the_file_and_says_where_it_came_from():
         "source": source,
     }
     assert run.about("last")["config"]["method"]["source"] == source
-    assert run.method() == ("linear", "linear autoencoder", "The plane nearest to all images.", {"Encodes"})  # fmt: skip
+    assert run.method() == ("linear", "linear autoencoder", "The plane nearest to all images.", {"Encodes"}, "")  # fmt: skip
 
 
 @pytest.mark.parametrize("gone", [True, False])
