@@ -605,3 +605,41 @@ def test_a_cache_that_cannot_be_written_to_keeps_nobody_from_training(monkeypatc
     with pytest.warns(UserWarning, match="later commands will ask"):
         run = trained()
     assert json.loads((run.path / "environment.json").read_text())["method"]["name"] == "linear"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return 1 / 0", "formula() of Linear fails: division by zero"),
+        ("return None", "formula() of Linear is to give LaTeX, and gives None"),
+    ],
+)
+def test_a_formula_that_cannot_be_written_down_is_said_before_anything_is_trained(
+    capsys, body, said
+):
+    written()
+    text = Path("linear.py").read_text()
+    marks = "    def phases(self)"
+    assert marks in text
+    Path("linear.py").write_text(
+        text.replace(marks, f"    def formula(self):\n        {body}\n\n{marks}")
+    )
+    assert (
+        main(
+            [
+                "train",
+                "./linear.py",
+                "--data",
+                "mine.npy",
+                "--steps",
+                "2",
+                "--batch-size",
+                "8",
+                "--out",
+                "run",
+            ]
+        )
+        == 2
+    )
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not Path("run").exists()

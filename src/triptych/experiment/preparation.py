@@ -170,13 +170,28 @@ def environment_text(told: dict[str, Any]) -> str:
     return json.dumps(told, indent=1) + "\n"
 
 
+def _formula(method: Method) -> str:
+    """What a method says it optimises; a `TriptychError` where that is no text, before anything is trained."""
+    try:
+        found = method.formula()
+    except Exception as error:
+        raise TriptychError(
+            f"formula() of {type(method).__name__} fails: {error or type(error).__name__}"
+        ) from error
+    if not isinstance(found, str):
+        raise TriptychError(
+            f"formula() of {type(method).__name__} is to give LaTeX, and gives {found!r}"
+        )
+    return found
+
+
 def facts(config: ExperimentConfig, method: Method) -> dict[str, Any]:
     """What a method is and can do, as environment.json has it: that is read without the method's code."""
     return {
         "name": config.method_name,
         "title": method.title,
         "about": (method.__doc__ or "").strip().partition("\n")[0],
-        "formula": method.formula(),
+        "formula": _formula(method),
         "can": list(capabilities(method)),
         "cosine": method.cosine,
         "source": None if config.source is None else config.source.table(),

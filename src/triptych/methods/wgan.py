@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -104,13 +105,14 @@ class WGAN(Method):
         return nn.Sequential(stack, nn.Tanh())
 
     def formula(self) -> str:
-        """The game, with the penalty that keeps the critic's steepness at 1 or below it."""
+        """The game, with the penalty on a critic that is steeper than 1, or of two sides on one that is not as steep."""
+        weight = np.format_float_positional(self.config.penalty_weight, trim="-")
         excess = r"\|\nabla f(\hat{x})\| - 1"
         if self.config.penalty == "one-sided":
             excess = rf"\max(0, {excess})"
         return (
             r"\min_G \, \max_f \;\; \mathbb{E}\, f(x) - \mathbb{E}\, f(G(z))"
-            rf" - \lambda\, \mathbb{{E}}\left({excess}\right)^2, \quad \lambda = {self.config.penalty_weight:g}"
+            rf" - \lambda\, \mathbb{{E}}\left({excess}\right)^2, \quad \lambda = {weight}"
         )
 
     def phases(self) -> tuple[Phase, ...]:

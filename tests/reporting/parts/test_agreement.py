@@ -56,7 +56,7 @@ def both(run, name: str) -> dict[str, tuple[Chart, object]]:
         title = chart.title.removesuffix(", %").removesuffix(" an image")
         axes = drawn.get(title, drawn.get(chart.title))
         if axes is not None:
-            assert chart.figure == name
+            assert chart.panel.figure == name
             found[chart.name] = chart, axes
     assert len(found) == len(drawn)
     return found

@@ -8,6 +8,8 @@ import pytest
 
 from triptych.reporting.figures.likelihood import k_curve
 from triptych.reporting.figures.pictures import samples
+from triptych.reporting.figures.style import Page, Words
+from triptych.reporting.looks import LEVEL, LOOKS
 from triptych.reporting.parts.pictures import picture
 from triptych.reporting.parts.vector import TWINS
 
@@ -49,3 +51,13 @@ def test_a_sheet_has_a_pixel_for_a_pixel_and_no_paper(plant):
     text = svg(picture(samples(plant.run), "samples"))
     assert text.count("data:image/webp") == 1 and "data:image/png" not in text
     assert "#ffffff" not in text, "what it lies on shows through"
+
+
+def test_a_text_that_looks_like_an_image_stays_a_text(style):
+    page = Page(Words("", "", ""), 85.0, 30.0)
+    page.axes(10, 5, 60, 20).set_title("data:image/png;base64,AAAA <image xlink:href=''/>")
+    assert "data:image/png;base64,AAAA &lt;image" in svg(picture(page.figure, "named"))
+
+
+def test_every_look_of_a_line_has_its_dark_twin():
+    assert all(TWINS[look.light] == look.dark for look in (*LOOKS, LEVEL))

@@ -105,12 +105,14 @@ class Panel:
 
         At the right end, above their line or, where fewer curves run, below it, and none upon another.
         """
-        low, high, _ = self.axis
+        if not self.levels:
+            return []
+        (low, high, _), late_from = self.axis, (1 - ACROSS) * self.end
         late = [
             self.height(v, low, high)
             for line in self.lines
             for e, v in zip(line.epochs, line.values, strict=True)
-            if e >= (1 - ACROSS) * self.end
+            if e >= late_from
         ]
 
         def beside(level: float) -> float:

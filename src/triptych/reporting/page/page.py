@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from triptych.files import sweep, write
 from triptych.reporting.page.compare import Comparison
-from triptych.reporting.page.files import beside, write_figures, write_tables
+from triptych.reporting.page.files import write_figures, write_tables
 from triptych.reporting.page.sections import Section, sections
 from triptych.reporting.parts.charts import Chart
 from triptych.reporting.reference.report import ABOUT, overview

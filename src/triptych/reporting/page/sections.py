@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from triptych import records
 from triptych.errors import TriptychError
@@ -98,9 +100,7 @@ def of_run(opened: Run, anchor: str, *, reference: bool = False) -> Section:
         findings=report.findings(run, found, attempt) if reference else list(found.values()),
         charts=lines,
         frames=[f for f in frames if f is not None],
-        figures=[
-            pictures.picture(figure, n) for n, figure in drawings(run, drawn, attempt) if figure
-        ],
+        figures=_pictures(drawings(run, drawn, attempt), attempt),
         rows=attempt("table of results", lambda: rows(run.results())) or [],
         alarms=attempt("alarms", run.alarms) or [],
         hero=attempt("headline", lambda: run_hero(run, lines)),
@@ -128,10 +128,21 @@ def of_study(folder: StudyFolder, anchor: str, *, reference: bool = False) -> Se
         told = attempt("the reference", lambda: ablation.study_against(folder, found)) or told
         other = attempt("the reference", lambda: ablation.study_not_comparable(folder)) or ""
     makes = attempt("figures", lambda: study_figures(folder, reference=reference)) or {}
-    drawn = drawings(folder, makes, attempt)
-    shown = [pictures.picture(figure, name) for name, figure in drawn if figure]
+    shown = _pictures(drawings(folder, makes, attempt), attempt)
     over = ablation.study_overlay(folder) if reference else None
     return study_section(folder, anchor, told, shown, attempt, other, over)
+
+
+def _pictures(
+    drawn: Iterable[tuple[str, Figure | None]], attempt: Attempts
+) -> list[pictures.Picture]:
+    """The figures that there are, as the page shows them."""
+    found = [
+        attempt(f"the figure {name}", lambda f=figure, n=name: pictures.picture(f, n))  # type: ignore[misc]
+        for name, figure in drawn
+        if figure is not None
+    ]
+    return [picture for picture in found if picture is not None]
 
 
 def _left_out(run: Run) -> list[tuple[str, list[str]]]:

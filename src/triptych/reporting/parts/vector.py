@@ -9,16 +9,17 @@ from io import BytesIO
 
 from PIL import Image
 
+from triptych.reporting.looks import LEVEL, LOOKS
+
 __all__ = ["TWINS", "as_url", "for_page"]
 
 TWINS: Mapping[str, str] = {
-    # Paper is the page's card; ink and greys are the page's.
-    **{"#ffffff": "#1f2125", "#1a1a1a": "#ecebe8", "#5c5c5c": "#b3b1ac", "#e4e4e4": "#3a3d43"},
+    **{look.light: look.dark for look in (*LOOKS, LEVEL)},
+    # Paper is the page's card; greys are the page's.
+    **{"#ffffff": "#1f2125", "#e4e4e4": "#3a3d43"},
     **{"#f0f0f0": "#2b2e33", "#d4d4d4": "#4c4f56", "#c4c4c4": "#73767d"},
-    # What is measured and what was trained on, and the arms of a study.
-    **{"#0072b2": "#6cb8ec", "#d55e00": "#f0a05a", "#009e73": "#5ccfa5", "#cc79a7": "#e59cc3"},
-    **{"#e69f00": "#f0bd4a", "#56b4e9": "#b8dcf2", "#00815d": "#5ccfa5", "#7a4a86": "#cf9ddb"},
-    **{"#7d5c00": "#d9c25a"},
+    # The rest of the palette.
+    **{"#009e73": "#5ccfa5", "#cc79a7": "#e59cc3", "#e69f00": "#f0bd4a", "#56b4e9": "#b8dcf2"},
     # Classes on a map.
     **{"#cc6677": "#e58a99", "#332288": "#9a90ee", "#ddcc77": "#ddcc77", "#117733": "#4fb477"},
     **{"#88ccee": "#88ccee", "#882255": "#d264a0", "#44aa99": "#5cc9b6", "#999933": "#b9b955"},
@@ -49,7 +50,6 @@ def for_page(svg: str, inlined: Callable[[Image.Image], str]) -> str:
     written, so that a tag here is a tag.
     """
     svg = _PAPER.sub("", _UNSEEN.sub("", svg), count=1)
-    svg = _PNG.sub(lambda found: inlined(_image(found[1])), svg)
     # Names that something refers to, as short as they can be.
     names = {
         name: f"i{place}"
@@ -58,7 +58,10 @@ def for_page(svg: str, inlined: Callable[[Image.Image], str]) -> str:
     rules: dict[str, str] = {}
 
     def lean(tag: re.Match[str]) -> str:
-        text = _NOT_TURNED.sub("", tag[0])
+        text = _NOT_TURNED.sub("", tag[0]).replace("xlink:href", "href")
+        if text.startswith("<image"):
+            # Nowhere else: a text may say what looks like an image.
+            text = _PNG.sub(lambda found: inlined(_image(found[1])), text)
         text = _ID.sub(lambda found: f' id="{names[found[1]]}"' if found[1] in names else "", text)
         text = _USED.sub(lambda found: f"{found[1]}#{names[found[2]]}", text)
         text = _LENGTHS.sub(lambda found: _DECIMALS.sub(r"\1", found[0]), text)
@@ -66,9 +69,7 @@ def for_page(svg: str, inlined: Callable[[Image.Image], str]) -> str:
 
     svg = re.sub(r">\s+<", "><", _SIZE.sub("", _TAG.sub(lean, svg))).strip()
     # Every browser of today takes the one for the other.
-    svg = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "").replace(
-        "xlink:href", "href"
-    )
+    svg = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "", 1)
     return svg.replace("<defs>", f"{_sheet(rules)}<defs>", 1)
 
 

@@ -1,0 +1,78 @@
+"""A formula on the page: every method's own is one, and nothing else comes through it."""
+
+import dataclasses
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from triptych.methods.simsiam import SimSiam, SimSiamConfig
+from triptych.methods.vae import VAE, VAEConfig
+from triptych.methods.wgan import WGAN, WGANConfig
+from triptych.reporting.parts.formula import ATTRIBUTES, ELEMENTS, LONGEST, formula
+from triptych.types import DataSpec
+
+COLOUR, BINARY = DataSpec((3, 32, 32), "colour"), DataSpec((1, 8, 8), "binary")
+
+
+def read(latex):
+    """The letters of a formula as they are read, without spaces."""
+    return re.sub(r"\s", "", "".join(ElementTree.fromstring(formula(latex)).itertext()))
+
+
+def test_the_bound_of_the_vae():
+    said = read(VAE(VAEConfig(latent=2), BINARY).formula())
+    assert said == "logp(x)≥𝔼q(z∣x)[logp(x∣z)]−KL(q(z∣x)‖p(z)),p(z)=𝒩(0,I)"
+
+
+@pytest.mark.parametrize(
+    ("penalty", "weight", "said"),
+    [
+        ("one-sided", 10.0, "(max(0,‖∇f(x^)‖−1))2,λ=10"),
+        ("two-sided", 1e-5, "(‖∇f(x^)‖−1)2,λ=0.00001"),
+        ("two-sided", 1e6, "(‖∇f(x^)‖−1)2,λ=1000000"),
+    ],
+)
+def test_the_game_of_the_wgan_has_its_own_penalty(penalty, weight, said):
+    config = WGANConfig(latent=2, width=4, penalty=penalty, penalty_weight=weight)
+    assert read(WGAN(config, COLOUR).formula()) == f"minGmaxf𝔼f(x)−𝔼f(G(z))−λ𝔼{said}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "cos(h(z1),stop(z2))+cos(h(z2),stop(z1))"),
+        ({"stop_gradient": False}, "cos(h(z1),z2)+cos(h(z2),z1)"),
+        ({"predictor": "none"}, "cos(z1,stop(z2))+cos(z2,stop(z1))"),
+        ({"predictor": "none", "stop_gradient": False}, "cos(z1,z2)+cos(z2,z1)"),
+    ],
+)
+def test_the_loss_of_simsiam_has_what_its_arm_has(changes, said):
+    config = SimSiamConfig(depth=10, width=4, projector=(16,), predictor_width=8)
+    method = SimSiam(dataclasses.replace(config, **changes), COLOUR)
+    assert read(method.formula()) == f"min−12[{said}]"
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        *(r"\text{<script>}", r"\text{<script>alert(1)</script>}", r"\text{<b>bold</b>}"),
+        *(r"\frac{", "a & b", "\x00", "x" * (LONGEST + 1), "{" * 400, r"\text{<!--}"),
+    ],
+)
+def test_what_is_no_formula_is_refused(latex):
+    with pytest.raises(ValueError, match=r"is no formula|holds <|letters"):
+        formula(latex)
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        *(r"\href{javascript:alert(1)}{x}", r"\style{background:url(x)}{y}", r"\class{a}{y}"),
+        *(r'\text{" onload="x}', "<b>x</b>", r"\color{red}{x}"),
+    ],
+)
+def test_nothing_but_mathematics_comes_through(latex):
+    for element in ElementTree.fromstring(formula(latex)).iter():
+        assert element.tag in ELEMENTS
+        assert set(element.attrib) - {"alttext"} <= ATTRIBUTES
