@@ -150,7 +150,7 @@ def _at(name: str) -> Callable[[Path, random.Random], None]:
     def read(folder: Path, draw: random.Random) -> None:
         path = folder / name
         # Seldom, since parsers that are not ours are given a process of their own there.
-        if draw.random() < 0.01 and path.stat().st_size < 1 << 30:
+        if draw.random() < 0.01 and path.exists() and path.stat().st_size < 1 << 30:
             # Not of a hole of 128 GB: hashing it takes as long as hashing as much data does.
             _whole(path)
             return

@@ -114,7 +114,7 @@ UNLABELLED = (
             {"valid/knn_top1": 0.5},
             {"verdict": Result("complete collapse", None, 500, {}, UNLABELLED)},
             "50.00 %",
-            "validation kNN top-1, in training at step 7",
+            "validation kNN top-1, in training at step 7, higher is better",
         ),
         (
             {"features/retrieval": 0.5},

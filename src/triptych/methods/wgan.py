@@ -64,7 +64,7 @@ class WGANConfig:
 
 
 class WGAN(Method):
-    """A generator G against a critic f: while f is nowhere steeper than 1, its gap approaches the distance of images and samples.
+    """A critic f, kept from being steeper than 1, scores images above samples of the generator G; the gap of its scores is how far apart the two are.
 
     The critic ascends E f(x) − E f(G(z)) − λ E penalty(‖∇f(x̂)‖) and the generator E f(G(z)).
 

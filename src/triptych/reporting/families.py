@@ -85,7 +85,7 @@ FAMILIES = (
         ("test/knn_top1", "valid/knn_top1", "verdict", "features/retrieval"),
         ("test-knn-top1", "train-loss"),
         ("representation-curves", "training-curves", "feature-map", "neighbours"),
-        ("verdict", "neighbours"),
+        ("neighbours", "verdict"),
         (),
         ("test-knn-top1",),
     ),

@@ -332,7 +332,7 @@ class Work:
                 if kind(run := self.plan.shown(name, self.folder)):
                     draw(Run(run), Attempts())
             shown = [p for p in self.plan.sections(self.folder) if kind(p)]
-            title = f"Triptych, {self.plan.scale} scale, seed {self.plan.seed}"
+            title = f"Learning without labels ({self.plan.scale} scale, seed {self.plan.seed})"
             write_whole(compose(shown, title, reference=True), shown, self.folder / PAGE)
         self.board.say(REPORT, state="done", share=1.0)
 

@@ -56,7 +56,7 @@ def test_a_run_is_called_by_what_its_method_can_do(planted, tmp_path, facts, tit
     assert section.title == title
     said = " ".join(f.title + f.sentence for f in section.findings)
     assert "variational" not in said and "reference" not in said
-    assert section.hero.label == "test log-likelihood, nats an image"
+    assert section.hero.label == "test log-likelihood, nats an image, higher is better"
 
 
 def test_a_method_whose_terms_have_other_names_gets_curves_and_a_number(tmp_path):

@@ -164,7 +164,7 @@ def _lead(found: Sequence[Section]) -> str:
     """What the page is about, in a sentence or two."""
     ways = len({section.idea for section in found if section.idea and not section.tables})
     many = {2: "Two ways of learning", 3: "Three ways of learning"}.get(ways, "Learning")
-    return f"{many} from images without labels. Every number has its error, and how it was measured is told below it."
+    return f"{many} from images without labels. Below every part are its numbers, and how they were measured."
 
 
 def _parts(found: Sequence[Section]) -> dict[str, int]:

@@ -96,7 +96,7 @@ class Chart:
             f"{s.name} from {number(s.values[0])} to {number(s.values[-1])}" for s in self.series
         ]
         held = [f"level of {mark.said}" for mark in self.marks]
-        cut = " The beginning reaches beyond these axes." if self.cut else ""
+        cut = " The first values lie outside." if self.cut else ""
         return f"{self.title} over {plain(self.ranges[1], 2)} epochs: {'; '.join([*ends, *held])}.{cut}"
 
     @property

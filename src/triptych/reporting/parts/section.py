@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from triptych.metrics import metric
 from triptych.reporting.families import family, headline
 from triptych.reporting.findings.finding import Finding
 from triptych.reporting.parts.atlas import Atlas
@@ -17,7 +18,7 @@ from triptych.reporting.parts.pictures import Frames, Picture, inlined, mosaic
 from triptych.reporting.parts.tables import Row, Table
 from triptych.runs import Run
 
-__all__ = ["Hero", "Section", "Shown", "Told", "first_chart", "run_hero"]
+__all__ = ["Hero", "Section", "Shown", "Told", "directed", "first_chart", "run_hero"]
 
 COLUMNS, ROWS = 8, 4
 """Samples in the picture."""
@@ -37,7 +38,7 @@ def run_hero(run: Run, charts: Sequence[Chart]) -> Hero | None:
     """The number that says most about a run, with its samples, or with its curve where it draws none."""
     value, said = "", ""
     if (found := headline(run)) is not None:
-        value, said = found.shown, found.label
+        value, said = found.shown, directed(found.label, found.name)
     arrays = run.arrays("samples")
     moments = run.moments()
     images = arrays["images"] if arrays else moments[max(moments)] if moments else None
@@ -47,6 +48,17 @@ def run_hero(run: Run, charts: Sequence[Chart]) -> Hero | None:
     of = family(run.method())
     chart = first_chart(charts, of.charts if of else ())
     return Hero(value, said, chart=chart) if value or chart else None
+
+
+def directed(said: str, name: str) -> str:
+    """What a number is, and which way it gets better; a reader of a card knows of neither.
+
+    Example:
+        >>> directed("test Fréchet distance", "test/frechet"), directed("latent coordinates in use", "latent/active_units")
+        ('test Fréchet distance, lower is better', 'latent coordinates in use')
+    """
+    better = metric(name).better
+    return f"{said}, {better} is better" if better else said
 
 
 def first_chart(charts: Sequence[Chart], names: Sequence[str]) -> Chart | None:
@@ -99,6 +111,8 @@ class Section:
     """What this method is, in its own words."""
     formula: Markup | None = None
     """What it optimises."""
+    changes: list[tuple[str, str]] = field(default_factory=list)
+    """Of a study what each arm changes, in words."""
     look: str = ""
     """What is to be seen and done here, in a sentence."""
     findings: list[Finding] = field(default_factory=list)

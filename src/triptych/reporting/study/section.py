@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from triptych import records
 from triptych.files import read_text
 from triptych.metrics import label
+from triptych.reporting.fields import field_words
 from triptych.reporting.figures.quantities import slug
 from triptych.reporting.findings.finding import Finding
 from triptych.reporting.parts.charts import Chart, plot
 from triptych.reporting.parts.pictures import Picture
-from triptych.reporting.parts.section import Hero, Section, first_chart
+from triptych.reporting.parts.section import Hero, Section, directed, first_chart
 from triptych.reporting.safe import Attempts
 from triptych.reporting.study.arms import KNN, evaluated_again, means_of
 from triptych.reporting.study.folder import StudyFolder
@@ -53,9 +55,9 @@ def study_section(
         reason=", ".join(f"{count} of {len(runs)} runs {state}" for state, count in states.items())
         + ".",
         bar="Study",
-        idea="One training several times over, each time with one thing changed and the same seeds, so that a "
-        "difference is the change's.",
-        look="What each change does, beside the control, with the interval in which the difference lies.",
+        idea="One training several times over, each time with something changed and the same seeds, so that any "
+        "difference comes from the change.",
+        changes=attempt("what the arms change", lambda: _changes(folder)) or [],
         findings=findings,
         charts=lines,
         figures=figures,
@@ -70,6 +72,27 @@ def study_section(
         not_comparable=not_comparable,
         lost=attempt.lost,
     )
+
+
+def _changes(folder: StudyFolder) -> list[tuple[str, str]]:
+    """Every arm, and what it changes of the base; nothing where study.toml is not there any more."""
+    path = folder.path / "study.toml"
+    if not path.is_file():
+        return []
+    arms = records.toml(path).get("arms", {})
+    return [(arm, "; ".join(_flat(arms[arm])) or "as it is") for arm in folder.arms if arm in arms]
+
+
+def _flat(table: Mapping[str, Any], name: str = "") -> Iterator[str]:
+    for key, value in table.items():
+        field = f"{name}.{key}" if name else str(key)
+        if isinstance(value, Mapping):
+            yield from _flat(value, field)
+        else:
+            said = (
+                {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+            )
+            yield f"{field_words(field)} {said}"
 
 
 def _cautions(folder: StudyFolder) -> list[str]:
@@ -150,7 +173,7 @@ def _hero(folder: StudyFolder, charts: Sequence[Chart]) -> Hero | None:
         summary = metrics.get(name, {}).get("arms", {}).get(control)
         if summary is not None and summary["mean"] is not None:
             value = value_with_error(name, summary["mean"], summary["stderr"])
-            said = f"{label(name)} of the arm {control}, one of {len(folder.arms)}"
+            said = directed(f"{label(name)} of the arm {control}, one of {len(folder.arms)}", name)
             return Hero(value, said, chart=chart)
     return Hero("", "", chart=chart) if chart else None
 
