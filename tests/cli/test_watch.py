@@ -26,6 +26,17 @@ def test_a_folder_has_to_be_named(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "did you mean '--port'" in capsys.readouterr().err
 
 
+def test_ctrl_c_may_come_as_soon_as_the_page_is_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(*_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("triptych.cli.watch.show", interrupted)
+    assert main(["watch", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_training_is_on_its_page_while_it_goes_on(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -43,9 +43,9 @@ def run(words: list[str]) -> int:
 
     modest()
     with stoppable(), Server(State(words[:named]), options.port) as server:
-        show(server.address, server.entrance if options.open else "")
-        say("Ctrl-C ends it", aside=True)
         try:
+            show(server.address, server.entrance if options.open else "")
+            say("Ctrl-C ends it", aside=True)
             threading.Event().wait()
         except KeyboardInterrupt:
             # That is how it ends, and no mishap.

@@ -168,7 +168,7 @@ def _quantities(run: Run) -> Iterator[tuple[Quantity, str]]:
         for quantity in family.quantities:
             # A split that the family does not know is drawn with the others.
             logged = [n for name in quantity.metrics for n in left.pop(_term(name), [])]
-            metrics = tuple(dict.fromkeys([*quantity.metrics, *logged]))
+            metrics = tuple(n for n in dict.fromkeys([*quantity.metrics, *logged]) if n in there)
             yield quantity._replace(metrics=metrics), figure
     for term, names in left.items():
         yield Quantity(slug(term), tuple(names)), REST
