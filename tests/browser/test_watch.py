@@ -128,6 +128,7 @@ def test_many_runs_are_sorted_filtered_and_chosen(look: Look, tmp_path: Path):
         page.get_by_role("button", name="value", exact=True).click()
         assert names.first.text_content() == "run-000"
         expect(page.locator("thead [aria-sort]")).to_have_attribute("aria-sort", "ascending")
+        expect(page.get_by_role("button", name="latent coordinates", exact=True)).to_be_visible()
         page.locator("#filter").fill("latent=3 run-00")
         expect(page.locator("#count")).to_have_text("2 of 200 runs")
         page.get_by_role("checkbox", name="curves of run-001").check()

@@ -84,6 +84,39 @@ def test_a_name_that_was_made_to_point_here_gets_nothing(server: Server, host: s
     assert (status, body) == (403, b"")
 
 
+def test_the_port_that_http_has_is_not_named(server: Server):
+    """Of an address with ``:80`` a browser sends the host alone."""
+    path, port = f"/{server.token}/state", server.server_port
+    server.server_port = 80
+    browser = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    browser.request("GET", path, headers={"Host": "127.0.0.1"})
+    assert browser.getresponse().status == 200
+    browser.close()
+
+
+def test_the_entrance_leads_in_once(server: Server):
+    ticket = server.entrance.split("/")[3]
+    assert server.token not in server.entrance
+    assert ask(server, f"/{ticket}/state")[0] == 403
+    assert ask(server, f"/{ticket}/", Host="evil.example")[0] == 403
+    status, headers, body = ask(server, f"/{ticket}/")
+    assert (status, headers["Location"], body) == (303, server.address, b"")
+    assert ask(server, f"/{ticket}/")[0] == 403
+    assert ask(server, "/None/")[0] == 403
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "no permission"), ValueError("no number")])
+def test_a_fault_is_a_sentence(server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception):
+    def broken(number: int) -> str:
+        raise error
+
+    monkeypatch.setattr(server.state, "report", broken)
+    status, headers, body = ask(server, "report/1")
+    assert (status, headers["Content-Type"]) == (500, "text/plain; charset=utf-8")
+    assert body.decode().startswith("this could not be made: ")
+    assert b"no permission" in body or b"no number" in body
+
+
 def test_localhost_is_this_machine(server: Server):
     assert ask(server, "state", Host=f"localhost:{server.server_port}")[0] == 200
 

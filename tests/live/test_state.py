@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,7 @@ def test_settings_that_differ_have_columns(tmp_path: Path):
     plant(tmp_path / "b", latent=8)
     answer = told(State([tmp_path]))
     assert answer["fields"] == ["method.latent"]
+    assert answer["words"] == ["latent coordinates"]
     assert {n: row["settings"] for n, row in by_name(answer).items()} == {"a": ["2"], "b": ["8"]}
 
 
@@ -126,8 +128,72 @@ def test_several_runs_are_laid_over_each_other(tmp_path: Path):
     answer = told(state, [numbers["a"], numbers["b"]])
     assert answer["shown"] == [numbers["a"], numbers["b"]]
     ((name, html),) = answer["charts"]
-    assert name == "train-loss" and "loss, validation images" in html
+    assert name == "loss" and "loss, validation images" in html
     assert ">a</span>" in html and ">b</span>" in html and ">c</span>" not in html
+
+
+def logged(path: Path, **values: float) -> Run:
+    run = Run.create(path, {"method": {"name": "mine"}})
+    for epoch in (0, 1, 2):
+        run.log({"step": 10 * epoch, "epoch": float(epoch), **values})
+    return run
+
+
+def test_levels_are_of_the_images_that_the_lines_are_of(tmp_path: Path):
+    """Alone, a run's levels are those of the test images; beside lines of validation they would be wrong."""
+    looks = {"test/knn_top1": 0.3, "valid/knn_top1": 0.2, "floor/pixels_knn_top1_test": 0.7}
+    for name in ("a", "b"):
+        logged(tmp_path / name, **looks)
+    (html,) = (html for name, html in told(State([tmp_path]))["charts"] if name == "knn-top1")
+    assert "kNN top-1, %, validation images" in html
+    assert "untrained 20.0" in html and "untrained 30.0" not in html and "raw pixels" not in html
+    logged(tmp_path / "c", **{"floor/pixels_knn_top1_valid": 0.6, **looks})
+    ((_, alone),) = told(State([tmp_path / "c"]))["charts"]
+    assert "untrained 30.0" in alone and "raw pixels 70.0" in alone
+
+
+def test_a_title_names_what_is_laid_over(tmp_path: Path):
+    looks = {"features/alignment": 0.2, "features/uniformity": -3.0, "features/effective_rank": 4.0}
+    for name in ("a", "b"):
+        logged(tmp_path / name, **looks, **{"features/backbone_rank": 8.0})
+    charts = dict(told(State([tmp_path]))["charts"])
+    titles = {n: html.split("<figcaption>")[1].split("</")[0] for n, html in charts.items()}
+    assert titles == {
+        "features-effective-rank": "effective rank of the projections (logarithmic)",
+        "features-backbone-rank": "effective rank of the backbone&#39;s features (logarithmic)",
+        "features-alignment": "alignment",
+        "features-uniformity": "uniformity",
+    }
+
+
+def test_lines_of_different_images_say_which(tmp_path: Path):
+    logged(tmp_path / "a", **{"train/loss": 1.0, "valid/loss": 2.0})
+    logged(tmp_path / "b", **{"train/loss": 3.0})
+    state = State([tmp_path])
+    ((name, html),) = told(state)["charts"]
+    assert name == "loss" and "loss, training images" in html
+    logged(tmp_path / "c", **{"valid/loss": 4.0})
+    ((_, html),) = told(state)["charts"]
+    assert "images" not in html.split("</figcaption>")[0]
+    assert ">a, validation</span>" in html and ">b, training</span>" in html
+
+
+def test_a_run_that_diverged_blanks_no_page(tmp_path: Path):
+    """A browser's JSON knows no NaN."""
+    logged(tmp_path / "nan", **{"valid/loss": float("nan")})
+    logged(tmp_path / "inf", **{"valid/loss": float("-inf")})
+    logged(tmp_path / "good", **{"valid/loss": 1.0})
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    answer = State([tmp_path]).told("", None)
+    assert answer is not None
+    rows = by_name(json.loads(answer, parse_constant=refuse))
+    assert (rows["good"]["number"], rows["good"]["value"]) == (1.0, "1.00")
+    for name in ("nan", "inf"):
+        assert (rows[name]["number"], rows[name]["value"]) == (None, "diverged")
+        assert rows[name]["label"] == "validation loss" and rows[name]["status"] == "running"
 
 
 def test_the_newest_are_shown_first(tmp_path: Path):
@@ -232,16 +298,92 @@ def test_what_costs_much_is_looked_at_less_often(
     state = State([run.path])
     told(state)
     clock["time"] += 10
-    looks: list[float] = []
-    look = state._look
-
-    def costly() -> None:
-        looks.append(clock["time"])
-        clock["core"] += 0.03
-        look()
-
-    monkeypatch.setattr(state, "_look", costly)
+    looks = costly(state, "_look", clock, monkeypatch, 0.03)
     for _ in range(40):
         state.told("", None)
         clock["time"] += 0.5
     assert [b - a for a, b in itertools.pairwise(looks)] == [7.0, 7.0]
+
+
+def test_a_look_of_seconds_is_paid_for_in_full(
+    tmp_path: Path, clock: dict[str, float], monkeypatch: pytest.MonkeyPatch
+):
+    """Of a thousand runs, say: four seconds of a core are half a per cent of 800."""
+    monkeypatch.setattr(module, "OFTEN", 1.0)
+    monkeypatch.setattr(module, "COST", 200.0)
+    state = State([plant(tmp_path / "one").path])
+    told(state)
+    looks = costly(state, "_look", clock, monkeypatch, 4.0)
+    clock["time"] += 10
+    for _ in range(1000):
+        state.told("", None)
+        clock["time"] += 2
+    assert [b - a for a, b in itertools.pairwise(looks)] == [802.0, 802.0]
+
+
+@pytest.mark.parametrize("part", ["_read_new", "_pictured"])
+def test_what_cannot_wait_is_paid_for_by_longer_pauses(
+    tmp_path: Path, clock: dict[str, float], monkeypatch: pytest.MonkeyPatch, part: str
+):
+    """What is read or chosen now comes at once, and in the long run no more of a core is taken."""
+    monkeypatch.setattr(module, "OFTEN", 1.0)
+    monkeypatch.setattr(module, "COST", 200.0)
+    run = plant(tmp_path / "one")
+    state = State([run.path])
+    with monkeypatch.context() as once:
+        # The first answer reads the run and draws its curves.
+        costly(state, part, clock, once, 0.1)
+        version = told(state)["version"]
+    looks = costly(state, "_look", clock, monkeypatch, 0.01)
+    for _ in range(200):
+        state.told(version, None)
+        clock["time"] += 0.5
+    pauses = [b - a for a, b in itertools.pairwise(looks)]
+    # 20 seconds are owed: one by the first look, which itself cost nothing, and the rest two by two.
+    assert pauses[:9] == [5.0] * 9 and set(pauses[10:]) == {3.0}
+
+
+def costly(
+    state: State, part: str, clock: dict[str, float], patch: pytest.MonkeyPatch, cost: float
+) -> list[float]:
+    """Let a part of an answer cost so many seconds of a core; when it was called."""
+    called: list[float] = []
+    does = getattr(state, part)
+
+    def at_a_cost(*words: Any) -> Any:
+        called.append(clock["time"])
+        clock["core"] += cost
+        return does(*words)
+
+    patch.setattr(state, part, at_a_cost)
+    return called
+
+
+def test_who_has_an_answer_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One tab's curves take seconds; another tab asks meanwhile, and again later."""
+    for name in ("a", "b"):
+        plant(tmp_path / name)
+    state = State([tmp_path])
+    answer = told(state)
+    one = answer["shown"][:1]
+    drawing, go_on = threading.Event(), threading.Event()
+    pictured = state._pictured
+
+    def slow(shown: Any) -> Any:
+        drawing.set()
+        assert go_on.wait(20)
+        return pictured(shown)
+
+    monkeypatch.setattr(state, "_pictured", slow)
+    first = threading.Thread(target=state.told, args=("", one))
+    first.start()
+    assert drawing.wait(20)
+    assert state.told("0.older.0", None) is None
+    assert state.told(answer["version"], answer["shown"]) is None
+    waits = threading.Thread(target=state.told, args=(answer["version"], one))
+    waits.start()
+    waits.join(0.2)
+    assert waits.is_alive()
+    go_on.set()
+    first.join(20)
+    waits.join(20)

@@ -104,7 +104,7 @@ def _page(wanted: bool) -> Iterator[Callable[[Path], object] | None]:
                 # No reason not to train.
                 say(f"there is no page: {error}", aside=True)
             else:
-                show(page.address)
+                show(page.address, page.entrance)
 
         yield begun
 

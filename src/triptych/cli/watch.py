@@ -43,9 +43,9 @@ def run(words: list[str]) -> int:
 
     modest()
     with stoppable(), Server(State(words[:named]), options.port) as server:
-        show(server.address, options.open)
-        say("Ctrl-C ends it", aside=True)
         try:
+            show(server.address, server.entrance if options.open else "")
+            say("Ctrl-C ends it", aside=True)
             threading.Event().wait()
         except KeyboardInterrupt:
             # That is how it ends, and no mishap.
@@ -53,12 +53,13 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def show(address: str, opened: bool = True) -> None:
-    """Say where the page is, and open it where there is a screen."""
+def show(address: str, entrance: str) -> None:
+    """Say where the page is, and open it by its entrance, where there is one and a screen."""
     import webbrowser
 
     say(f"page      {address}")
     # Also where nobody reads line by line, it is wanted now.
     sys.stdout.flush()
-    if opened and has_screen():
-        webbrowser.open(address)
+    if entrance and has_screen():
+        # The address would stand in the browser's command line, where every user of this machine can read it.
+        webbrowser.open(entrance)

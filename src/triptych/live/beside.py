@@ -1,6 +1,6 @@
 """The page in a process of its own, beside a training: ``python -m triptych.live.beside PORT FOLDER …``.
 
-It says its address, or why there is none, on its standard output. When its standard input ends, since what it watches has ended or died, it tells
+It says its address and its entrance, or why there are none, on its standard output. When its standard input ends, since what it watches has ended or died, it tells
 the pages that are open and ends too. Nothing of it stays.
 """
 
@@ -12,10 +12,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from triptych.errors import TriptychError, printable
-from triptych.processes import child
+from triptych.processes import child, last_line, same_packages
 
 __all__ = ["Page", "modest", "serve"]
 
@@ -37,13 +38,22 @@ class Page:
 
     def __init__(self, folders: Sequence[str | Path], port: int = 0) -> None:
         words = ["triptych.live.beside", str(port), *(str(folder) for folder in folders)]
-        self._process = child(words, subprocess.PIPE, subprocess.DEVNULL, {})
+        with TemporaryDirectory(prefix="triptych-watch-") as name:
+            log = Path(name) / "errors"
+            with log.open("wb") as errors:
+                self._process = child(words, subprocess.PIPE, errors, same_packages())
+            self.address = self._line()
+            """What to open in a browser."""
+            self.entrance = self._line()
+            """What leads one browser there, once: it may stand in a command line, which others on this machine see."""
+            if not self.entrance:
+                self.close()
+                why = self.address or printable(last_line(log))
+                raise TriptychError(why or "the page that watches could not be begun")
+
+    def _line(self) -> str:
         assert self._process.stdout is not None
-        self.address = self._process.stdout.readline().decode(errors="replace").strip()
-        """What to open in a browser."""
-        if not self.address.startswith("http://"):
-            self.close()
-            raise TriptychError(self.address or "the page that watches could not be begun")
+        return self._process.stdout.readline().decode(errors="replace").strip()
 
     def close(self) -> None:
         """Tell the pages that are open that this is the end, and end."""
@@ -88,7 +98,7 @@ def serve(port: int, folders: Sequence[str]) -> None:
 
     modest()
     with Server(State(folders), port) as server:
-        print(server.address, flush=True)
+        print(server.address, server.entrance, sep="\n", flush=True)
         while os.read(0, 1):
             pass
         server.finish()

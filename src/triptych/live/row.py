@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from triptych.errors import TriptychError, printable
 from triptych.live.follow import Followed
 from triptych.metrics import label
-from triptych.reporting.families import headline, titled
+from triptych.reporting.families import Headline, headline, titled
+from triptych.reporting.figures.panels import Panel
+from triptych.reporting.figures.quantities import single
 from triptych.reporting.parts.charts import Chart, charts
 from triptych.reporting.safe import Attempts
 from triptych.reporting.words import setting
@@ -50,6 +53,7 @@ class Watched:
         self.row: dict[str, Any] = {}
         self.settings: dict[str, str] = {}
         self._charts: list[Chart] | None = None
+        self._single: dict[str, dict[str, Panel]] | None = None
 
     def open(self) -> bool:
         """Read the folder for the first time; whether there is anything to tell."""
@@ -73,9 +77,9 @@ class Watched:
         try:
             if not look(self.run):
                 return False
-            self._charts = None
+            self._charts = self._single = None
             self.settings = dict(_flat(self.run.config))
-            self.row = {**self._named(), **self._found(self.run)}
+            self.row = {**self._named(), **_finite(self._found(self.run))}
         except Exception as error:
             # A stranger's folder may be broken in any way, and must hide no other.
             return self._cannot_be_read(error)
@@ -108,7 +112,7 @@ class Watched:
             "left": run.left() if run.status() == "running" else None,
             "written": run.tail.written,
             "alarms": [[step, _short(said)] for step, said in alarms[-ALARMS:]],
-            "value": printable(found.shown) if found else "",
+            "value": printable(_shown(found)) if found else "",
             "number": found.value if found and not isinstance(found.value, str) else None,
             "label": printable(label(found.name)) if found else "",
             "about": printable(found.label) if found else "",
@@ -122,6 +126,18 @@ class Watched:
             drawn = Attempts()("charts", lambda: charts(run)) if run is not None else None
             self._charts = drawn or []
         return self._charts
+
+    def single(self) -> dict[str, dict[str, Panel]]:
+        """What can be laid over other runs: panels of one line; none where they cannot be made."""
+        if self._single is None:
+            run = self.run
+            found = Attempts()("charts", lambda: single(run)) if run is not None else None
+            several = {
+                term: {n: p for n, p in panels.items() if len(p.lines[0].epochs) > 1}
+                for term, panels in (found or {}).items()
+            }
+            self._single = {term: panels for term, panels in several.items() if panels}
+        return self._single
 
     def moments(self) -> list[int]:
         """The steps of which there are pictures of what the same latents had become."""
@@ -142,6 +158,17 @@ def differing(every: Sequence[Mapping[str, str]]) -> list[str]:
     # What only some runs have differs from those that have none.
     found = [n for n, of in values.items() if len(set(of)) > 1 or len(of) < len(every)]
     return sorted(found, key=lambda name: -len(values[name]))[:FIELDS]
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without numbers that no browser reads: a run that diverged has them."""
+    wrong = {n for n, v in row.items() if isinstance(v, float) and not math.isfinite(v)}
+    return {name: None if name in wrong else value for name, value in row.items()}
+
+
+def _shown(found: Headline) -> str:
+    value = found.value
+    return found.shown if isinstance(value, str) or math.isfinite(value) else "diverged"
 
 
 def _short(said: str) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from markupsafe import Markup
 
-from triptych.errors import DamagedError, MachineError, TriptychError
+from triptych.errors import DamagedError, MachineError, TriptychError, printable
 from triptych.live.state import OVERLAID, State
 from triptych.reporting.page.page import asset, environment, policy
 
@@ -36,6 +36,9 @@ IDLE = 60.0
 AWAITED, HELD = 5.0, 240.0
 """Seconds for which a page that waits for the end is waited for until it has fetched what is told then, and for which its
 question is kept open at most."""
+
+HTTP = "80"
+"""The port of an address that names none."""
 
 LONG = 4096
 """Letters of an address that are looked at."""
@@ -63,6 +66,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self, state: State, port: int = 0) -> None:
         self.state = state
         self.token = secrets.token_urlsafe(18)
+        self._ticket: str | None = secrets.token_urlsafe(18)
+        self._admitting = threading.Lock()
         self.over = threading.Event()
         """Set when that is over for which it serves: pages that wait for it are told."""
         self.page = _page()
@@ -88,6 +93,19 @@ class Server(ThreadingHTTPServer):
     def address(self) -> str:
         """What to open in a browser; whoever knows it sees the page."""
         return f"http://{HERE}:{self.server_port}/{self.token}/"
+
+    @property
+    def entrance(self) -> str:
+        """What leads one browser to the address, once: it may stand in a command line, which others on this machine see."""
+        return f"http://{HERE}:{self.server_port}/{self._ticket}/"
+
+    def admits(self, ticket: str) -> bool:
+        """Whether this is the ticket of the entrance, which is used up by that."""
+        with self._admitting:
+            if self._ticket is None or not _same(ticket, self._ticket):
+                return False
+            self._ticket = None
+            return True
 
     def finish(self) -> None:
         """Tell every page that waits for it that this is the end, and wait until it has fetched what is told then."""
@@ -141,8 +159,11 @@ class Handler(BaseHTTPRequestHandler):
         """Give what was asked for, or nothing."""
         asked = urlsplit(self.path[:LONG])
         parts = asked.path.split("/")
-        if not self._from_here() or len(parts) < 3 or not self._knows(parts[1]):
+        if not self._from_here() or len(parts) < 3:
             return self._refuse(HTTPStatus.FORBIDDEN)
+        if not _same(parts[1], self.server.token):
+            known = parts[2:] == [""] and self.server.admits(parts[1])
+            return self._lead_in() if known else self._refuse(HTTPStatus.FORBIDDEN)
         query = {name: values[-1] for name, values in parse_qs(asked.query, True).items()}
         try:
             match parts[2:]:
@@ -166,13 +187,29 @@ class Handler(BaseHTTPRequestHandler):
         except TriptychError as error:
             # A sentence for who asked; nothing of a stranger's folder is taken for HTML.
             self._give(str(error).encode(), "text/plain; charset=utf-8", status=HTTPStatus.CONFLICT)
+        except (ConnectionError, TimeoutError):
+            # The browser hung up.
+            raise
+        except Exception as error:
+            why = printable(str(error) or type(error).__name__)
+            said = f"this could not be made: {why}; the runs are not harmed, and the page goes on"
+            fault = HTTPStatus.INTERNAL_SERVER_ERROR
+            self._give(said.encode(), "text/plain; charset=utf-8", status=fault)
 
     def _from_here(self) -> bool:
-        host, _, port = self.headers.get("Host", "").rpartition(":")
-        return host in NAMES and port == str(self.server.server_port)
+        host, _, port = self.headers.get("Host", "").partition(":")
+        # A browser leaves out the port that HTTP has where none is named.
+        return host in NAMES and (port or HTTP) == str(self.server.server_port)
 
-    def _knows(self, token: str) -> bool:
-        return hmac.compare_digest(token.encode(), self.server.token.encode())
+    def _lead_in(self) -> None:
+        self.send_response(HTTPStatus.SEE_OTHER)
+        for name, value in {
+            **HEADERS,
+            "Location": self.server.address,
+            "Content-Length": "0",
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
 
     def _state(self, query: dict[str, str]) -> None:
         chosen = query.get("runs")
@@ -225,6 +262,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *words: Any) -> None:
         """Keep the terminal for what a person wants to know."""
+
+
+def _same(given: str, secret: str) -> bool:
+    return hmac.compare_digest(given.encode(), secret.encode())
 
 
 def _page() -> tuple[bytes, str]:

@@ -6,8 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from triptych.errors import TriptychError, printable
 from triptych.files import as_path, read_bytes
 from triptych.live.laid import laid_over
 from triptych.live.row import Watched, differing
+from triptych.reporting.fields import field_words
 from triptych.reporting.page.page import compose, environment
 from triptych.reporting.parts.charts import Chart
 from triptych.reporting.words import called
@@ -35,8 +35,8 @@ MOST = 1000
 OFTEN, SOUGHT = 1.0, 5.0
 """Seconds at least between two looks at the runs, and between two searches for new ones."""
 
-COST, LONGEST = 200.0, 15.0
-"""Seconds of pause for every second of a core that the last answer took, half a per cent of one, and their limit."""
+COST = 200.0
+"""Seconds of pause for every second of a core that an answer takes: half a per cent of one."""
 
 PATIENCE = 0.3
 """Seconds for which new runs are read before the page gets its answer; the others follow with the next."""
@@ -53,8 +53,9 @@ CHART = '{% import "show.html.j2" as show %}{{ show.chart(c) }}'
 class State:
     """The runs in some folders, as they are now.
 
-    They are looked at when a page asks, and not more often than costs half a per cent of a core; one that cannot be
-    read is a row that says so, and hides no other. Several pages may ask at once.
+    They are looked at when a page asks, and not more often than costs half a per cent of a core. Runs that are read for
+    the first time, and curves that a reader chooses, come at once, and the pauses are up to twice as long until that is
+    paid for too. A run that cannot be read is a row that says so, and hides no other. Several pages may ask at once.
 
     Example:
         >>> State([run.path]).told("", None)[:12]
@@ -76,7 +77,8 @@ class State:
         self._numbers: dict[str, int] = {}
         self._version = self._members = 0
         self._next = self._sought = float("-inf")
-        self._shown: list[Watched] = []
+        self._owed = 0.0
+        """Seconds of pause for what could not wait, which no look was put off for by now."""
         self._drawn: dict[str, tuple[Chart, str]] = {}
         self._fields: tuple[int, list[str]] = (-1, [])
         self._beyond = 0
@@ -88,21 +90,52 @@ class State:
             since: what the page has.
             wanted: the numbers of the runs that are to be shown; the newest ones where nobody has chosen.
         """
-        with self._lock:
-            if time.monotonic() >= self._next or self.ended:
-                with self._paid(OFTEN):
-                    self._look()
-            # What is read for the first time takes what it takes, or 200 runs would come one by one.
-            self._read_new()
-            shown = self._chosen(wanted)
-            version = f"{self._version}.{'-'.join(str(w.number) for w in shown)}.{self.ended:d}"
-            if version == since:
-                return None
-            # So does what a reader has just chosen.
-            with self._paid() if shown == self._shown else nullcontext():
-                self._shown = shown
-                answer = {"version": version, **self._table(), **self._pictured(shown)}
-                return json.dumps(answer).encode()
+        # A page that has an answer does not wait while another's is made: it asks again.
+        if not self._lock.acquire(blocking=self.ended or not self._has(since, wanted)):
+            return None
+        try:
+            return self._told(since, wanted)
+        finally:
+            self._lock.release()
+
+    def _has(self, since: str, wanted: Sequence[int] | None) -> bool:
+        """Whether a page has an answer, an older one perhaps, for the runs that it wants."""
+        if not since or wanted is None:
+            return bool(since)
+        there = [str(number) for number in wanted[:OVERLAID] if number in self._runs]
+        return since.split(".")[1:2] == ["-".join(there)]
+
+    def _told(self, since: str, wanted: Sequence[int] | None) -> bytes | None:
+        looks = time.monotonic() >= self._next or self.ended
+        began = time.thread_time()
+        if looks:
+            self._look()
+        looked = time.thread_time()
+        # What is read for the first time cannot wait, or 200 runs would come one by one.
+        self._read_new()
+        read = time.thread_time()
+        shown = self._chosen(wanted)
+        numbers = "-".join(str(watched.number) for watched in shown)
+        version = f"{self._version}.{numbers}.{self.ended:d}"
+        if version == since:
+            answer = None
+        else:
+            told = {"version": version, **self._table(), **self._pictured(shown)}
+            answer = json.dumps(told, allow_nan=False).encode()
+        drew = time.thread_time() - read
+        # Nor can what a reader has just chosen.
+        chose = since.split(".")[1:2] != [numbers]
+        pace, urgent = looked - began + (not chose) * drew, read - looked + chose * drew
+        self._pay(pace, urgent, OFTEN if looks else 0.0)
+        return answer
+
+    def _pay(self, pace: float, urgent: float, at_least: float) -> None:
+        """Put the next look off for what this answer cost in seconds of a core, and a part of what is owed."""
+        pause = COST * pace
+        self._owed += COST * urgent
+        more = min(self._owed, max(pause, at_least))
+        self._owed -= more
+        self._next = max(self._next, time.monotonic() + at_least) + pause + more
 
     def moment(self, number: int, step: int) -> bytes | None:
         """The picture of what the same latents had become, as it lies in the run's folder; none where there is none.
@@ -121,14 +154,6 @@ class State:
         """The report of a run, composed in memory; none where there is no such run. Raises `TriptychError`."""
         found = self._runs.get(number)
         return None if found is None else compose([found.path], f"Report of {found.name}").html
-
-    @contextmanager
-    def _paid(self, at_least: float = 0.0) -> Iterator[None]:
-        """Let what the block costs be paid for by a pause before the next look."""
-        began = time.thread_time()
-        yield
-        cost, now = time.thread_time() - began, time.monotonic()
-        self._next = min(max(self._next, now + at_least) + COST * cost, now + LONGEST)
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -209,11 +234,16 @@ class State:
             "unread": len(self._unread()),
             "beyond": self._beyond,
             "fields": fields,
+            "words": [field_words(field) for field in fields],
             "rows": [{**w.row, "settings": [w.settings.get(f, "") for f in fields]} for w in runs],
         }
 
     def _pictured(self, shown: Sequence[Watched]) -> dict[str, Any]:
-        charts = laid_over([(printable(w.name), w.charts()) for w in shown])
+        charts = (
+            shown[0].charts()
+            if len(shown) == 1
+            else laid_over([(printable(w.name), w.single()) for w in shown])
+        )
         drawn = {}
         for chart in charts:
             before = self._drawn.get(chart.name)

@@ -368,7 +368,7 @@ def watch(
     several = runs if isinstance(runs, Iterable) and not isinstance(runs, str) else [runs]
     page = Page([_path(each) for each in several], port)
     if open:
-        webbrowser.open(page.address)
+        webbrowser.open(page.entrance)
     return page
 
 

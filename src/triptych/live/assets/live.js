@@ -75,7 +75,7 @@
     if (typeof a === "number" && typeof b === "number") return a - b;
     return String(a).localeCompare(String(b), "en", { numeric: true });
   };
-  const plain = (field) => field.replace(/^(method|data)\.name$/, "$1").replace(/^(method|train|data)\./, "").replace(/[._]/g, " ");
+  const plain = (field) => told.words[told.fields.indexOf(field)];
 
   const head = () => {
     const row = at("several").querySelector("thead tr");
@@ -161,7 +161,7 @@
     row.lastChild.title = why;
   };
   const matches = (row, words) => {
-    const text = [row.name, row.status, row.title, row.setting, ...(row.alarms || []).length ? ["alarm"] : [], ...row.settings, ...told.fields.map((f, i) => `${plain(f)}=${row.settings[i]}`)].join(" ").toLowerCase();
+    const text = [row.name, row.status, row.title, row.setting, ...(row.alarms || []).length ? ["alarm"] : [], ...row.settings, ...told.fields.flatMap((f, i) => [`${f}=${row.settings[i]}`, `${plain(f)}=${row.settings[i]}`])].join(" ").toLowerCase();
     return words.every((word) => text.includes(word));
   };
   const table = () => {

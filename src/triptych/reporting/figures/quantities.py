@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from triptych.metrics import SPLITS, metric
@@ -11,7 +11,7 @@ from triptych.reporting import looks
 from triptych.reporting.figures.panels import Curve, Level, Line, Panel
 from triptych.runs import Run
 
-__all__ = ["REST", "known", "levels", "loss_met", "panels", "scaled", "slug", "terms"]
+__all__ = ["REST", "known", "levels", "loss_met", "panels", "scaled", "single", "slug", "terms"]
 
 UNSHOWN = ("knn/k", "knn/bank", "samples/healthy_step")
 """Logged numbers that are no measure of anything."""
@@ -133,19 +133,45 @@ def terms(run: Run) -> dict[str, list[str]]:
 
 def panels(run: Run) -> list[Panel]:
     """Every number that a run logged, each in one panel: those of the families first."""
+    found = (_panel(run, quantity, figure) for quantity, figure in _quantities(run))
+    return [panel for panel in found if panel is not None]
+
+
+def single(run: Run) -> dict[str, dict[str, Panel]]:
+    """The same numbers, in the same order, with one line in a panel: term → the panel of each metric of it.
+
+    Titles and levels are those of that metric alone.
+
+    Example:
+        >>> run = Run.create(tmp_path / "logged", {})
+        >>> run.log({"step": 1, "epoch": 1.0, "features/alignment": 0.2, "features/uniformity": -3.0})
+        >>> run.log({"step": 1, "epoch": 1.0, "train/loss": 0.2, "valid/loss": 0.3})
+        >>> {term: [*panels] for term, panels in single(run).items()}
+        {'loss': ['train/loss', 'valid/loss'], 'features/alignment': ['features/alignment'], 'features/uniformity': ['features/uniformity']}
+    """
+    found: dict[str, dict[str, Panel]] = {}
+    for quantity, figure in _quantities(run):
+        for name in quantity.metrics:
+            title = f"{metric(name).heading} (logarithmic)" if quantity.log else ""
+            of = quantity._replace(name=slug(_term(name)), metrics=(name,), title=title)
+            if (panel := _panel(run, of, figure)) is not None:
+                found.setdefault(_term(name), {})[name] = panel
+    return found
+
+
+def _quantities(run: Run) -> Iterator[tuple[Quantity, str]]:
+    """What a run's panels show, and the figure for papers that shows the same."""
     left = terms(run)
     there = {name for names in left.values() for name in names}
-    found = []
     for family in FAMILIES:
         figure = family.figure if there.intersection(family.needs) else REST
         for quantity in family.quantities:
             # A split that the family does not know is drawn with the others.
             logged = [n for name in quantity.metrics for n in left.pop(_term(name), [])]
-            metrics = tuple(dict.fromkeys([*quantity.metrics, *logged]))
-            found.append(_panel(run, quantity._replace(metrics=metrics), figure))
+            metrics = tuple(n for n in dict.fromkeys([*quantity.metrics, *logged]) if n in there)
+            yield quantity._replace(metrics=metrics), figure
     for term, names in left.items():
-        found.append(_panel(run, Quantity(slug(term), tuple(names)), REST))
-    return [panel for panel in found if panel is not None]
+        yield Quantity(slug(term), tuple(names)), REST
 
 
 def _term(name: str) -> str:
