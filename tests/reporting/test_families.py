@@ -11,7 +11,7 @@ from triptych.reporting.families import FAMILIES, family, headline, in_order, ti
 from triptych.reporting.figures import quantities
 from triptych.reporting.findings.run import FINDINGS, findings
 from triptych.reporting.page.sections import SLIDERS
-from triptych.reporting.parts.section import run_hero
+from triptych.reporting.parts.section import directed, run_hero
 from triptych.runs import MethodFacts, Result, Run
 
 FACTS = {"name": "mine", "title": "", "about": "", "cosine": None, "source": None}
@@ -114,7 +114,7 @@ UNLABELLED = (
             {"valid/knn_top1": 0.5},
             {"verdict": Result("complete collapse", None, 500, {}, UNLABELLED)},
             "50.00 %",
-            "validation kNN top-1, in training at step 7, higher is better",
+            "validation kNN top-1, in training at step 7",
         ),
         (
             {"features/retrieval": 0.5},
@@ -138,7 +138,7 @@ def test_without_labels_the_verdict_is_the_headline_and_its_reason_the_label(
     found = headline(run)
     assert (found.shown, found.label) == (shown, label)
     hero = run_hero(run, [])
-    assert (hero.value, hero.label) == (shown, label)
+    assert (hero.value, hero.label) == (shown, directed(label, found.name))
 
 
 @pytest.mark.parametrize(
