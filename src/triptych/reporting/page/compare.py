@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from triptych.errors import TriptychError
-from triptych.metrics import metric
+from triptych.metrics import label, metric
 from triptych.reporting.study.folder import read_study
 from triptych.reporting.words import called, value_with_error, with_error
 from triptych.runs import Run
@@ -44,6 +44,17 @@ class Compared(NamedTuple):
     second: str
     difference: str
     refusal: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the number is, for a reader; of a study's with its arm.
+
+        Example:
+            >>> Compared("test/knn_top1, no predictor", "", "", "").title
+            'test kNN top-1, no predictor'
+        """
+        of, comma, arm = self.name.partition(", ")
+        return f"{label(of)}{comma}{arm}"
 
 
 class Comparison(NamedTuple):
