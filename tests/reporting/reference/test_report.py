@@ -160,7 +160,7 @@ def test_what_is_not_finite_is_held_against_nothing(planted, tmp_path):
     run = planted(tmp_path / "r", reference_config(), epochs=19)
     run.log({"step": 200, "epoch": 20.0, "valid/elbo": float("nan")})
     divergence, found = against(run)
-    assert divergence.title == "Divergence" and found.title == "ELBO"
+    assert divergence.title == "Divergence" and found.title == "ELBO (Figure 1)"
     assert "nan" not in found.sentence
     assert {divergence.standing, found.standing} == {""}
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from triptych.errors import TriptychError
 from triptych.metrics import label, metric
+from triptych.reporting.fields import field_words
 from triptych.reporting.study.folder import read_study
 from triptych.reporting.words import called, value_with_error, with_error
 from triptych.runs import Run
@@ -131,7 +132,7 @@ def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared
     differing = sorted(f for f in fields if a["protocol"].get(f) != b["protocol"].get(f))
     if differing:
         said = "; ".join(
-            f"{f} is {a['protocol'].get(f, 'not said')} in one and {b['protocol'].get(f, 'not said')} in the other"
+            f"{field_words(f)} is {a['protocol'].get(f, 'not said')} in one and {b['protocol'].get(f, 'not said')} in the other"
             for f in differing
         )
         return Compared(name, first, second, "", said)
