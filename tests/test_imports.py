@@ -29,7 +29,7 @@ LEAVES = {
     "locks": {"errors"},
     "records": {"errors", "files"},
     "source": {"errors", "files"},
-    "weights": {"errors", "files", "records"},
+    "weights": {"errors", "files", "metrics", "records"},
     "npy": set(),
     "arrays": {"errors", "files", "npy"},
     "frames": {"errors"},

@@ -243,18 +243,18 @@ def test_features_of_two_encoders_have_two_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("was", "now"),
+    ("was", "now", "called"),
     [
-        ("batch_size = 8", "batch_size = 16"),
-        ("log_every = 2", "log_every = 1"),
-        ('duration = "6 steps"', 'duration = "4 steps"'),
-        ('duration = "6 steps"', 'duration = "60 steps"'),
-        ('likelihood = "logistic"', 'likelihood = "gaussian"'),
-        ("seed = 0", "seed = 1"),
+        ("batch_size = 8", "batch_size = 16", "batch size"),
+        ("log_every = 2", "log_every = 1", "log every"),
+        ('duration = "6 steps"', 'duration = "4 steps"', "length of the training"),
+        ('duration = "6 steps"', 'duration = "60 steps"', "length of the training"),
+        ('likelihood = "logistic"', 'likelihood = "gaussian"', "likelihood"),
+        ("seed = 0", "seed = 1", "seed"),
     ],
 )
 def test_a_config_edited_after_training_began_is_not_believed(
-    tmp_path: Path, was: str, now: str
+    tmp_path: Path, was: str, now: str, called: str
 ) -> None:
     run = train(tmp_path, "vae")
     (run.path / "DONE").unlink()
@@ -266,7 +266,7 @@ def test_a_config_edited_after_training_began_is_not_believed(
         with pytest.raises(TriptychError, match=rf"trained with another config: \S*{field} is"):
             use(run.path)
     page = write_page([run.path], tmp_path / "page.html", "Page").read_text()
-    assert f"{field} is" in page
+    assert f"This is not as it was trained: {called} is" in page
 
 
 def test_where_the_data_lie_may_be_edited(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_a_best_that_is_a_bad_choice_says_so(
     assert run.doubt() == ""
     rescored(run, value, untrained, better)
     said = (
-        "The best weights, of step 1,500, are no better than the untrained network by valid/score: "
+        "The best weights, of step 1,500, are no better than the untrained network by validation score: "
         f"{value:,.4f} against {untrained:,.4f}"
         if bad and untrained is not None
         else ""

@@ -251,10 +251,10 @@ class Run:
         """The weights that an evaluation or an export takes if nobody says otherwise."""
         return self.weights("best") or self.weights("last")
 
-    def edited(self) -> list[str]:
+    def edited(self, called: Callable[[str], str] = str) -> list[str]:
         """What config.toml says otherwise than the config that the weights were trained with, a clause each.
 
-        The copy of a method's own file is held against its digest there.
+        ``called`` says how a clause calls a field, where not by its name in config.toml. The copy of a method's own file is held against its digest there.
 
         Example:
             >>> run = Run.create(tmp_path / "edited", {"train": {"batch_size": 64}})
@@ -265,7 +265,7 @@ class Run:
         trained = self.about("last").get("config") or self.about("best").get("config")
         told: Mapping[str, Any] = trained if isinstance(trained, Mapping) else config
         its_file = self.ranks.by_first(lambda: source.edited(self.path, told))
-        return ([] if told is config else weights.edits(told, config)) + its_file
+        return ([] if told is config else weights.edits(told, config, called)) + its_file
 
     def doubt(self) -> str:
         """Why the best weights are a bad choice, in a sentence; empty where nothing speaks against them."""

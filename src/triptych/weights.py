@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from triptych import records
 from triptych.errors import TriptychError, printable
 from triptych.files import regular
+from triptych.metrics import label
 
 __all__ = [
     "OF_WEIGHTS",
@@ -109,8 +110,14 @@ def staleness(there: Sequence[Weights]) -> Callable[[Mapping[str, Any]], str]:
     return why
 
 
-def edits(trained: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+def edits(
+    trained: Mapping[str, Any],
+    config: Mapping[str, Any],
+    called: Callable[[str], str] = str,
+) -> list[str]:
     """What config.toml says otherwise than the config that weights were trained with, a clause each.
+
+    ``called`` says how a clause calls a field; as config.toml has it unless it is given.
 
     Example:
         >>> edits({"train": {"batch_size": 64}, "data": {"name": "a"}}, {"train": {"batch_size": 32}, "data": {"name": "b"}})
@@ -119,7 +126,7 @@ def edits(trained: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     then, now = _flat(trained), _flat(config)
     return [
         printable(
-            f"{name} is {now.get(name, 'not there')} in config.toml and was {then.get(name, 'not there')}"
+            f"{called(name)} is {now.get(name, 'not there')} in config.toml and was {then.get(name, 'not there')}"
         )
         for name in sorted(then | now)
         if then.get(name) != now.get(name) and name not in ELSEWHERE
@@ -149,7 +156,7 @@ def doubt(best: Weights, chosen: Mapping[str, Any], alarms: Sequence[int]) -> st
         return ""
     return (
         f"The best weights, of step {best.step:,}, are no better than the untrained network by "
-        f"{chosen.get('metric')}: {value:,.4f} against {untrained:,.4f}"
+        f"{label(str(chosen.get('metric')))}: {value:,.4f} against {untrained:,.4f}"
     )
 
 

@@ -69,7 +69,7 @@ class SimSiamConfig:
 
 
 class SimSiam(Method):
-    """One network gives z₁ and z₂ of two views; a small one, h, guesses each from the other, which counts as fixed.
+    """One network gives z₁ and z₂ of two views; the loss holds each against the other, or what a small network h makes of it.
 
     Example:
         >>> config = SimSiamConfig(depth=10, width=4, projector=(16,), predictor_width=8)

@@ -6,6 +6,7 @@ that nothing that was measured is hidden. A method of no known family goes by it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -52,7 +53,7 @@ FAMILIES = (
             *("elbo-curve", "training-curves", "reconstructions", "samples", "traversal"),
             *("interpolation", "k-curve", "kl-per-dimension"),
         ),
-        ("elbo", "log_likelihood", "coordinates_in_use"),
+        ("diverged", "elbo", "log_likelihood", "coordinates_in_use"),
         ("interpolation",),
         ("elbo",),
     ),
@@ -70,7 +71,7 @@ FAMILIES = (
             *("sample-interpolation", "scorecard", "lipschitz"),
         ),
         (
-            *("distance", "classes", "shifted_coordinates", "coordinates", "dimension"),
+            *("diverged", "distance", "classes", "shifted_coordinates", "coordinates", "dimension"),
             *("latent_interpolation", "pixel_interpolation"),
         ),
         ("filmstrip", "shifts", "interpolation"),
@@ -85,7 +86,7 @@ FAMILIES = (
         ("test/knn_top1", "valid/knn_top1", "verdict", "features/retrieval"),
         ("test-knn-top1", "train-loss"),
         ("representation-curves", "training-curves", "feature-map", "neighbours"),
-        ("neighbours", "verdict"),
+        ("diverged", "neighbours", "verdict"),
         (),
         ("test-knn-top1",),
     ),
@@ -207,10 +208,19 @@ def _aside(run: Run, protocol: Mapping[str, Any]) -> str:
 def _at_the_weights(
     run: Run, log: list[dict[str, Any]], name: str
 ) -> tuple[int, float | str] | None:
-    """Step and value of a logged metric at the run's weights; where it was not looked at there, at its last look."""
-    kinds = (str,) if name == "verdict" else (int, float)
-    looks = [(line["step"], line[name]) for line in log if isinstance(line.get(name), kinds)]
+    """Step and value of a logged metric at the run's weights; where there is none there, at its last look that has one.
+
+    What a run logged after it diverged is no number.
+    """
+    looks = [(line["step"], line[name]) for line in log if _is_value(name, line.get(name))]
     weights = run.chosen()
     there = [look for look in looks if weights is not None and look[0] == weights.step]
     found = (there or looks)[-1:]
     return found[0] if found else None
+
+
+def _is_value(name: str, value: object) -> bool:
+    """Whether a log has a verdict, or a number, under a name."""
+    if name == "verdict":
+        return isinstance(value, str)
+    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -49,12 +49,14 @@ def called(folder: Path) -> str:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """A number with a true minus sign, thousands grouped.
+    """A number with a true minus sign, thousands grouped; what is none is said in words.
 
     Example:
-        >>> signed(-15842.354)
-        '−15,842.35'
+        >>> signed(-15842.354), signed(math.inf)
+        ('−15,842.35', 'not finite')
     """
+    if not math.isfinite(value):
+        return "not finite"
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
@@ -120,7 +122,8 @@ def rounded(value: float, stderr: float | None = None) -> str:
     """
     if stderr:
         return signed(value, _decimals(stderr))
-    return signed(value, min(2, max(0, 3 - math.floor(math.log10(abs(value) or 1)))))
+    size = abs(value) if value and math.isfinite(value) else 1
+    return signed(value, min(2, max(0, 3 - math.floor(math.log10(size)))))
 
 
 def in_colour(protocol: Mapping[str, Any]) -> int:

@@ -6,6 +6,8 @@ import torch
 from scipy import stats
 
 from triptych.evaluation.latent_space.axes import (
+    Comparison,
+    axes_sentence,
     compare,
     converged,
     converged_sentence,
@@ -124,3 +126,47 @@ def test_the_reference_finding_is_put_to_the_test_whichever_way_it_goes():
         "less often than random directions."
     )
     assert "hardly any direction" in converged_sentence(many(1, 100), many(3, 200), "w", MIXED)
+
+
+def beyond(far, together=0.5, count=100):
+    """A measure in which these axes, index → z, differ from random directions."""
+    z, p = np.zeros(count), np.ones(count)
+    for axis, distance in far.items():
+        z[axis], p[axis] = distance, 1e-6
+    return Comparison(z, p, together, min(1.0, 2 * min(together, p.min())), len(far))
+
+
+NOTHING = beyond({})
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            {"brightness": beyond({7: -12.0}), "contrast": NOTHING},
+            "1 of 100 latent coordinates is special: it differs from 200 random directions by more than chance in 1 of "
+            "2 measures. Against those, the change of brightness is lower along coordinate 7 (corrected p < 0.001).",
+        ),
+        (
+            {"movement@10": beyond({3: 9.0, 7: 12.0, 5: -4.0}), "stroke": beyond({7: 8.0})},
+            "3 of 100 latent coordinates are special: they differ from 200 random directions by more than chance in 2 of "
+            "2 measures. Against those, the movement of the image at ε = 10 is higher along coordinates 7, 3 and lower "
+            "along coordinate 5 (corrected p < 0.001); the change of stroke is higher along coordinate 7 (corrected p "
+            "< 0.001).",
+        ),
+        (
+            {"hue": beyond({}, together=0.005)},
+            "The 100 latent coordinates are special together, and none by itself: they differ from 200 random directions "
+            "by more than chance in 1 of 1 measures. Against those, the change of hue is farther from the usual along the "
+            "coordinates together, along no single one (corrected p = 0.01).",
+        ),
+        (
+            {"hue": beyond({axis: 9.0 - axis for axis in range(7)})},
+            "7 of 100 latent coordinates are special: they differ from 200 random directions by more than chance in 1 of "
+            "1 measures. Against those, the change of hue is higher along coordinates 0, 1, 2, 3, 4 and 2 more (corrected "
+            "p < 0.001).",
+        ),
+    ],
+)
+def test_as_many_axes_are_called_special_as_are_and_on_their_side(found, said):
+    assert axes_sentence(found) == said

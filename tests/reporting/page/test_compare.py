@@ -33,7 +33,7 @@ def test_other_protocols_are_refused_and_the_field_is_named(planted, tmp_path):
     first = planted(tmp_path / "a", results=likelihood(-95.6))
     other = {"test/log_likelihood": Result(-91.6, 0.25, 10_000, {"K": 5000})}
     second = planted(tmp_path / "b", results=other)
-    with pytest.raises(TriptychError, match="K is 200 in one and 5000 in the other"):
+    with pytest.raises(TriptychError, match="importance samples is 200 in one and 5000"):
         compare(first.path, second.path)
 
 

@@ -1,6 +1,8 @@
 """What a reader reads: no name that only a file has, for every metric and every field of a config that there is."""
 
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping
 from html import unescape
 from html.parser import HTMLParser
@@ -8,12 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import triptych
+from triptych import checkpoint
+from triptych.cli.main import main
 from triptych.experiment import default_config
 from triptych.metrics import BASELINES, DECLARED, SPLITS, label, metric
+from triptych.reporting.families import headline
 from triptych.reporting.fields import FIELDS, field_words
 from triptych.reporting.page import sections
+from triptych.reporting.page.compare import compare
 from triptych.reporting.page.page import compose
+from triptych.reporting.terminal import headline_words
 from triptych.runs import Result, Run
 from triptych.studies.compare import Number, compare_metric
 
@@ -33,9 +42,19 @@ def fields(tables: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
+CAUTIONS = (
+    "This is not as it was trained: ",
+    "no better than the untrained network by validation kNN top-1: 0.2000 against 0.3000",
+)
+
 DOTTED = sorted(
     {field for name in METHODS for field in fields(default_config(name, "demo").tables())}
 )
+
+
+def other(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """A config that says something else in every field."""
+    return {k: other(v) if isinstance(v, Mapping) else "else" for k, v in tables.items()}
 
 
 class Prose(HTMLParser):
@@ -108,6 +127,10 @@ def filled(path, method: str) -> Run:
         }
     )
     run.save_arrays("coordinates", coordinates=np.array([1, 0]))
+    # Weights that were a bad choice, and were trained with another config in every field.
+    chosen = {"metric": "valid/knn_top1", "better": "higher", "value": 0.2, "untrained": 0.3}
+    about = {"step": 10, "chosen": chosen, "config": other(run.config)}
+    checkpoint.save(run.checkpoint("best"), {"weights.a": torch.zeros(1)}, about)
     run.finish("DONE", "trained")
     return run
 
@@ -131,16 +154,27 @@ def whole(tmp_path, ablation, monkeypatch):
     }
     study.found["curves"] = ["train/loss", "test/knn_top1"]
     (study.path / "study.json").write_text(json.dumps(study.found))
-    return compose([*runs, study.path], reference=True).html
+    return compose([*runs, study.path], comparison=compare(*runs[:2]), reference=True).html
 
 
 def test_no_name_of_a_metric_or_field_is_read_on_a_page(whole):
     prose = "\n".join(Prose(whole).said)
-    for sign in ("ELBO rose", "Not comparable with", "test kNN top-1", "undecided between"):
+    for sign in (
+        "ELBO rose",
+        "Not comparable with",
+        "test kNN top-1",
+        "undecided between",
+        *CAUTIONS,
+    ):
         assert sign in prose
     lines = prose.splitlines()
     found = {n: next(x for x in lines if n in x) for n in (*STORED, *DOTTED) if n in prose}
     assert found == {}
+
+
+def test_names_of_a_comparison_are_there_as_code_beside_their_words(whole):
+    table = unescape(whole).partition("Side by side")[2].partition("</table>")[0]
+    assert "test log-likelihood<br><code>test/log_likelihood</code>" in table
 
 
 def test_every_name_in_the_table_of_numbers_is_there_as_code(whole):
@@ -173,3 +207,79 @@ def test_what_fields_are_called_is_of_fields_that_exist():
         "temperature",
     }
     assert {*FIELDS} <= known
+
+
+BROKEN = re.compile(r"\b(nan|inf|infinity)\b", re.IGNORECASE)
+"""How a number that is none is printed by who did not think of it."""
+
+LOGGED = {
+    "vae": ("valid/elbo", "valid/kl", "train/elbo"),
+    "wgan": ("samples/diversity", "valid/frechet_untrained", "train/critic_gap"),
+    "simsiam": ("test/knn_top1", "features/retrieval", "features/std", "train/loss"),
+}
+"""What a family's page begins with comes first."""
+
+
+def broken(path, method: str) -> Run:
+    """A run whose numbers are none from step 20 on, and were some at steps 0 and 10."""
+    run = Run.create(path, default_config(method, "demo").tables())
+    for look, value in enumerate((0.25, 0.5, math.nan, math.inf)):
+        about = {"step": 10 * look, "epoch": float(look), "seconds": 1.0}
+        run.log(about | dict.fromkeys(LOGGED[method], value))
+    run.record(
+        {"test/kid": Result(math.nan, None, 9, {}), "test/elbo_last": Result(math.inf, None, 9, {})}
+    )
+    tensors = {"weights.a": torch.zeros(1)}
+    checkpoint.save(run.checkpoint("last"), tensors, {"step": 30})
+    run.finish("DONE", "trained")
+    return run
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_diverged_says_so_and_has_the_last_numbers_before(
+    tmp_path, method, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "300")
+    run = broken(tmp_path / "runs" / "mine", method)
+    found = headline(run)
+    assert (found.name, found.value, found.logged) == (LOGGED[method][0], 0.5, 10)
+    page = compose([run.path], reference=True)
+    first = page.sections[0].findings[0]
+    assert first.sentence.startswith(
+        "The training diverged: from step 20 on it logged no finite numbers for the "
+    )
+    assert label(LOGGED[method][0]) in first.sentence
+    assert main(["runs", str(tmp_path / "runs")]) == 0
+    said = {
+        "page": "\n".join(Prose(page.html).said),
+        "card": "\n".join(Prose(triptych.card(run)).said),
+        "runs": capsys.readouterr().out,
+        "headline": headline_words(run),
+    }
+    assert {where: found for where, words in said.items() if (found := BROKEN.findall(words))} == {}
+    assert "at step 10" in said["card"] and "step 10" in said["runs"]
+
+
+def test_a_bound_that_ends_in_no_number_says_so(tmp_path):
+    sentences = [
+        f.sentence for f in compose([broken(tmp_path / "r", "vae").path]).sections[0].findings
+    ]
+    assert "rose from 0.25 to 0.50" in sentences[1]
+    assert sentences[1].endswith(" After that it was no finite number.")
+
+
+def test_a_divergence_that_only_the_verdict_tells_is_said_too(tmp_path):
+    run = Run.create(tmp_path / "r", default_config("simsiam", "demo").tables())
+    for step, verdict in ((0, "healthy"), (10, "diverged")):
+        run.log({"step": step, "epoch": step / 10, "features/std": 0.5, "verdict": verdict})
+    told = compose([run.path]).sections[0].findings[0].sentence
+    assert told.startswith("The training diverged: at step 10 the loss or the features were")
+    run.log({"step": 20, "epoch": 2.0, "features/std": 0.5, "verdict": "healthy"})
+    assert "Divergence" not in [f.title for f in compose([run.path]).sections[0].findings]
+
+
+def test_a_metric_that_never_was_a_number_is_no_divergence(tmp_path):
+    run = Run.create(tmp_path / "r", default_config("vae", "demo").tables())
+    for step in (0, 10):
+        run.log({"step": step, "epoch": step / 10, "valid/elbo": -9.0, "valid/mine": math.nan})
+    assert [f.title for f in compose([run.path]).sections[0].findings] == ["ELBO"]

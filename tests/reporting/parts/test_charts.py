@@ -106,7 +106,6 @@ def test_what_needs_no_training_is_a_level_that_is_drawn_and_said(run):
     [
         ("_untrained", "untrained", 0.3),
         ("_pixels", "raw pixels", 0.9),
-        ("_floor", "real images", 0.1),
     ],
 )
 def test_a_baseline_that_only_the_evaluation_measured_is_drawn_too(run, end, name, measured):
@@ -114,6 +113,25 @@ def test_a_baseline_that_only_the_evaluation_measured_is_drawn_too(run, end, nam
     run.record({f"test/knn_top1{end}": Result(measured, None, 10, {"split": "test"})})
     (chart,) = charts(run)
     assert [mark.said for mark in chart.marks] == [f"{name} {100 * measured:.1f}\xa0%"]
+
+
+def test_a_level_says_its_split_where_lines_are_of_several(run):
+    run.log({"step": 0, "epoch": 0.0, "test/knn_top1": 0.25, "floor/pixels_knn_top1": 0.875})
+    log(run, test__knn_top1=0.8, valid__knn_top1=0.7)
+    said = ["untrained, test 25.0\xa0%", "raw pixels, test 87.5\xa0%"]
+    assert [mark.said for mark in charts(run)[0].marks] == said
+
+
+def test_the_level_of_a_game_is_that_of_its_diversity_alone(run):
+    """The Fréchet distance of real images is measured at the end, by other features than a training's."""
+    log(run, samples__diversity=0.5, valid__frechet_untrained=3.0, valid__critic_gap=1.0)
+    run.record({"test/frechet_floor": Result(0.1, None, 10, {"split": "test"})})
+    held = {chart.name: [mark.said for mark in chart.marks] for chart in charts(run)}
+    assert held == {
+        "diversity": ["real images 1"],
+        "frechet-untrained": [],
+        "critic-gap": [],
+    }
 
 
 def test_a_first_loss_is_no_baseline(run):

@@ -159,9 +159,10 @@ def test_what_is_not_finite_is_held_against_nothing(planted, tmp_path):
     assert measured_against(float("nan"), 0.1, (0.0, 1.0)) == ""
     run = planted(tmp_path / "r", reference_config(), epochs=19)
     run.log({"step": 200, "epoch": 20.0, "valid/elbo": float("nan")})
-    (found,) = against(run)
+    divergence, found = against(run)
+    assert divergence.title == "Divergence" and found.title == "ELBO (Figure 1)"
     assert "nan" not in found.sentence
-    assert found.standing == ""
+    assert {divergence.standing, found.standing} == {""}
 
 
 def neighbours(path, epochs=200.0, k=200, temperature=0.1, lr=0.12, done=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -117,41 +117,66 @@ def comparisons(axes: Survey, random: Survey) -> dict[str, Comparison]:
 
 
 def axes_sentence(found: Mapping[str, Comparison], random: int = RANDOM) -> str:
-    """Whether the axes are special in any of the `comparisons`, in words.
+    """Which axes are special in which of the `comparisons`, and on which side of random directions, in words.
 
     Example:
         >>> even = Comparison(np.zeros(3), np.ones(3), 0.5, 1.0, 0)
         >>> axes_sentence({"brightness": even})
-        'The latent coordinates are not shown to be special: in none of 1 measures do the 3 of them surely change the picture more than 200 random directions do (smallest corrected p = 1).'
+        'The latent coordinates are not shown to be special: in none of 1 measures do the 3 of them, one by one or together, differ from 200 random directions by more than chance (smallest corrected p = 1).'
+        >>> one = Comparison(np.array([0.1, -12.0, 0.2]), np.array([1, 1e-6, 1]), 0.5, 1e-6, 1)
+        >>> axes_sentence({"brightness": one})
+        '1 of 3 latent coordinates is special: it differs from 200 random directions by more than chance in 1 of 1 measures. Against those, the change of brightness is lower along coordinate 1 (corrected p < 0.001).'
     """
     smallest = min(c.overall for c in found.values())
     count = len(next(iter(found.values())).z)
     if smallest >= ALPHA:
         return (
-            f"The latent coordinates are not shown to be special: in none of {len(found)} measures do the {count} of them "
-            f"surely change the picture more than {random} random directions do (smallest corrected p = {smallest:.2g})."
+            f"The latent coordinates are not shown to be special: in none of {len(found)} measures do the {count} of "
+            f"them, one by one or together, differ from {random} random directions by more than chance "
+            f"(smallest corrected p = {smallest:.2g})."
         )
-    said = [
-        f"{_spelled(name)} ({_named(c.special)}, p {_p(c.overall)})"
-        for name, c in found.items()
-        if c.overall < ALPHA
-    ]
+    beyond = {name: c for name, c in found.items() if c.overall < ALPHA}
+    said = [f"{_found(name, c)} (corrected p {_p(c.overall)})" for name, c in beyond.items()]
     return (
-        f"The latent coordinates are special: {count} of them change the picture more than {random} random directions "
-        f"do, in {len(said)} of {len(found)} measures: {'; '.join(said)}."
+        f"{_subject({i for c in beyond.values() for i in c.special}, count)} from {random} random directions by more "
+        f"than chance in {len(beyond)} of {len(found)} measures. Against those, {'; '.join(said)}."
     )
 
 
-def _named(axes: list[int], most: int = 5) -> str:
+def _subject(special: Collection[int], count: int) -> str:
+    """How many axes differ, each by itself; or that only all of them do."""
+    if not special:
+        return (
+            f"The {count} latent coordinates are special together, and none by itself: they differ"
+        )
+    alone = len(special) == 1
+    differs = "is special: it differs" if alone else "are special: they differ"
+    return f"{len(special)} of {count} latent coordinates {differs}"
+
+
+def _found(name: str, found: Comparison) -> str:
+    """Along which axes a measure is higher and along which it is lower: the test is of both sides."""
+    what, axes = _spelled(name), found.special
     if not axes:
-        return "all together, no single one"
+        return (
+            f"{what} is farther from the usual along the coordinates together, along no single one"
+        )
+    sides = {
+        side: [i for i in axes if (found.z[i] > 0) == (side == "higher")]
+        for side in ("higher", "lower")
+    }
+    told = [f"{side} along {_named(there)}" for side, there in sides.items() if there]
+    return f"{what} is {' and '.join(told)}"
+
+
+def _named(axes: list[int], most: int = 5) -> str:
     more = f" and {len(axes) - most} more" if len(axes) > most else ""
     return f"coordinate{'s' * (len(axes) > 1)} {', '.join(map(str, axes[:most]))}{more}"
 
 
 def _spelled(measure: str) -> str:
     name, _, shift = measure.partition("@")
-    return f"{name} at ε = {shift}" if shift else name
+    return f"the {name} of the image at ε = {shift}" if shift else f"the change of {name}"
 
 
 def _p(p: float) -> str:

@@ -16,6 +16,9 @@ __all__ = ["REST", "known", "levels", "loss_met", "panels", "scaled", "single", 
 UNSHOWN = ("knn/k", "knn/bank", "samples/healthy_step")
 """Logged numbers that are no measure of anything."""
 
+CHANCE = "chance"
+"""The level that is the same on every split."""
+
 BASELINE = "floor/"
 """How names of what needs no training begin in a log."""
 
@@ -269,20 +272,23 @@ def finite(epochs: Sequence[float], values: Sequence[float]) -> Curve:
 def levels(run: Run, names: Sequence[str]) -> list[Level]:
     """What needs no training, measured as the first of these metrics for which it is known.
 
-    The same network before its first step, of what is a share; raw pixels; real images in the place of samples; and
-    chance, of classes.
+    The same network before its first step, of what is a share; raw pixels; and chance, of classes. Beside lines of
+    several splits a level says of which one it is.
     """
+    several = len({name.partition("/")[0] for name in names} & {*SPLITS}) > 1
     found = []
     for level, ways in _WAYS.items():
         values = (
-            value
+            (value, name.partition("/")[0])
             for name in names
             for way in ways
             if (value := way(run, name)) is not None and math.isfinite(value)
         )
         first = next(values, None)
         if first is not None:
-            found.append(Level(level, first))
+            measured, split = first
+            of = f", {SPLITS[split]}" if several and split in SPLITS and level != CHANCE else ""
+            found.append(Level(f"{level}{of}", measured))
     return found
 
 
@@ -323,6 +329,5 @@ def _measured(end: str) -> Callable[[Run, str], float | None]:
 _WAYS: Mapping[str, tuple[Callable[[Run, str], float | None], ...]] = {
     "untrained": (_at_first, _measured("_untrained")),
     "raw pixels": (_pixels, _measured("_pixels")),
-    "real images": (_measured("_floor"),),
-    "chance": (_chance,),
+    CHANCE: (_chance,),
 }

@@ -22,9 +22,12 @@ def elbo(run: Run, results: Results) -> Finding | None:
         return None
     measured = results.get("valid/elbo", {})
     stderr = measured.get("stderr")
+    course = _course(epochs, values, stderr, in_colour(measured.get("protocol", {})))
+    if not math.isfinite(run.curve("valid/elbo")[1][-1]):
+        course += " After that it was no finite number."
     return Finding(
         "ELBO",
-        _course(epochs, values, stderr, in_colour(measured.get("protocol", {}))),
+        course,
         shows=("elbo",),
     )
 
@@ -100,7 +103,7 @@ def coordinates_in_use(run: Run, results: Results) -> Finding | None:
     else:
         of = f" of {size}" if size else ""
         said = (
-            f"The encoder uses {used:g}{of} latent coordinates{how}; the others hardly leave the prior and tell nothing "
-            "of the picture."
+            f"The encoder uses {used:g}{of} latent coordinates{how}; the mean of the others hardly "
+            "differs from image to image, and they tell hardly anything of the picture."
         )
     return Finding("Latent coordinates", said, shows=("kl-per-dimension", "traversal"))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from triptych.reporting.families import family, in_order
+from triptych.reporting.findings.divergence import diverged
 from triptych.reporting.findings.finding import Finding
 from triptych.reporting.findings.likelihood import coordinates_in_use, elbo, log_likelihood
 from triptych.reporting.findings.representation import neighbours, verdict
@@ -29,7 +30,7 @@ __all__ = ["FINDINGS", "findings"]
 FINDINGS: Mapping[str, Callable[[Run, Mapping[str, Any]], Finding | None]] = {
     find.__name__: find
     for find in (
-        *(elbo, log_likelihood, coordinates_in_use),
+        *(diverged, elbo, log_likelihood, coordinates_in_use),
         *(classes, distance, shifted_coordinates, coordinates, dimension),
         *(latent_interpolation, pixel_interpolation, verdict, neighbours),
     )

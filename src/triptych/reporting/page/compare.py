@@ -9,7 +9,8 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from triptych.errors import TriptychError
-from triptych.metrics import metric
+from triptych.metrics import label, metric
+from triptych.reporting.fields import field_words
 from triptych.reporting.study.folder import read_study
 from triptych.reporting.words import called, value_with_error, with_error
 from triptych.runs import Run
@@ -44,6 +45,17 @@ class Compared(NamedTuple):
     second: str
     difference: str
     refusal: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the number is, for a reader; of a study's with its arm.
+
+        Example:
+            >>> Compared("test/knn_top1, no predictor", "", "", "").title
+            'test kNN top-1, no predictor'
+        """
+        of, comma, arm = self.name.partition(", ")
+        return f"{label(of)}{comma}{arm}"
 
 
 class Comparison(NamedTuple):
@@ -120,7 +132,7 @@ def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared
     differing = sorted(f for f in fields if a["protocol"].get(f) != b["protocol"].get(f))
     if differing:
         said = "; ".join(
-            f"{f} is {a['protocol'].get(f, 'not said')} in one and {b['protocol'].get(f, 'not said')} in the other"
+            f"{field_words(f)} is {a['protocol'].get(f, 'not said')} in one and {b['protocol'].get(f, 'not said')} in the other"
             for f in differing
         )
         return Compared(name, first, second, "", said)

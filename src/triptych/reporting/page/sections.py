@@ -15,6 +15,7 @@ from triptych.files import read_text
 from triptych.metrics import label
 from triptych.reporting.draw import drawings, figures, study_figures
 from triptych.reporting.families import family, in_order, titled
+from triptych.reporting.fields import field_words
 from triptych.reporting.findings.run import findings
 from triptych.reporting.parts import pictures
 from triptych.reporting.parts.atlas import atlas
@@ -179,7 +180,8 @@ def _written(run: Run) -> tuple[str, Mapping[str, Any]]:
 
 def _cautions(run: Run) -> list[str]:
     """What a reader must know before believing the rest."""
-    said = [f"This is not as it was trained: {'; '.join(run.edited())}."] * bool(run.edited())
+    edited = run.edited(field_words)
+    said = [f"This is not as it was trained: {'; '.join(edited)}."] * bool(edited)
     if run.status() in ("running", "interrupted"):
         reached = run.weights("last")
         so_far = f" so far, to step {reached.step:,}" if reached else ""
