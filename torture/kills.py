@@ -1,7 +1,7 @@
 """SIGKILL anywhere in a training, study, reproduction, evaluation or report: what comes of it in the end is what would have without.
 
 A command is killed after a drawn time, or at a drawn one of the calls that open, make, rename or remove a file, up to
-eight times, and then let go on to its end. In between the folder is one that every reader can read, or not there.
+sixteen times, and then let go on to its end. In between the folder is one that every reader can read, or not there.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ def _tried(work: Work, place: Path, draw: random.Random) -> tuple[int, str]:
     place.mkdir()
     work.before(place)
     kills = 0
-    for _ in range(draw.randint(1, 8)):
+    for _ in range(draw.randint(1, 16)):
         before = work.words(place)
         if not before:
             break
