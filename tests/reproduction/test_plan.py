@@ -210,7 +210,7 @@ def test_files_that_a_scale_names_lie_beside_it(tmp_path, monkeypatch):
     assert str(study.arms["default"].train.duration) == "3 steps"
     assert "preset" not in study.tables()["study"], "it would be looked for beside study.toml"
     assert given.sections(Path("out")) == [
-        *(Path("out/a"), Path("out/b"), Path("out/b/default/seed-2"), Path("out/c")),
+        *(Path("out/a"), Path("out/b/default/seed-2"), Path("out/b"), Path("out/c")),
     ]
 
 

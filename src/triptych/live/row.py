@@ -10,9 +10,10 @@ from typing import Any
 from triptych.errors import TriptychError, printable
 from triptych.live.follow import Followed
 from triptych.metrics import label
-from triptych.reporting.families import Headline, headline, titled
+from triptych.reporting.families import headline, titled
 from triptych.reporting.figures.panels import Panel
 from triptych.reporting.figures.quantities import single
+from triptych.reporting.findings.divergence import diverged
 from triptych.reporting.parts.charts import Chart, charts
 from triptych.reporting.safe import Attempts
 from triptych.reporting.words import setting
@@ -97,6 +98,7 @@ class Watched:
     def _found(self, run: Followed) -> dict[str, Any]:
         attempt, latest = Attempts(), run.tail.latest or {}
         found = attempt("headline", lambda: headline(run))
+        broken = attempt("divergence", lambda: diverged(run, {})) is not None
         alarms = run.alarms()
         lost = [*attempt.lost, *([run.tail.wrong] if run.tail.wrong else [])]
         if run.tail.skipped:
@@ -112,8 +114,11 @@ class Watched:
             "left": run.left() if run.status() == "running" else None,
             "written": run.tail.written,
             "alarms": [[step, _short(said)] for step, said in alarms[-ALARMS:]],
-            "value": printable(_shown(found)) if found else "",
-            "number": found.value if found and not isinstance(found.value, str) else None,
+            "value": "diverged" if broken else printable(found.shown) if found else "",
+            # A browser's JSON has no NaN, and a verdict is no number.
+            "number": found.value
+            if found and isinstance(found.value, float) and not broken
+            else None,
             "label": printable(label(found.name)) if found else "",
             "about": printable(found.label) if found else "",
             "lost": "; ".join(map(printable, lost)),
@@ -164,11 +169,6 @@ def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
     """The same without numbers that no browser reads: a run that diverged has them."""
     wrong = {n for n, v in row.items() if isinstance(v, float) and not math.isfinite(v)}
     return {name: None if name in wrong else value for name, value in row.items()}
-
-
-def _shown(found: Headline) -> str:
-    value = found.value
-    return found.shown if isinstance(value, str) or math.isfinite(value) else "diverged"
 
 
 def _short(said: str) -> str:

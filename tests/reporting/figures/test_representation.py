@@ -91,16 +91,16 @@ def test_levels_stand_where_they_belong_with_their_values_beside_them(learned):
     learned.run.save_arrays("neighbours", classes=classes)
     knn = panel(representation_curves(learned.run), "kNN")
     found = curves(knn)
-    assert found["untrained"] == pytest.approx([31, 31])
-    assert found["raw pixels"] == pytest.approx([87.5, 87.5])
+    assert found["untrained, test"] == pytest.approx([31, 31])
+    assert found["raw pixels, test"] == pytest.approx([87.5, 87.5])
     assert found["chance"] == pytest.approx([25, 25])
     said = {text.get_text().replace("\xa0", " ") for text in knn.texts}
     assert said == {
-        *("test 51.0 %", "validation 55.0 %", "untrained 31.0 %"),
-        *("raw pixels 87.5 %", "chance 25.0 %"),
+        *("test 51.0 %", "validation 55.0 %", "untrained, test 31.0 %"),
+        *("raw pixels, test 87.5 %", "chance 25.0 %"),
     }
     at = {text.get_text().split()[0]: text.get_position()[1] for text in knn.texts}
-    assert sorted(at, key=at.get) == ["chance", "untrained", "test", "validation", "raw"]
+    assert sorted(at, key=at.get) == ["chance", "untrained,", "test", "validation", "raw"]
 
 
 def test_without_labels_retrieval_takes_the_place_of_the_neighbours(plant, style, said):

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager, get_font
+from matplotlib.rcsetup import cycler
 from matplotlib.transforms import Bbox
 
 from triptych.files import write

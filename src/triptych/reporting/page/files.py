@@ -41,7 +41,7 @@ def write_tables(paths: Sequence[Path], out: Path) -> list[Path]:
     for number, path in enumerate(paths, 1):
         for kind, text in _tables(path).items():
             table = beside(out) / "tables" / f"{number}-{_plain(called(path))}.{kind}"
-            _write(table, text.encode())
+            _write(table, text.encode("utf-8", "replace"))
             written.append(table)
     return written
 

@@ -1,11 +1,11 @@
 "use strict";
 // The bar says where one is, and a link into a folded part unfolds it.
 (() => {
-  const links = [...document.querySelectorAll(".bar a")];
+  const links = [...document.querySelectorAll("nav.bar a")];
   const parts = links.map((link) => document.getElementById(link.hash.slice(1)));
 
   const where = () => {
-    const line = document.querySelector(".bar").getBoundingClientRect().bottom + 40;
+    const line = document.querySelector("nav.bar").getBoundingClientRect().bottom + 40;
     const here = parts.findLastIndex((part) => part.getBoundingClientRect().top <= line);
     links.forEach((link, i) => {
       if (i === here) link.setAttribute("aria-current", "location");
