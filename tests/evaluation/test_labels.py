@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from triptych import experiment
+from triptych import experiment, metrics
 from triptych.cli.display import training_display
 from triptych.config import merge
 from triptych.data.spec import Dataset, Images
@@ -21,7 +21,6 @@ from triptych.evaluation.labels import judged
 from triptych.evaluation.latent_space.scorecard import scorecard
 from triptych.evaluation.samples.classifier import weakness
 from triptych.evaluation.suite import EvaluateConfig
-from triptych.metrics import label
 from triptych.reporting.figures.likelihood import k_curve
 from triptych.reporting.figures.representation import representation_curves
 from triptych.reporting.page.page import compose
@@ -284,7 +283,7 @@ def test_the_page_is_written_and_says_what_was_not_measured(
     assert not page.sections[0].lost
     assert "Not measured" in page.html
     for name, why in run.left_out().items():
-        assert label(name) in page.html and why in page.html.replace("&#39;", "'")
+        assert metrics.label(name) in page.html and why in page.html.replace("&#39;", "'")
 
 
 def test_images_of_classes_that_the_bank_lacks_are_counted_and_left_out(measured):

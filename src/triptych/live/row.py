@@ -98,7 +98,9 @@ class Watched:
     def _found(self, run: Followed) -> dict[str, Any]:
         attempt, latest = Attempts(), run.tail.latest or {}
         found = attempt("headline", lambda: headline(run))
-        broken = attempt("divergence", lambda: diverged(run, {})) is not None
+        broken = attempt("divergence", lambda: diverged(run, {})) is not None or any(
+            isinstance(value, float) and not math.isfinite(value) for value in latest.values()
+        )
         alarms = run.alarms()
         lost = [*attempt.lost, *([run.tail.wrong] if run.tail.wrong else [])]
         if run.tail.skipped:

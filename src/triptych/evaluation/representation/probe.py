@@ -81,8 +81,11 @@ def sgd_probe(train: Fold, choice: Fold, queries: Tensor) -> Probe:
     """
     names, places = _classes(train.labels)
     x, y = train.x, torch.from_numpy(places).to(train.x.device)
-    squares = [_with_one(part).square().sum(1) for part in torch.split(x, TOGETHER * BATCH)]
-    rates = torch.tensor(RATES, device=x.device) / torch.cat(squares).mean()
+    # Made beforehand: what is kept of each part would lie between what the next ones could take again.
+    squares = x.new_empty(len(x))
+    for part, found in zip(*(torch.split(t, TOGETHER * BATCH) for t in (x, squares)), strict=True):
+        torch.sum(_with_one(part).square(), 1, out=found)
+    rates = torch.tensor(RATES, device=x.device) / squares.mean()
     weights = _trained(x, y, len(names), rates).view(len(RATES), len(names), -1)
 
     def predict(features: Tensor) -> Labels:
