@@ -81,8 +81,9 @@ def grown(code: str, *words: object) -> int:
 
 def test_an_epoch_more_takes_a_bounded_number_of_bytes_an_image(tmp_path):
     """Two tables of draws at once, and what is tried for all crops at once, came to 600."""
-    few, many = (grown(EPOCHS, count, tmp_path / f"{count}.npy") for count in (100_000, 200_000))
-    assert (many - few) / 100_000 < 350
+    # So far apart that what an allocator holds back, some 15 MB, counts for little.
+    few, many = (grown(EPOCHS, count, tmp_path / f"{count}.npy") for count in (100_000, 500_000))
+    assert (many - few) / 400_000 < 350
 
 
 def test_neighbours_of_raw_pixels_take_memory_that_is_used_again():
