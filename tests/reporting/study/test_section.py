@@ -1,9 +1,12 @@
 """A study on the page: its curves, its tables, and the runs that have no outcome."""
 
+import json
+
 import pytest
 
 from triptych.reporting.page.page import write_page, write_tables
-from triptych.reporting.study.section import study_charts
+from triptych.reporting.study.folder import StudyFolder
+from triptych.reporting.study.section import _changes, study_charts
 
 
 def test_curves_are_means_with_the_seeds_beside_them_in_per_cent(ablation, tmp_path):
@@ -33,3 +36,22 @@ def test_tables_of_a_study_hold_arms_and_differences(ablation, tmp_path):
     assert float(row[3]) == pytest.approx(0.111)
     assert float(row[5]) == pytest.approx(-0.58)
     assert latex.read_text().count(r"\begin{tabular}") == 2
+
+
+def test_what_an_arm_changes_is_told_in_words_and_nothing_else(tmp_path):
+    arms = {"default": {"runs": {}, "verdicts": {}}, "off": {"runs": {}, "verdicts": {}}}
+    found = {
+        "study": "s",
+        "control": "default",
+        "seeds": [0],
+        "curves": [],
+        "metrics": {},
+        "arms": arms,
+    }
+    (tmp_path / "study.json").write_text(json.dumps(found))
+    # As a study's folder has it: every field of every arm.
+    text = "[arms.default.method]\nstop_gradient = true\nwidth = 4\n"
+    (tmp_path / "study.toml").write_text(
+        text + text.replace("default", "off").replace("true", "false")
+    )
+    assert _changes(StudyFolder(tmp_path)) == [("off", "stop-gradient off")]

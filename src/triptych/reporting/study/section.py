@@ -75,24 +75,35 @@ def study_section(
 
 
 def _changes(folder: StudyFolder) -> list[tuple[str, str]]:
-    """Every arm, and what it changes of the base; nothing where study.toml is not there any more."""
-    path = folder.path / "study.toml"
+    """Every arm but the control, and in what it differs from it; nothing where study.toml is not there any more."""
+    path, control = folder.path / "study.toml", folder.found["control"]
     if not path.is_file():
         return []
     arms = records.toml(path).get("arms", {})
-    return [(arm, "; ".join(_flat(arms[arm])) or "as it is") for arm in folder.arms if arm in arms]
+    flat = {arm: dict(_flat(arms[arm])) for arm in folder.arms if arm in arms}
+    base = flat.pop(control, {})
+    return [
+        (
+            arm,
+            "; ".join(
+                f"{field_words(key)} {_said(v)}" for key, v in fields.items() if base.get(key) != v
+            ),
+        )
+        for arm, fields in flat.items()
+    ]
 
 
-def _flat(table: Mapping[str, Any], name: str = "") -> Iterator[str]:
+def _flat(table: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
         field = f"{name}.{key}" if name else str(key)
         if isinstance(value, Mapping):
             yield from _flat(value, field)
         else:
-            said = (
-                {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
-            )
-            yield f"{field_words(field)} {said}"
+            yield field, value
+
+
+def _said(value: Any) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 def _cautions(folder: StudyFolder) -> list[str]:
