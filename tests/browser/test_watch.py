@@ -71,7 +71,7 @@ def test_a_training_is_followed_from_its_beginning_to_its_end(look: Look, tmp_pa
     """`train --watch` on the embedded digits: the curve grows, a collapse is said, the end is told, and nothing stays."""
     out = tmp_path / "run"
     words = ["train", "vae", "--method.hidden", "8", "--method.latent", "2", "--batch-size", "50"]
-    more = ["--steps", "3000", "--log-every", "20", "--validate-every", "100 steps", "--watch"]
+    more = ["--steps", "12000", "--log-every", "20", "--validate-every", "100 steps", "--watch"]
     training = subprocess.Popen(
         [sys.executable, "-m", "triptych", *words, *more, "--threads", "1", "--out", str(out)],
         stdout=subprocess.PIPE,
@@ -88,12 +88,6 @@ def test_a_training_is_followed_from_its_beginning_to_its_end(look: Look, tmp_pa
     chart = page.locator("figure.chart").first
     expect(chart).to_be_visible(timeout=60_000)
     points = chart.locator(".points")
-    before = len(json.loads(points.text_content() or "")[0]["epochs"])
-    page.wait_for_function(
-        "n => JSON.parse(document.querySelector('figure.chart .points').textContent)[0].epochs.length > n",
-        arg=before,
-        timeout=60_000,
-    )
     # What an evaluator would say, into the same log.
     with (out / "metrics.jsonl").open("a") as log:
         log.write(
@@ -103,11 +97,17 @@ def test_a_training_is_followed_from_its_beginning_to_its_end(look: Look, tmp_pa
     alarm = page.get_by_text(f"Alarm, step 50: planted {HOSTILE}")
     expect(alarm).to_be_visible(timeout=30_000)
     assert page.title().startswith("(!) ")
+    before = len(json.loads(points.text_content() or "")[0]["epochs"])
+    page.wait_for_function(
+        "n => JSON.parse(document.querySelector('figure.chart .points').textContent)[0].epochs.length > n",
+        arg=before,
+        timeout=60_000,
+    )
     said, _ = training.communicate(timeout=300)
     assert training.returncode == 0 and "next: triptych evaluate" in said
     expect(page.locator("#over")).to_contain_text("has ended", timeout=30_000)
     expect(state).to_contain_text("done")
-    expect(state).to_contain_text("step 3,000 of 3,000")
+    expect(state).to_contain_text("step 12,000 of 12,000")
     assert json.loads(points.text_content() or "")[0]["epochs"][-1] == pytest.approx(
         json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["epoch"], abs=0.01
     )
