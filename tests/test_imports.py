@@ -76,6 +76,11 @@ ABOVE = {
     "reproduction",
     "live",
 }
+READERS = {
+    *("methods", "training", "evaluation", "experiment", "nets", "objectives", "checkpoint"),
+    *("cli", "studies", "reproduction"),
+}
+"""What no room imports that reads run folders."""
 VERBS = {"verbs", "cli", "__init__", "__main__"}
 NEVER = {
     "objectives": ABOVE
@@ -87,32 +92,8 @@ NEVER = {
     "training": ABOVE | {"methods", "evaluation"},
     "evaluation": ABOVE | {"methods", "training"},
     "experiment": {"cli", "studies", "reporting", "playable", "reproduction", "live"},
-    "reporting": {
-        "methods",
-        "training",
-        "evaluation",
-        "experiment",
-        "nets",
-        "objectives",
-        "checkpoint",
-        "cli",
-        "studies",
-        "reproduction",
-        "live",
-    },
-    "live": {
-        "methods",
-        "training",
-        "evaluation",
-        "experiment",
-        "nets",
-        "objectives",
-        "checkpoint",
-        "cli",
-        "studies",
-        "playable",
-        "reproduction",
-    },
+    "reporting": READERS | {"live"},
+    "live": READERS | {"playable"},
     "studies": {"cli", "methods", "playable", "reproduction", "live"},
     "playable": {"cli", "methods", "training", "reproduction", "live"},
     "backbone": {"cli", "studies", "reporting", "playable", "reproduction", "live"},

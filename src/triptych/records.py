@@ -27,6 +27,7 @@ __all__ = [
     "entry",
     "environment",
     "fit",
+    "flat",
     "metrics",
     "parsed",
     "results",
@@ -232,6 +233,20 @@ def toml(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DamagedError(path, _why(error), "", "is not valid TOML") from None
     return tables
+
+
+def flat(tables: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested tables as one, by whole names.
+
+    Example:
+        >>> flat({"seed": 0, "train": {"batch_size": 64}})
+        {'seed': 0, 'train.batch_size': 64}
+    """
+    found: dict[str, Any] = {}
+    for name, value in tables.items():
+        inner = isinstance(value, Mapping)
+        found |= flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
+    return found
 
 
 def shallow(value: object) -> None:

@@ -123,7 +123,7 @@ def edits(
         >>> edits({"train": {"batch_size": 64}, "data": {"name": "a"}}, {"train": {"batch_size": 32}, "data": {"name": "b"}})
         ['train.batch_size is 32 in config.toml and was 64']
     """
-    then, now = _flat(trained), _flat(config)
+    then, now = records.flat(trained), records.flat(config)
     return [
         printable(
             f"{called(name)} is {now.get(name, 'not there')} in config.toml and was {then.get(name, 'not there')}"
@@ -158,12 +158,3 @@ def doubt(best: Weights, chosen: Mapping[str, Any], alarms: Sequence[int]) -> st
         f"The best weights, of step {best.step:,}, are no better than the untrained network by "
         f"{label(str(chosen.get('metric')))}: {value:,.4f} against {untrained:,.4f}"
     )
-
-
-def _flat(tables: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested tables as one, with names such as ``train.batch_size``."""
-    found: dict[str, Any] = {}
-    for name, value in tables.items():
-        inner = isinstance(value, Mapping)
-        found |= _flat(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
-    return found

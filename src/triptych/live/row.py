@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from triptych import records
 from triptych.errors import TriptychError, printable
 from triptych.live.follow import Followed
 from triptych.metrics import label
@@ -79,7 +80,7 @@ class Watched:
             if not look(self.run):
                 return False
             self._charts = self._single = None
-            self.settings = dict(_flat(self.run.config))
+            self.settings = _settings(self.run.config)
             self.row = {**self._named(), **_finite(self._found(self.run))}
         except Exception as error:
             # A stranger's folder may be broken in any way, and must hide no other.
@@ -177,12 +178,11 @@ def _short(said: str) -> str:
     return printable(said if len(said) <= SENTENCE else f"{said[:SENTENCE]}…")
 
 
-def _flat(tables: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in tables.items():
-        full = f"{before}{name}"
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{full}.")
-        elif full not in PLACES:
+def _settings(config: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    for name, value in records.flat(config).items():
+        if name not in PLACES:
             said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            said = Path(said).name if full == "data.name" else said
-            yield full, printable(said[:WORDS])
+            said = Path(said).name if name == "data.name" else said
+            found[name] = printable(said[:WORDS])
+    return found

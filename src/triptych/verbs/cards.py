@@ -208,11 +208,11 @@ def study_card(
 
 def _curve(chart: Chart) -> str:
     """A chart without its axes; the lines were drawn for the page, and fill the card."""
-    box = f"{chart.left} {chart.top} {chart.right - chart.left} {chart.bottom - chart.top}"
+    box = f"0 0 {chart.width} {chart.height}"
     lines = [
         f'<path class="l{series.number}" d="{_plain(series.path)}"/>' for series in chart.series
     ]
-    alarms = [f'<path class="alarm" d="M{x} {chart.top}V{chart.bottom}"/>' for x in chart.alarms]
+    alarms = [f'<path class="alarm" d="M{x} 0V{chart.height}"/>' for x in chart.alarms]
     return (
         f'<svg viewBox="{box}" preserveAspectRatio="none" role="img" aria-label="{_plain(chart.said)}">'
         f"{''.join(lines + alarms)}</svg>"

@@ -72,9 +72,9 @@ def test_the_points_of_a_chart_lie_where_its_numbers_say(planted, tmp_path):
     (chart,) = charts(planted(tmp_path / "r", elbo=(-160.0, -100.0)))
     _, end, low, high = chart.ranges
     x, y = map(float, chart.series[0].path.split("L")[-1].split())
-    assert x == pytest.approx(chart.right, abs=0.1)
+    assert x == pytest.approx(chart.width, abs=0.1)
     share = (high - -100.0) / (high - low)
-    assert y == pytest.approx(chart.top + (chart.bottom - chart.top) * share, abs=0.1)
+    assert y == pytest.approx(chart.height * share, abs=0.1)
     assert end == 20
 
 

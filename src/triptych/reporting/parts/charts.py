@@ -77,10 +77,6 @@ class Chart:
     """What is drawn."""
     width: float = WIDTH
     height: float = HEIGHT
-    left: float = 0.0
-    bottom: float = HEIGHT
-    top: float = 0.0
-    right: float = WIDTH
 
     @property
     def said(self) -> str:

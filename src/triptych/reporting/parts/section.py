@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -150,7 +151,7 @@ class Section:
     open: bool = False
     """Whether all coordinates are shown from the start."""
 
-    @property
+    @cached_property
     def told(self) -> list[Told]:
         """The findings, each with what shows it; what two findings ask for stands with the first.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,7 +80,7 @@ def _changes(folder: StudyFolder) -> list[tuple[str, str]]:
     if not path.is_file():
         return []
     arms = records.toml(path).get("arms", {})
-    flat = {arm: dict(_flat(arms[arm])) for arm in folder.arms if arm in arms}
+    flat = {arm: records.flat(arms[arm]) for arm in folder.arms if arm in arms}
     base = flat.pop(control, {})
     return [
         (
@@ -91,15 +91,6 @@ def _changes(folder: StudyFolder) -> list[tuple[str, str]]:
         )
         for arm, fields in flat.items()
     ]
-
-
-def _flat(table: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        field = f"{name}.{key}" if name else str(key)
-        if isinstance(value, Mapping):
-            yield from _flat(value, field)
-        else:
-            yield field, value
 
 
 def _said(value: Any) -> str:
