@@ -13,15 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from triptych import checkpoint, experiment
 from triptych.cli import main as command_line
 from triptych.config import merge
 from triptych.data import DataConfig, load
 from triptych.data.places import cache_root
-from triptych.errors import MachineError, TriptychError, refused
+from triptych.errors import MachineError, NoMemoryError, TriptychError, refused
 from triptych.evaluation.representation import projection
-from triptych.experiment import training
+from triptych.experiment import preparation, training
 from triptych.files import append, write
 from triptych.locks import HeldError, locked
 from triptych.ranks import Ranks
@@ -116,6 +117,17 @@ def test_what_the_machine_refuses_is_no_failure_of_the_run(
     with pytest.raises(raised):
         experiment.train(small(tmp_path), tmp_path / "run")
     assert Run(tmp_path / "run").status() == "interrupted"
+
+
+@pytest.mark.parametrize("where", ["build", "fit"])
+def test_a_card_without_room_is_a_sentence_and_no_failure(tmp_path: Path, monkeypatch, where):
+    def large(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(preparation if where == "build" else training, where, large)
+    with pytest.raises(NoMemoryError, match=r"not enough memory on the GPU .* smaller --batch-size"):
+        experiment.train(small(tmp_path), tmp_path / "run")
+    assert Run(tmp_path / "run").status() in ("interrupted", "missing")
 
 
 def test_what_lacks_memory_anywhere_is_said_in_a_sentence(monkeypatch, capsys):

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from triptych import __version__, cgroups
 from triptych.config import DeviceName
 from triptych.data.spec import Dataset
-from triptych.errors import TriptychError, no_memory, unknown
+from triptych.errors import NoMemoryError, TriptychError, unknown
 from triptych.ranks import current
 
 __all__ = [
@@ -130,6 +130,8 @@ def lacks_memory(error: BaseException) -> Literal["cpu", "cuda", ""]:
         ('cpu', 'cpu')
         >>> lacks_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
         'cuda'
+        >>> lacks_memory(NoMemoryError("take a smaller --batch-size", "cuda"))
+        'cuda'
         >>> lacks_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
         'cuda'
         >>> lacks_memory(RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"))
@@ -139,6 +141,8 @@ def lacks_memory(error: BaseException) -> Literal["cpu", "cuda", ""]:
         >>> lacks_memory(RuntimeError("shape mismatch")), lacks_memory(ValueError("out of memory"))
         ('', '')
     """
+    if isinstance(error, NoMemoryError):
+        return error.whose
     if isinstance(error, MemoryError):
         return "cpu"
     if not isinstance(error, RuntimeError):
@@ -154,20 +158,21 @@ def lacks_memory(error: BaseException) -> Literal["cpu", "cuda", ""]:
 
 @contextmanager
 def enough_memory(remedy: str) -> Iterator[None]:
-    """Within it, where the memory of the CPU does not suffice, there is a `MachineError` that says the ``remedy``.
+    """Within it, where the memory of the machine or of a card does not suffice, there is a `NoMemoryError` that says the ``remedy``.
 
     Example:
         >>> with enough_memory("take a smaller --batch-size"):
         ...     torch.empty(10**16)
         Traceback (most recent call last):
-        triptych.errors.MachineError: there is not enough memory for this; take a smaller --batch-size
+        triptych.errors.NoMemoryError: there is not enough memory for this; take a smaller --batch-size
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if lacks_memory(error) != "cpu":
+        whose = lacks_memory(error)
+        if not whose:
             raise
-        raise no_memory(remedy) from None
+        raise NoMemoryError(remedy, whose) from None
 
 
 def has_bf16(device: torch.device) -> bool:

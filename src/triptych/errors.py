@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
+from typing import Literal
 
 __all__ = [
     "CIRCUMSTANCES",
@@ -16,9 +17,9 @@ __all__ = [
     "DamagedError",
     "LostError",
     "MachineError",
+    "NoMemoryError",
     "TriptychError",
     "machine",
-    "no_memory",
     "printable",
     "refused",
     "shown",
@@ -61,18 +62,31 @@ class MachineError(TriptychError):
     """What the machine refuses, no room or no permission say: it is no outcome of the work, which may go on once that is put right."""
 
 
-CIRCUMSTANCES = (MachineError, OSError, MemoryError)
-"""The errors that say something of the machine, and nothing of the work that broke by them."""
-
-
-def no_memory(remedy: str = "take fewer or smaller images, or smaller networks") -> MachineError:
+class NoMemoryError(MachineError):
     """What it means that memory does not suffice, of which Python and PyTorch say how much was asked for, or nothing.
 
+    ``whose`` is "cpu" or "cuda": on a card that others use too the same work may go when it is alone there.
+
     Example:
-        >>> str(no_memory("take a smaller --batch-size"))
+        >>> str(NoMemoryError("take a smaller --batch-size"))
         'there is not enough memory for this; take a smaller --batch-size'
+        >>> str(NoMemoryError("take a smaller --batch-size", "cuda"))
+        'there is not enough memory on the GPU for this, or another program has it; take a smaller --batch-size'
     """
-    return MachineError(f"there is not enough memory for this; {remedy}")
+
+    def __init__(
+        self,
+        remedy: str = "take fewer or smaller images, or smaller networks",
+        whose: Literal["cpu", "cuda"] = "cpu",
+    ) -> None:
+        of_a_card = whose == "cuda"
+        where = " on the GPU for this, or another program has it" if of_a_card else " for this"
+        super().__init__(f"there is not enough memory{where}; {remedy}")
+        self.whose = whose
+
+
+CIRCUMSTANCES = (MachineError, OSError, MemoryError)
+"""The errors that say something of the machine, and nothing of the work that broke by them."""
 
 
 def refused(doing: str, path: Path, error: OSError) -> MachineError:

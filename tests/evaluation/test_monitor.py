@@ -99,6 +99,17 @@ def test_a_collapse_is_named_once_with_its_first_step(watched):
     assert healthy == [100, 200, 300], "the best weights are from before the collapse"
 
 
+def test_samples_that_are_no_numbers_are_an_alarm_and_never_the_best(watched):
+    method, run, monitor = watched
+    look(monitor, run, 100)
+    method.images = method.images * float("nan")
+    broken = look(monitor, run, 200)
+    assert set(broken) == {"alarm", "since"}
+    assert "not finite" in broken["alarm"]
+    assert broken["since"] == 200
+    assert look(monitor, run, 300) == {}
+
+
 def test_untrained_features_are_the_same_everywhere_and_tell_images_apart():
     x = torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(1)

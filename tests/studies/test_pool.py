@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from triptych.environment import enough_memory
 from triptych.processes import Child
 from triptych.runs import Run
 from triptych.studies import pool, worker
@@ -122,6 +123,13 @@ def test_a_worker_leaves_want_of_memory_to_who_began_it(
         run.finish("FAILED", words)
         raise RuntimeError(words)
 
+    def said() -> None:
+        with enough_memory("take a smaller --batch-size"):
+            raise RuntimeError(words)
+
+    if code is not None:
+        assert as_worker(tmp_path, said) == code, "nor is the sentence that a training makes of it"
+        assert "not enough memory on the GPU" in capsys.readouterr().err
     if code is None:
         with pytest.raises(RuntimeError, match=words):
             as_worker(run.path, trained)

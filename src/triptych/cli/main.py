@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 
 from triptych import __version__
-from triptych.errors import TriptychError, no_memory, printable, unknown
+from triptych.errors import NoMemoryError, TriptychError, printable, unknown
 from triptych.ranks import launched, leave
 
 __all__ = ["main"]
@@ -94,7 +94,7 @@ def _give_up_output() -> None:
 def _sentence(error: Exception) -> str:
     if isinstance(error, MemoryError):
         # Python's own says nothing, or how much was asked for.
-        return str(no_memory())
+        return str(NoMemoryError())
     if isinstance(error, OSError) and error.strerror:
         named = f": '{error.filename}'" if error.filename is not None else ""
         return f"{error.strerror}{named}"

@@ -130,13 +130,17 @@ class Monitor:
         features = torch.cat([features for _, features, _ in drawn])
         if drawn[0][0] is not None:
             self.run.save_moment(moment.step, drawn[0][0])
+        if not features.isfinite().all():
+            # No figure of such samples means anything, and theirs are never the best weights.
+            return self._alarm("the samples hold values that are not finite numbers", moment.step)
         found: dict[str, float | str] = {}
-        diversity = float("nan")
+        collapse = False
         if "samples/diversity" not in self.unwatched:
             diversity = spread(features[: self._few]) / self._spread
             found["samples/diversity"] = diversity
-            found |= self._alarm(moment, diversity)
-        if not (diversity < LOW and moment.step >= counts_from(moment.total)):
+            found |= self._collapse(moment, diversity)
+            collapse = diversity < LOW and moment.step >= counts_from(moment.total)
+        if not collapse:
             found["samples/healthy_step"] = moment.step
         if self._split == "valid":
             found["valid/frechet_untrained"] = frechet_distance(self._real_features, features)
@@ -156,11 +160,14 @@ class Monitor:
         scores = self.subject.shared(partial(_scores, method), parts)
         return float(torch.cat(scores).mean())
 
-    def _alarm(self, moment: Moment, diversity: float) -> dict[str, float | str]:
-        """One alarm a run, at the first look at which the collapse is sure."""
+    def _alarm(self, said: str, since: int) -> dict[str, float | str]:
+        """One alarm a run, the first."""
+        told = any("alarm" in entry for entry in self.run.metrics())
+        return {} if told else {"alarm": said, "since": since}
+
+    def _collapse(self, moment: Moment, diversity: float) -> dict[str, float | str]:
+        """An alarm at the first look at which the collapse is sure."""
         metrics = self.run.metrics()
-        if any("alarm" in entry for entry in metrics):
-            return {}
         looks = [(e["step"], e["samples/diversity"]) for e in metrics if "samples/diversity" in e]
         since = collapsed([*looks, (moment.step, diversity)], moment.total)
         if since is None:
@@ -169,7 +176,7 @@ class Monitor:
             f"the samples collapsed at step {since}: from a sample to its nearest other it is "
             f"typically {diversity:.0%} of what it is among real images"
         )
-        return {"alarm": said, "since": since}
+        return self._alarm(said, since)
 
     @cached_property
     def _split(self) -> str:

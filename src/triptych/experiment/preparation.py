@@ -11,7 +11,7 @@ import torch
 from triptych.config import DeviceName
 from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
-from triptych.environment import cores, device_for, memory
+from triptych.environment import cores, device_for, enough_memory, memory
 from triptych.errors import TriptychError
 from triptych.experiment.config import ExperimentConfig
 from triptych.nets.initialise import Undrawn, initialise
@@ -20,10 +20,13 @@ from triptych.training import events
 from triptych.training.step import images_per_step
 from triptych.types import DataSpec, Method, capabilities
 
-__all__ = ["ENVIRONMENT", "build", "environment_text", "facts", "prepare"]
+__all__ = ["ENVIRONMENT", "SMALLER", "build", "environment_text", "facts", "prepare"]
 
 ENVIRONMENT = "environment.json"
 """Where a run says with what it was made."""
+
+SMALLER = "take a smaller --batch-size, --image-size or smaller networks"
+"""What to do where a training finds too little memory."""
 
 MANY_STEPS = 10_000
 """Steps from which compiling, some ten seconds on a CPU and up to half a minute on a GPU, has paid for itself."""
@@ -45,18 +48,19 @@ def prepare(
     spec = _spec(dataset, config.data)
     config = _resolved(config, spec, device, ranks)
     torch.set_num_threads(config.train.threads)
-    method = build(config, spec, device)
-    stream = Stream(
-        dataset.splits["train"],
-        config.train.batch_size,
-        config.seed,
-        device,
-        config.data.binarize,
-        dataset.fingerprint,
-        method.views,
-        method.smallest_batch,
-        ranks,
-    )
+    with enough_memory(SMALLER):
+        method = build(config, spec, device)
+        stream = Stream(
+            dataset.splits["train"],
+            config.train.batch_size,
+            config.seed,
+            device,
+            config.data.binarize,
+            dataset.fingerprint,
+            method.views,
+            method.smallest_batch,
+            ranks,
+        )
     _refuse_unshared(config, method, device, ranks)
     config = _compiled_or_not(config, method, stream)
     if config.train.compile == "on" and device.type == "cuda" and _transposes(method):

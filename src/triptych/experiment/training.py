@@ -22,7 +22,13 @@ from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
 from triptych.experiment.config import ExperimentConfig
 from triptych.experiment.launch import Fallen, on_devices
-from triptych.experiment.preparation import ENVIRONMENT, environment_text, facts, prepare
+from triptych.experiment.preparation import (
+    ENVIRONMENT,
+    SMALLER,
+    environment_text,
+    facts,
+    prepare,
+)
 from triptych.experiment.trained import images_of, opened
 from triptych.ranks import Ranks, joined
 from triptych.runs import Run
@@ -306,7 +312,7 @@ def _fit(
         if not resume:
             run.rewind(-1)
         try:
-            with enough_memory("take a smaller --batch-size, --image-size or smaller networks"):
+            with enough_memory(SMALLER):
                 ended = fit(
                     method,
                     stream,

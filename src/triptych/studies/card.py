@@ -468,7 +468,7 @@ def main() -> int:
         return 130
     except TriptychError as error:
         print(printable(str(error)), file=sys.stderr)
-        return 2
+        return NO_ROOM if lacks_memory(error) == "cuda" else 2
     except Exception as error:
         if lacks_memory(error) != "cuda":
             raise

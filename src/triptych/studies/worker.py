@@ -151,6 +151,8 @@ def as_worker(path: Path, do: Callable[[], None]) -> int:
         return STOPPED
     except TriptychError as error:
         print(printable(str(error)), file=sys.stderr)
+        if lacks_memory(error) == "cuda":
+            return NO_ROOM
         return 0 if (path / "FAILED").exists() else 2
     except (OSError, MemoryError) as error:
         print(printable(f"{type(error).__name__}: {error}"), file=sys.stderr)
