@@ -1,7 +1,7 @@
 """A million images at 32×32: memory of a process in all that is done with them, and seconds to the first batch.
 
     python benchmarks/million.py [--images 1000000] [--format parquet|npy|folder] [--folder DIR] [--keep]
-                                 [--only first epoch look train evaluate statistics] [--methods vae simsiam]
+                                 [--only first epoch look train evaluate statistics] [--methods vae wgan simsiam]
 
 Writes images, every one another: Parquet shards as the hub's library does (as BMP, which is quick to make) and PNG files
 with a folder a class, both labelled, or one .npy, which has no labels. Decodes them by `triptych.data.load`, and then
@@ -43,7 +43,11 @@ ASKED_BYTES, ASKED_SECONDS = 2e9, 2.0
 PARTS = ("first", "epoch", "look", "train", "evaluate", "probes", "statistics")
 STEPS_OF_A_RUN = 40
 SHORT = ("--steps", str(STEPS_OF_A_RUN), "--validate-every", "20 steps", "--compile", "off")
-SMALL = {"vae": ["--batch-size", "256"], "simsiam": ["--preset", "small"]}
+SMALL = {
+    "vae": ["--batch-size", "256"],
+    "wgan": ["--preset", "small"],
+    "simsiam": ["--preset", "small"],
+}
 """The methods that are trained and measured, and their options."""
 STARTED = time.perf_counter()
 

@@ -125,7 +125,9 @@ def test_a_card_without_room_is_a_sentence_and_no_failure(tmp_path: Path, monkey
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(preparation if where == "build" else training, where, large)
-    with pytest.raises(NoMemoryError, match=r"not enough memory on the GPU .* smaller --batch-size"):
+    with pytest.raises(
+        NoMemoryError, match=r"not enough memory on the GPU .* smaller --batch-size"
+    ):
         experiment.train(small(tmp_path), tmp_path / "run")
     assert Run(tmp_path / "run").status() in ("interrupted", "missing")
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_type_hints
 from triptych import files
 from triptych.data.places import cache_root
 from triptych.errors import LONG, TriptychError, printable
-from triptych.files import TEXT, read_bytes, read_text
+from triptych.files import TEXT, as_path, read_bytes, read_text
 from triptych.source import NAME, Source, digest_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def of_file(path: Path, *, only_trusted: bool = False) -> Own:
     Raises `TriptychError` that says what is wrong in which line, and with ``only_trusted``, before anything is
     executed, for a content that was neither trained nor trusted on this machine.
     """
-    path = path.expanduser().resolve()
+    path = as_path(path.expanduser(), "a method's file").resolve()
     if not NAME.fullmatch(path.stem):
         raise TriptychError(
             f"'{path}' cannot be a method: its file's name is the method's, and begins with a letter that only "

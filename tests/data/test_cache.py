@@ -184,6 +184,10 @@ def test_damaged_notes_on_what_was_hashed_are_made_anew(tmp_path, monkeypatch, d
             ("meta.json", text)
             for text in (b"[]", b'{"splits": 3}', b"{}", b"[" * 100_000, b"\xff")
         ),
+        *(
+            ("meta.json", lambda data, name=name: data.replace(b'"train.npy"', name))
+            for name in (rb'"tr\u0000.npy"', b'"../train.npy"', b'"/dev/zero"', b'""')
+        ),
         ("train.digests.npy", lambda data: data.replace(b"'<u8'", b"'<f8'")),
         ("train.digests.npy", lambda data: data.replace(b"(20,)", b"(4,5)")),
         ("train.npy", lambda data: data.replace(b"'|u1'", b"'|i1'")),

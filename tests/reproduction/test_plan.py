@@ -56,6 +56,40 @@ def test_the_demo_needs_no_data_that_is_not_embedded():
     assert {config.data.name for config in configs} == {"mnist-5k"}
 
 
+def test_the_quick_one_is_the_demo_trained_for_moments():
+    quick, demo = plan("quick"), plan("demo")
+
+    def steps(config) -> int:
+        return config.train.duration.steps(3500 // config.train.batch_size)
+
+    def but_for_the_length(config):
+        return dataclasses.replace(config, train=dataclasses.replace(demo_train, duration=None))
+
+    pairs = [(panel.config, demo.runs[name].config) for name, panel in quick.runs.items()]
+    (panel,) = quick.studies.values()
+    (whole,) = demo.studies.values()
+    pairs += [(arm, whole.study.arms[name]) for name, arm in panel.study.arms.items()]
+    assert len(pairs) == 6
+    for short, long in pairs:
+        demo_train = long.train
+        assert steps(short) <= steps(long) / 25
+        assert short.train == dataclasses.replace(long.train, duration=short.train.duration)
+        assert but_for_the_length(short) == but_for_the_length(long)
+
+
+def test_the_quick_demo_is_its_own_folder(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "triptych.cli.reproduce.reproduce_and_say", lambda *given: asked.append(given) or 0
+    )
+    assert main(["demo", "--quick", "--seed", "2"]) == 0
+    assert main(["demo"]) == 0
+    (quick, folder, command), (demo, other, _) = asked
+    assert (quick.scale, quick.seed, folder.name) == ("quick", 2, "quick")
+    assert command == ["demo", "--quick", "--seed", "2"], "given again it goes on"
+    assert (demo.scale, other.name) == ("demo", "demo")
+
+
 def test_own_images_for_the_wgan_are_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
@@ -147,7 +181,7 @@ def test_the_record_holds_the_plan_as_it_was_read(tmp_path):
     """Lists and tuples are the same in JSON: or every folder would be another one's."""
     read = json.loads((begun(tmp_path / "there") / RECORD).read_text())
     assert read["plan"] == plan("demo").tables()
-    assert set(presets.scales()) == {"demo", "small", "reference"}
+    assert set(presets.scales()) == {"demo", "quick", "small", "reference"}
 
 
 ENTRIES = {
@@ -157,6 +191,8 @@ ENTRIES = {
     "report = -1.0\n[panels.a]\nmethod = 'vae'": "report -1.0 is too small",
     "[panels.a]": "panel 'a': a panel has either method",
     "[panels.a]\nmethod = 'vae'\nstudy = 'simsiam-ablation'": "panel 'a': a panel has either method",
+    "[panels.a]\nmethod = 'vae'\nduration = 'long'": "panel 'a': 'long' is not a duration",
+    "[panels.a]\nstudy = 'simsiam-ablation'\nduration = 'long'": "panel 'a': 'long' is not a duration",
     "[panels.a]\nmethod = 'vea'": "panel 'a': there is no method 'vea'",
     "[panels.a]\nmethod = 'vae'\npreset = 'dmeo'": "panel 'a': there is no preset of vae 'dmeo'",
     "[panels.a]\nstudy = 'nothing'": "panel 'a': there is no study file 'nothing'",

@@ -97,6 +97,30 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, options, said):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "a" * 5000])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda name: tt.train(f"{name}.py"),
+        lambda name: tt.train("vae", preset=f"{name}.toml"),
+        lambda name: tt.train("vae", data=name),
+        lambda name: tt.train("vae", out=name),
+        lambda name: tt.reproduce(f"{name}.toml"),
+        lambda name: tt.study(f"{name}.toml"),
+        tt.resume,
+        tt.evaluate,
+        tt.report,
+        tt.load_method,
+        tt.export,
+        tt.explore,
+        tt.Run.open,
+    ],
+)
+def test_what_no_file_can_be_called_is_one_sentence(verb, name):
+    with pytest.raises(TriptychError):
+        verb(name)
+
+
 def test_an_unknown_method_is_one_sentence():
     with pytest.raises(TriptychError, match="did you mean 'vae'"):
         tt.train("veas")

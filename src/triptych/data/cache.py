@@ -34,6 +34,14 @@ __all__ = ["READER_VERSION", "Stored", "decoded", "kept"]
 
 SPLITS = ("train", "valid", "test")
 
+
+def _is_file_of_its_own(entry: tuple[str, object]) -> bool:
+    """Whether a file's name and size are those of one that lies in the folder itself."""
+    name, size = entry
+    parts = name.split(".")
+    return parts[0] in SPLITS and all(part.isalnum() for part in parts) and isinstance(size, int)
+
+
 META: Shape = {
     "splits": lambda names: (
         isinstance(names, list) and "train" in names and all(name in SPLITS for name in names)
@@ -43,7 +51,7 @@ META: Shape = {
     "fingerprint": str,
     "jpegs": int,
     "notes": [str],
-    "sizes": {...: int},
+    "sizes": lambda sizes: isinstance(sizes, dict) and all(map(_is_file_of_its_own, sizes.items())),
 }
 """What meta.json of a decoded set holds."""
 

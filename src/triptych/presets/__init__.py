@@ -10,6 +10,7 @@ from typing import Any
 
 from triptych.config import read_toml
 from triptych.errors import TriptychError, shown, unknown
+from triptych.files import as_path
 
 __all__ = ["HERE", "names", "scale_file", "scales", "studies", "tables"]
 
@@ -35,7 +36,7 @@ def tables(method: str, name: str, folder: Path = HERE) -> dict[str, Any]:
         '20 epochs'
     """
     if name.endswith(".toml"):
-        return _own(method, Path(name))
+        return _own(method, as_path(name, "a preset"))
     known = _packaged(method, folder)
     if not known:
         raise TriptychError(
@@ -51,7 +52,7 @@ def scales() -> list[str]:
 
     Example:
         >>> scales()
-        ['demo', 'reference', 'small']
+        ['demo', 'quick', 'reference', 'small']
     """
     return sorted(_packaged(SCALES))
 
@@ -59,7 +60,7 @@ def scales() -> list[str]:
 def scale_file(name: str) -> Path:
     """The file of a scale: the packaged one of that name, or one's own, a path that ends in ``.toml``."""
     if name.endswith(".toml"):
-        return Path(name)
+        return as_path(name, "a scale")
     if name not in scales():
         raise unknown("scale", name, scales())
     return _packaged(SCALES)[name]

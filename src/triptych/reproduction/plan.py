@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from triptych import data as data_plane
 from triptych import presets
-from triptych.config import THREADS, limited, merge, read_toml
+from triptych.config import THREADS, Duration, limited, merge, read_toml
 from triptych.errors import TriptychError, unknown
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.experiment import ExperimentConfig, default_config
@@ -43,6 +43,8 @@ class Entry:
     """The preset of the run, by name or file."""
     study: str = ""
     """Instead of both, a study, by name or file."""
+    duration: Duration | None = None
+    """How long each run trains, where not for as long as preset or study say."""
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     """How the run is measured."""
     recorded: Recorded = field(default_factory=Recorded)
@@ -203,13 +205,20 @@ def _entry(name: str, table: Any) -> Entry:
 def _panel(path: Path, name: str, entry: Entry, seed: int) -> RunPanel | StudyPanel:
     try:
         if entry.study:
-            study = studies.load(studies.find(_near(path, entry.study, ".toml")))
+            study = studies.load(
+                studies.find(_near(path, entry.study, ".toml")),
+                []
+                if entry.duration is None
+                else [f"train.duration={json.dumps(str(entry.duration))}"],
+            )
             seeds = tuple(given + seed for given in study.config.seeds)
             moved = dataclasses.replace(study.config, seeds=seeds)
             return StudyPanel(Study(moved, study.arms), entry.recorded)
         preset = entry.preset and _near(path, entry.preset, ".toml")
         method = _near(path, entry.method, ".py")
         config = default_config(method, preset, only_trusted=True)
+        if entry.duration is not None:
+            config = merge(config, {"train": {"duration": str(entry.duration)}})
         return RunPanel(dataclasses.replace(config, seed=seed), entry.evaluate, entry.recorded)
     except TriptychError as error:
         raise TriptychError(f"panel '{name}': {error}") from None
