@@ -20,6 +20,7 @@ import mmap
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import socket
@@ -48,6 +49,9 @@ SECONDS = 20
 
 MEMORY = 2_000_000_000
 """Bytes that reading one may ask for."""
+
+PAGE = 2**31
+"""Bytes that a page of Parquet may promise: pyarrow asks for them, in the process that reads for ours, before it sees that they are not there."""
 
 HELD = 1_600_000_000
 """Bytes that reading some hundred may fill: Pillow decodes a picture of up to 179 million pixels, of 266 bytes too."""
@@ -232,7 +236,8 @@ def _lacked_memory(error: BaseException | None) -> bool:
     seen = 0
     while error is not None and seen < 20:
         if isinstance(error, MemoryError):
-            return True
+            asked = re.search(r"malloc of size (\d+) failed", str(error))
+            return asked is None or int(asked[1]) > PAGE
         error, seen = error.__cause__ or error.__context__, seen + 1
     return False
 

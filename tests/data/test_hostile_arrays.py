@@ -7,6 +7,7 @@ import io
 import os
 import struct
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from triptych.data import DataConfig, load
 from triptych.data.images import Decoder
 from triptych.data.picture import Fit
 from triptych.data.readers import amat, part
+from triptych.data.readers.columns import reading
+from triptych.data.readers.part import foreign
 from triptych.errors import TriptychError
 
 
@@ -223,6 +226,18 @@ def test_a_hole_of_128_gigabytes_in_the_place_of_lines(tmp_path):
         file.truncate(1 << 37)
     with pytest.raises(TriptychError, match="have no end of a line"):
         amat.read("train", (tmp_path / "d.amat",), Decoder(Fit()))
+
+
+@pytest.mark.parametrize("boundary", [reading, partial(foreign, kind="an array")])
+def test_what_wants_more_memory_than_there_is_may_be_damaged_or_large(tmp_path, boundary):
+    """A page of Parquet may promise 2 GiB, and a machine may have less."""
+    said = (
+        r"d asks for more memory than there is \(malloc of size 1984351488 failed\); free some, or"
+    )
+    with pytest.raises(TriptychError, match=said), boundary(tmp_path / "d"):
+        raise MemoryError("malloc of size 1984351488 failed")
+    with pytest.raises(TriptychError, match="more memory than there is; free"), boundary(tmp_path):
+        raise MemoryError
 
 
 def test_lines_that_memory_does_not_hold(tmp_path, refusal, monkeypatch):

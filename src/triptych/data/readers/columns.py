@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from triptych.data.apart import at
 from triptych.data.names import as_text, few
-from triptych.data.readers.part import damaged
+from triptych.data.readers.part import damaged, lacking
 from triptych.errors import TriptychError
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def reading(path: Path) -> Iterator[None]:
             yield
     except TriptychError:
         raise
+    except MemoryError as why:
+        raise lacking(path, why) from why
     except Exception as why:
         raise damaged(path, KIND, _first_line(why)) from why
 

@@ -27,6 +27,7 @@ __all__ = [
     "check_unpacked",
     "damaged",
     "foreign",
+    "lacking",
     "most_unpacked",
 ]
 
@@ -75,6 +76,15 @@ def damaged(path: Path, kind: str, why: object) -> TriptychError:
     )
 
 
+def lacking(path: Path, why: MemoryError) -> TriptychError:
+    """The error for a file that wants more memory than there is: it may be large, or damaged and only say that it is."""
+    told = f" ({' '.join(str(why).split())[:200]})" if str(why) else ""
+    return TriptychError(
+        f"{path} asks for more memory than there is{told}; free some, or, if it is no file of that size, "
+        "download or copy it again: it may be damaged"
+    )
+
+
 @contextmanager
 def foreign(path: Path, kind: str) -> Iterator[None]:
     """A boundary around a parser that is not ours: whatever it raises, the file is not what it should be.
@@ -86,6 +96,8 @@ def foreign(path: Path, kind: str) -> Iterator[None]:
         yield
     except TriptychError:
         raise
+    except MemoryError as why:
+        raise lacking(path, why) from why
     except Exception as why:
         if isinstance(why, OSError) and why.filename is not None:
             raise
