@@ -236,8 +236,6 @@ def test_what_wants_more_memory_than_there_is_may_be_damaged_or_large(tmp_path, 
     )
     with pytest.raises(TriptychError, match=said), boundary(tmp_path / "d"):
         raise MemoryError("malloc of size 1984351488 failed")
-    with pytest.raises(TriptychError, match="more memory than there is; free"), boundary(tmp_path):
-        raise MemoryError
 
 
 def test_lines_that_memory_does_not_hold(tmp_path, refusal, monkeypatch):

@@ -78,9 +78,9 @@ def damaged(path: Path, kind: str, why: object) -> TriptychError:
 
 def lacking(path: Path, why: MemoryError) -> TriptychError:
     """The error for a file that wants more memory than there is: it may be large, or damaged and only say that it is."""
-    told = f" ({' '.join(str(why).split())[:200]})" if str(why) else ""
+    told = " ".join(str(why).split())[:200]
     return TriptychError(
-        f"{path} asks for more memory than there is{told}; free some, or, if it is no file of that size, "
+        f"{path} asks for more memory than there is ({told}); free some, or, if it is no file of that size, "
         "download or copy it again: it may be damaged"
     )
 
@@ -96,9 +96,10 @@ def foreign(path: Path, kind: str) -> Iterator[None]:
         yield
     except TriptychError:
         raise
-    except MemoryError as why:
-        raise lacking(path, why) from why
     except Exception as why:
+        if isinstance(why, MemoryError) and str(why):
+            # One without a word is what Python's own parser says of brackets that are too deep.
+            raise lacking(path, why) from why
         if isinstance(why, OSError) and why.filename is not None:
             raise
         told = " ".join(str(why).split())[:200] or type(why).__name__
