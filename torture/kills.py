@@ -319,7 +319,7 @@ def _unreadable(place: Path) -> str:
                 if run.checkpoint(which).exists():
                     checkpoint.load(run.checkpoint(which))
         page = place / "page.html"
-        if page.exists() and not page.read_text().endswith("</html>\n"):
+        if page.exists() and not page.read_text().rstrip().endswith("</html>"):
             return "half a page"
     except Exception as error:
         return f"{type(error).__name__}: {error}"
