@@ -22,10 +22,10 @@ import torch  # noqa: F401  What every command needs, once for all.
 import triptych
 from triptych.cli.main import main
 
-__all__ = ["HANGS", "PACKAGE", "Ended", "Fork", "command", "end_all", "fork", "status"]
+__all__ = ["HANGS", "PACKAGE", "Ended", "Fork", "command", "crowded", "end_all", "fork", "status"]
 
 HANGS = 120.0
-"""Seconds after which a fork is said to hang."""
+"""Seconds after which a fork is said to hang, on a machine that nobody else keeps busy."""
 
 PACKAGE = Path(triptych.__path__[0]).absolute().parent
 
@@ -102,7 +102,7 @@ class Fork:
         began, hangs = time.monotonic(), False
         try:
             while not self.over(begun):
-                if time.monotonic() - began > seconds:
+                if time.monotonic() - began > seconds * crowded():
                     self.end()
                     hangs = True
                     break
@@ -149,6 +149,11 @@ class Fork:
 _running: set[Fork] = set()
 _left: set[Fork] = set()
 """Forks that have ended, and of which others still speak: who closed their pipe would end them."""
+
+
+def crowded() -> float:
+    """How much longer anything may take here than on a machine of its own: processes that want a core, for each core."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def end_all() -> None:

@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 
 import readers
 from attack import Blow
-from forked import Ended, fork, status
+from forked import Ended, crowded, fork, status
 from readers import Target
 
 from triptych.errors import TriptychError, printable
@@ -186,7 +186,7 @@ class _Batch:
             reached[:] = struct.pack("q", number)
             data, draw = self.item(number)
             _put(work / self.target.file, data, draw)
-            signal.setitimer(signal.ITIMER_REAL, SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, SECONDS * crowded())
             seen: set[Any] = set()
             trace = _tracer(self.target, seen) if self.traced else None
             why = _outcome(lambda: self.target.read(work, draw), trace)  # noqa: B023
