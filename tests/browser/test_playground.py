@@ -450,6 +450,18 @@ def damaged(run: Path, change) -> str:
 DAMAGES = {
     "bits that no reader has": lambda b: b["decode"][0].update(bits=40),
     "an endless kernel": lambda b: b["decode"].insert(0, ENDLESS),
+    "an endless enlargement": lambda b: b["decode"].insert(
+        0, {"op": "enlarge", "input": [20, 1, 1], "factor": 60_000}
+    ),
+    "a sum of what does not fit": lambda b: b["decode"].insert(
+        0, {"op": "add", "one": [], "other": [{"op": "take", "count": 3}]}
+    ),
+    "a sum of a script": lambda b: b["decode"].insert(
+        0, {"op": "add", "one": [], "other": [{"op": EVIL}]}
+    ),
+    "channels that do not fit": lambda b: b["decode"].insert(
+        0, {"op": "scale", "factor": "", "shift": "", "size": 1}
+    ),
     "a format to come": lambda b: b.update(format=2),
     "a layer that nobody knows": lambda b: b["decode"][1].update(op="constructor"),
     "sizes that do not fit": lambda b: b.update(latent=7),

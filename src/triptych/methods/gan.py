@@ -98,8 +98,8 @@ class GANConfig:
         for name, value in sizes.items():
             limited(f"--method.{name}", value, 1, WIDEST)
         weights = {"penalty-weight": self.penalty_weight, "r1": self.r1, "r2": self.r2}
-        for name, value in weights.items():
-            limited(f"--method.{name}", value, 0, WIDEST)
+        for name, weight in weights.items():
+            limited(f"--method.{name}", weight, 0, WIDEST)
         if not 0 <= self.ema < 1:
             raise TriptychError(
                 f"--method.ema {self.ema} is no decay; give 0.999 for instance, or 0"

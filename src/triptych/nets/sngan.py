@@ -69,7 +69,8 @@ class _Up(nn.Module):
         out = self.conv1(_doubled(F.relu(self.norm1(x))))
         out = self.conv2(F.relu(self.norm2(out)))
         # A 1×1 convolution of what was doubled is the doubled convolution, for a quarter of the work.
-        return out + _doubled(self.shortcut(x))
+        found: Tensor = out + _doubled(self.shortcut(x))
+        return found
 
 
 class ResidualGenerator(nn.Module):
@@ -114,7 +115,15 @@ class _Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N×inputs×H×W → N×width×H×W, or half of H and W."""
-        out = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
+        return self._out(x, self._within(x))
+
+    def _within(self, x: Tensor) -> Tensor:
+        """What the second ReLU is given."""
+        out: Tensor = self.conv1(x if self.first else F.relu(x))
+        return out
+
+    def _out(self, x: Tensor, within: Tensor) -> Tensor:
+        out = self.conv2(F.relu(within))
         # The mean of a 1×1 convolution is the convolution of the mean, for a quarter of the work.
         beside = F.avg_pool2d(x, 2) if self.halves else x
         beside = beside if self.shortcut is None else self.shortcut(beside)
@@ -123,8 +132,8 @@ class _Down(nn.Module):
     def slopes(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """What comes out, and where its two ReLUs let pass; none where there is no first one."""
         before = None if self.first else (x > 0).to(x.dtype)
-        within = (self.conv1(x if self.first else F.relu(x)) > 0).to(x.dtype)
-        return self(x), within, before
+        within = self._within(x)
+        return self._out(x, within), (within > 0).to(x.dtype), before
 
     def adjoint(self, found: Tensor, within: Tensor, before: Tensor | None) -> Tensor:
         """The gradient by what comes in, from that by what comes out."""
@@ -161,16 +170,17 @@ class ResidualCritic(nn.Module):
         blocks = [_Down(shape[0], width, halved > 0, spectral, first=True)]
         blocks += [_Down(width, width, True, spectral) for _ in range(halved - 1)]
         blocks += [_Down(width, width, False, spectral) for _ in range(2)]
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = nn.Sequential(*blocks)
         linear = _SpectralLinear if spectral else _Linear
         self.last = linear(width, 1, bias=offset)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×C×H×W → N scores."""
-        for block in self.blocks:
-            x = block(x)
-        score: Tensor = self.last(F.relu(x).sum((2, 3)))
+        score: Tensor = self.last(F.relu(self.blocks(x)).sum((2, 3)))
         return score.flatten()
+
+    def _blocks(self) -> list[_Down]:
+        return [block for block in self.blocks if isinstance(block, _Down)]
 
     def gradient(self, x: Tensor) -> Tensor:
         """∇D(x) of each example, N×C×H×W, written out as a network of its own, as `triptych.nets.dcgan.Critic.gradient` is.
@@ -180,12 +190,12 @@ class ResidualCritic(nn.Module):
         """
         kept = []
         with torch.no_grad():
-            for block in self.blocks:
+            for block in self._blocks():
                 x, within, before = block.slopes(x)
                 kept.append((within, before))
             found = (x > 0).to(x.dtype)
         found = found * normalised(self.last)[0][:, None, None]
-        for block, slopes in zip(reversed(self.blocks), reversed(kept), strict=True):
+        for block, slopes in zip(reversed(self._blocks()), reversed(kept), strict=True):
             found = block.adjoint(found, *slopes)
         return found
 

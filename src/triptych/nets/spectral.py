@@ -13,7 +13,11 @@ __all__ = ["Spectral", "SpectralConv2d", "SpectralLinear", "iterate", "normalise
 BEGINNING = 15
 """Power iterations before the first update: one each is enough only for a matrix that hardly changes."""
 
-_Layer = nn.Module if TYPE_CHECKING else object
+if TYPE_CHECKING:
+    _Layer = nn.Module
+else:
+    # At run time the layer that it is mixed in before is the module.
+    _Layer = object
 
 
 class Spectral(_Layer):
@@ -41,7 +45,7 @@ class Spectral(_Layer):
 
     def reset_parameters(self) -> None:
         """The layer's own rule, and vectors that fit the new weights."""
-        super().reset_parameters()  # type: ignore[operator]
+        super().reset_parameters()  # type: ignore[misc]
         # A layer of torch draws in its constructor too, before there are vectors.
         if "left" in self._buffers:
             self._draw()
@@ -83,7 +87,8 @@ class SpectralConv2d(Spectral, nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """N×inputs×H×W → N×outputs×…"""
-        return self._conv_forward(input, self.normalised(), self.bias)
+        found: Tensor = self._conv_forward(input, self.normalised(), self.bias)
+        return found
 
 
 class SpectralLinear(Spectral, nn.Linear):
@@ -98,7 +103,8 @@ def normalised(layer: nn.Module) -> Tensor:
     """The weight that a layer works with: W / σ(W) where it is `Spectral`, W where it is not."""
     if isinstance(layer, Spectral):
         return layer.normalised()
-    weight: Tensor = layer.weight
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
     return weight
 
 

@@ -128,7 +128,7 @@ class Scale:
 
     def __call__(self, x: Tensor) -> Tensor:
         """N×(channels·size) → the same shape."""
-        wide = x.unflatten(1, (len(self.factor), self.size))
+        wide = x.view(-1, len(self.factor), self.size)
         return (wide * self.factor[:, None] + self.shift[:, None]).flatten(1)
 
     def quantised(self, bits: int) -> Scale:
@@ -306,7 +306,8 @@ class _Graph:
                         "the browser's runner adds outputs of one shape, without weights"
                     )
                 fork = self.before[node]
-                found.append(Add(*(tuple(self.chain(part, fork)) for part in parts)))
+                one, other = (tuple(self.chain(part, fork)) for part in parts)
+                found.append(Add(one, other))
             else:
                 _append(found, node, self.values)
         return found

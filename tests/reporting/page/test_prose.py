@@ -26,7 +26,7 @@ from triptych.reporting.terminal import headline_words
 from triptych.runs import Result, Run
 from triptych.studies.compare import Number, compare_metric
 
-METHODS = ("vae", "wgan", "simsiam")
+METHODS = ("vae", "wgan", "simsiam", "gan")
 
 KEYS = [*DECLARED, *(f"{key}{end}" for key in DECLARED for end in BASELINES if "/" not in key)]
 NAMES = [name for key in KEYS for name in (key, *(f"{split}/{key}" for split in SPLITS))]
