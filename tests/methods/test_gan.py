@@ -331,7 +331,9 @@ def fitted(folder: Path, until: int | None = None, resume: bool = False) -> Run:
     method = build(**FULL)
     run = Run.open(folder) if resume else Run.create(folder, {})
     stream = Stream(IMAGES, 4, 7, torch.device("cpu"))
-    settings = TrainConfig(duration=Duration(9, "steps"), checkpoint_every=Duration(4, "steps"))
+    settings = TrainConfig(
+        duration=Duration(9, "steps"), log_every=7, checkpoint_every=Duration(4, "steps")
+    )
 
     def at(step: int, *_: object) -> None:
         if step == until:
