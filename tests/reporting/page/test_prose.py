@@ -215,6 +215,7 @@ BROKEN = re.compile(r"\b(nan|inf|infinity)\b", re.IGNORECASE)
 LOGGED = {
     "vae": ("valid/elbo", "valid/kl", "train/elbo"),
     "wgan": ("samples/diversity", "valid/frechet_untrained", "train/critic_gap"),
+    "gan": ("samples/diversity", "valid/frechet_untrained", "train/critic_loss"),
     "simsiam": ("test/knn_top1", "features/retrieval", "features/std", "train/loss"),
 }
 """What a family's page begins with comes first."""
