@@ -24,9 +24,11 @@ WITHIN = math.sqrt(2)
 class _Conv(nn.Conv2d):
     """A square convolution that keeps the size and starts by the rule of Glorot and Bengio (2010), as in the paper's own code."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, gain: float = 1.0) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, gain: float = 1.0, bias: bool = True
+    ) -> None:
         self.gain = gain
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2)
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
 
     def reset_parameters(self) -> None:
         """Uniform weights of variance gain² · 2/(inputs + outputs), and no offset."""
@@ -56,13 +58,16 @@ def _glorot(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:
 
 
 class _Up(nn.Module):
-    """Batch norm, ReLU, twice the side, convolution, batch norm, ReLU, convolution; beside it a 1×1 convolution of twice the side."""
+    """Batch norm, ReLU, twice the side, convolution, batch norm, ReLU, convolution; beside it a 1×1 convolution of twice the side.
+
+    Its convolutions have no offset: the normalisation that follows would take it away again, and its gradient is all rounding.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
-        self.conv1, self.conv2 = (_Conv(width, width, gain=WITHIN) for _ in range(2))
-        self.shortcut = _Conv(width, width, 1)
+        self.conv1, self.conv2 = (_Conv(width, width, gain=WITHIN, bias=False) for _ in range(2))
+        self.shortcut = _Conv(width, width, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×width×H×W → N×width×2H×2W."""
