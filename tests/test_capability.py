@@ -20,6 +20,7 @@ ROOT = Path(next(iter(triptych.__path__)))
 CAN = {
     "vae": {"Decodes", "Encodes", "Reconstructs", "HasLikelihood"},
     "wgan": {"Samples", "HasCritic", "LipschitzCritic"},
+    "gan": {"Samples", "HasCritic"},
     "simsiam": {"Encodes", "Projects", "HasBackbone"},
 }
 ALL = {

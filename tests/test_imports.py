@@ -161,7 +161,8 @@ def test_no_method_is_known_by_name():
         for path in sorted(ROOT.rglob("*"))
         if path.suffix in kinds and not path.relative_to(ROOT).as_posix().startswith(its_own)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if re.search(names, line, re.IGNORECASE) and not line.strip().startswith(">>>")
+        if re.search(rf"(?<![a-z])({names})(?![a-z])", line, re.IGNORECASE)
+        and not line.strip().startswith(">>>")
     ]
     assert [line for line in found if not line.startswith("__init__.py")] == []
     assert len(found) == 1, "the first words of the package show how a method is trained"

@@ -24,12 +24,18 @@ METHODS = {
     "vae": {"latent": 3, "hidden": [16], "net": "mlp", "likelihood": "logistic"},
     "conv": {"latent": 3, "width": 4, "net": "conv", "likelihood": "logistic"},
     "wgan": {"latent": 3, "width": 4, "critic_steps": 1},
+    "gan": {"latent": 3, "width": 4, "net": "resnet", "r1": 1.0, "spectral": True},
     "simsiam": {"depth": 10, "width": 4, "projector": [16], "predictor_width": 8, "stem": "half"},
 }
 
 CASES = [
     *(("vae", (14, 18, 1)), ("vae", (20, 9, 3)), ("conv", (16, 24, 1)), ("conv", (14, 8, 3))),
-    *(("wgan", (16, 24, 3)), ("simsiam", (14, 18, 1)), ("simsiam", (20, 9, 3))),
+    *(
+        ("wgan", (16, 24, 3)),
+        ("gan", (20, 28, 1)),
+        ("simsiam", (14, 18, 1)),
+        ("simsiam", (20, 9, 3)),
+    ),
 ]
 
 
@@ -73,7 +79,7 @@ def test_the_whole_way(tmp_path, monkeypatch, name, shape):
     assert {a.shape[-2:] for a in pictures} == {(height, width)}
     moments = run.moments().values()
     assert {a.shape[1:] for a in moments} <= {(channels, height, width)}
-    assert bool(moments) == (name == "wgan")
+    assert bool(moments) == (name in ("wgan", "gan"))
     assert draw(run)
     page = write_page([run.path], tmp_path / "page.html", "Page", explore=True).read_text()
     assert "could not be" not in page

@@ -186,7 +186,7 @@ def has_bf16(device: torch.device) -> bool:
 def deterministic(device: torch.device) -> Iterator[None]:
     """Within it a GPU takes the deterministic form of every operation that has one; what has none is only warned of.
 
-    Without it cuDNN chooses sums whose order changes from run to run for the gradients of convolutions: a GAN ended in other bits
+    Without it cuDNN chooses sums whose order changes from run to run for the gradients of convolutions: a game ended in other bits
     each time, at the same speed. Nothing changes on other devices, whose operations are in order.
     """
     if device.type != "cuda":

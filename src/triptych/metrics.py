@@ -83,6 +83,13 @@ DECLARED: Mapping[str, Metric] = {
     "penalty": Metric("penalty"),
     "gradient_norm": Metric("gradient norm of the critic"),
     "generator_score": Metric("score that the critic gives to samples"),
+    # What each of two players minimises is no measure of the samples: neither more nor less is better.
+    "critic_loss": Metric("loss of the critic"),
+    "generator_loss": Metric("loss of the generator"),
+    "real_score": Metric("critic's score of images"),
+    "fake_score": Metric("critic's score of samples"),
+    "r1": Metric("squared slope of the critic at images"),
+    "r2": Metric("squared slope of the critic at samples"),
     "samples/diversity": Metric("diversity of the samples"),
     "samples/healthy_step": Metric("last step with diverse samples"),
     "frechet": Metric("Fréchet distance", better="lower"),

@@ -232,6 +232,12 @@ class Method(nn.Module, ABC):
     def after_initialise(self) -> None:
         """Called once every parameter has its own initial value: for those that depend on others."""
 
+    def after_update(self, phase: str) -> None:
+        """Called after every update of a phase, each repeat: for what follows the weights from update to update.
+
+        A power iteration, for instance. Like `losses` it works on tensors alone.
+        """
+
     def after_step(self) -> None:
         """Called when all phases of a step are done: the place for a moving average.
 

@@ -74,6 +74,17 @@ def tall_gan(tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="module")
+def residual_gan(tmp_path_factory):
+    """Residual blocks and upsampling, of wide images."""
+    folder = tmp_path_factory.mktemp("play")
+    np.save(folder / "images.npy", bars(20, 28))
+    changes = {"net": "resnet", "latent": 6, "width": 4}
+    run = trained(folder / "gan", "gan", 20, str(folder / "images.npy"), **changes)
+    assert main(["explore", str(run), "--open", "false"]) == 0
+    return run
+
+
 def bars(height: int, width: int) -> np.ndarray:
     """A bright upright bar at any place of each image."""
     place = np.random.default_rng(0).integers(0, width - 3, 200)
@@ -111,7 +122,7 @@ def in_browser(page, function, batch):
     return torch.tensor(found)
 
 
-@pytest.mark.parametrize("which", ["vae", "gan", "wide_vae", "tall_gan"])
+@pytest.mark.parametrize("which", ["vae", "gan", "wide_vae", "tall_gan", "residual_gan"])
 def test_the_browser_computes_what_torch_does(which, request, visit):
     """Less than 2 of 255 levels apart on the same latents, also where one slider is at its end."""
     run = request.getfixturevalue(which)
@@ -439,6 +450,18 @@ def damaged(run: Path, change) -> str:
 DAMAGES = {
     "bits that no reader has": lambda b: b["decode"][0].update(bits=40),
     "an endless kernel": lambda b: b["decode"].insert(0, ENDLESS),
+    "an endless enlargement": lambda b: b["decode"].insert(
+        0, {"op": "enlarge", "input": [20, 1, 1], "factor": 60_000}
+    ),
+    "a sum of what does not fit": lambda b: b["decode"].insert(
+        0, {"op": "add", "one": [], "other": [{"op": "take", "count": 3}]}
+    ),
+    "a sum of a script": lambda b: b["decode"].insert(
+        0, {"op": "add", "one": [], "other": [{"op": EVIL}]}
+    ),
+    "channels that do not fit": lambda b: b["decode"].insert(
+        0, {"op": "scale", "factor": "", "shift": "", "size": 1}
+    ),
     "a format to come": lambda b: b.update(format=2),
     "a layer that nobody knows": lambda b: b["decode"][1].update(op="constructor"),
     "sizes that do not fit": lambda b: b.update(latent=7),

@@ -39,7 +39,8 @@ def test_every_part_is_some_familys():
 
 
 @pytest.mark.parametrize(
-    ("name", "of"), [("vae", "likelihood"), ("wgan", "game"), ("simsiam", "agreement")]
+    ("name", "of"),
+    [("vae", "likelihood"), ("wgan", "game"), ("gan", "game"), ("simsiam", "agreement")],
 )
 def test_the_built_in_methods_are_one_of_each(name, of):
     from triptych.experiment import default_config

@@ -73,11 +73,18 @@ SIZES = {
     "vae": {"latent": 3, "hidden": [8]},
     "wgan": {"latent": 4, "width": 2, "critic_steps": 2, "ema": 0.9},
     "simsiam": {"depth": 10, "width": 2, "projector": [8], "predictor_width": 4},
+    "gan": {
+        **{"net": "resnet", "loss": "relativistic", "spectral": True, "r1": 0.5, "r2": 0.5},
+        **{"latent": 4, "width": 2, "critic_steps": 2, "ema": 0.9},
+        "augment": {"colour": 1.0, "translation": 0.125, "cutout": 0.5},
+    },
 }
 OPTIONS = {"duration": "60 steps", "batch_size": 11, "log_every": 7, "checkpoint_every": "25 steps"}
 
 SHARED: dict[str, dict[str, Any]] = {
     **{f"{name} in double": {"name": name, "precise": True} for name in SIZES},
+    # Residual blocks take their time.
+    "gan in double": {"name": "gan", "precise": True, "train": {"duration": "15 steps"}},
     "vae in single": {"name": "vae"},
     "wgan in single": {"name": "wgan"},
     # Of a rounding of 1e-16 60 steps make 1e-11: single precision is given fewer.

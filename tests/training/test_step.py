@@ -135,6 +135,38 @@ def test_recorded_steps_are_the_eager_ones_to_the_bit(trainer, quiet, fake_graph
     assert graph.replays == 24 + 3, "every step of the training, and the rehearsals"
 
 
+@pytest.mark.parametrize("train", [{}, RECORDED], ids=["eager", "recorded"])
+def test_a_method_hears_of_every_update_of_a_phase_once_it_is_done(
+    trainer, quiet, fake_graphs, train
+):
+    """Each repeat, with the weights that it led to; then of the step."""
+
+    class Following(quiet["game"]):
+        def __init__(self, config, spec):
+            super().__init__(config, spec)
+            self.register_buffer("updates", torch.zeros(2))
+            self.register_buffer("apart", torch.zeros(()))
+            self.register_buffer("kept", torch.zeros(()))
+            self.register_buffer("steps", torch.zeros(()))
+            self.register_buffer("each", torch.tensor([3.0, 1.0]))
+
+        def after_update(self, phase):
+            self.updates[0 if phase == "critic" else 1] += 1
+            if phase == "critic":
+                now = self.critic.weight.detach().sum()
+                self.apart += (now != self.kept).float()
+                self.kept.copy_(now)
+
+        def after_step(self):
+            # All updates of the step have been heard of.
+            self.steps += (self.updates == self.each * (self.steps + 1)).all()
+
+    method, _, _ = trainer("run", Following, repeats=3, train=train)
+    assert method.updates.tolist() == [3 * 24, 24]
+    assert method.apart.item() == 3 * 24
+    assert method.steps.item() == 24
+
+
 def test_a_recorded_run_that_is_killed_goes_on_to_the_same_bits(trainer, stop, fake_graphs):
     def at(step: int) -> None:
         if step == 13:
@@ -305,6 +337,12 @@ METHODS = {
         "data": {"binarize": "dynamic"},
     },
     "wgan": {"method": {"width": 4, "latent": 5, "critic_steps": 2, "ema": 0.9}},
+    "gan": {
+        "method": {
+            "net": "resnet", "loss": "relativistic", "spectral": True, "r1": 0.5, "r2": 0.5, "width": 4,
+            "latent": 5, "ema": 0.9, "augment": {"colour": 1.0, "translation": 0.125, "cutout": 0.5},
+        }
+    },
     "simsiam": {
         "method": {
             "depth": 10, "width": 4, "stem": "half", "projector": [16, 16], "predictor_width": 8,

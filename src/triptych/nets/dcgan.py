@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from triptych.errors import TriptychError
+from triptych.nets.spectral import SpectralConv2d, normalised
 
 __all__ = ["Critic", "ImageToVector", "VectorToImage", "halvings"]
 
@@ -56,17 +57,21 @@ def _nearest(height: int, width: int) -> str:
 class ImageToVector(nn.Module):
     """Strided convolutions with leaky ReLU and no normalisation: C×H×W → outputs.
 
-    Widths are ``width``, 2·``width``, 4·``width``, …, one for each halving.
+    Widths are ``width``, 2·``width``, 4·``width``, …, one for each halving; ``spectral`` gives every layer
+    spectral normalisation.
     """
 
-    def __init__(self, shape: tuple[int, int, int], outputs: int, width: int) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], outputs: int, width: int, spectral: bool = False
+    ) -> None:
         super().__init__()
+        conv = SpectralConv2d if spectral else nn.Conv2d
         count, base = halvings(*shape[1:])
         widths = [shape[0], *(width * 2**i for i in range(count))]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
-            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-        self.net = nn.Sequential(*layers, nn.Conv2d(widths[-1], outputs, base))
+            layers += [conv(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        self.net = nn.Sequential(*layers, conv(widths[-1], outputs, base))
 
     def forward(self, x: Tensor) -> Tensor:
         """N×C×H×W → N×outputs."""
@@ -75,12 +80,23 @@ class ImageToVector(nn.Module):
 
 
 class Critic(ImageToVector):
-    """`ImageToVector` with one output: C×H×W → a score, and the gradient of that score."""
+    """`ImageToVector` with one output: C×H×W → a score, and the gradient of that score.
 
-    def __init__(self, shape: tuple[int, int, int], width: int) -> None:
-        super().__init__(shape, 1, width)
-        # Only differences of scores mean anything: a constant would get rounding errors for gradients.
-        self.net[-1].register_parameter("bias", None)
+    Without ``offset`` the score has no constant of its own: where only differences of scores mean anything it would
+    get rounding errors for gradients.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        width: int,
+        *,
+        offset: bool = False,
+        spectral: bool = False,
+    ) -> None:
+        super().__init__(shape, 1, width, spectral)
+        if not offset:
+            self.net[-1].register_parameter("bias", None)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×C×H×W → N scores."""
@@ -103,9 +119,9 @@ class Critic(ImageToVector):
                     slope = torch.full_like(x, layer.negative_slope)
                     slopes.append(slope.masked_fill_(x > 0, 1.0))
         *convolutions, last = (layer for layer in self.net if isinstance(layer, nn.Conv2d))
-        found = last.weight.expand(len(x), -1, -1, -1)
+        found = normalised(last).expand(len(x), -1, -1, -1)
         for layer, slope in zip(reversed(convolutions), reversed(slopes), strict=True):
-            found = F.conv_transpose2d(found * slope, layer.weight, stride=2, padding=1)
+            found = F.conv_transpose2d(found * slope, normalised(layer), stride=2, padding=1)
         return found
 
 

@@ -10,9 +10,9 @@ import dataclasses
 import math
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from triptych.errors import TriptychError
 from triptych.playable.quantise import dequantised, packed, text
 
-__all__ = ["Layer", "Linear", "Pointwise", "Take", "apply", "layers_of"]
+__all__ = ["Add", "Enlarge", "Layer", "Linear", "Pointwise", "Scale", "Take", "apply", "layers_of"]
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,84 @@ class Pointwise:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """A factor and a shift for each channel: batch normalisation that follows no linear map."""
+
+    factor: Tensor
+    shift: Tensor
+    size: int
+    """Numbers of a channel."""
+    kind: Literal["scale"] = "scale"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """N×(channels·size) → the same shape."""
+        wide = x.view(-1, len(self.factor), self.size)
+        return (wide * self.factor[:, None] + self.shift[:, None]).flatten(1)
+
+    def quantised(self, bits: int) -> Scale:
+        """Itself: two numbers a channel are not worth it."""
+        return self
+
+    def as_json(self, bits: int) -> dict[str, Any]:
+        """For `model.js`."""
+        factor, shift = (text(v.numpy()) for v in (self.factor, self.shift))
+        return {"op": self.kind, "factor": factor, "shift": shift, "size": self.size}
+
+
+@dataclass(frozen=True)
+class Enlarge:
+    """Every pixel repeated along both sides: nearest neighbours."""
+
+    input: tuple[int, ...]
+    """C×H×W that comes in."""
+    factor: int
+    kind: Literal["enlarge"] = "enlarge"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """N×C·H·W → N×C·H·W·factor²."""
+        found = F.interpolate(x.view(-1, *self.input), scale_factor=self.factor, mode="nearest")
+        return found.flatten(1)
+
+    def quantised(self, bits: int) -> Enlarge:
+        """Itself: nothing in it is a weight."""
+        return self
+
+    def as_json(self, bits: int) -> dict[str, Any]:
+        """For `model.js`."""
+        return {"op": self.kind, "input": list(self.input), "factor": self.factor}
+
+
+@dataclass(frozen=True)
+class Add:
+    """The sum of what two chains of layers make of the same numbers; an empty one is the identity."""
+
+    one: tuple[Layer, ...]
+    other: tuple[Layer, ...]
+    kind: Literal["add"] = "add"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """N×anything → N×outputs of both."""
+        return apply(self.one, x) + apply(self.other, x)
+
+    def quantised(self, bits: int) -> Add:
+        """The same sum of quantised layers."""
+        one, other = (
+            tuple(layer.quantised(bits) for layer in part) for part in (self.one, self.other)
+        )
+        return Add(one, other)
+
+    def as_json(self, bits: int) -> dict[str, Any]:
+        """For `model.js`."""
+        one, other = ([layer.as_json(bits) for layer in part] for part in (self.one, self.other))
+        return {"op": self.kind, "one": one, "other": other}
+
+
+@dataclass(frozen=True)
 class Take:
     """The first ``count`` numbers: the means of an encoder that also gives variances."""
 
     count: int
+    kind: Literal["take"] = "take"
 
     def __call__(self, x: Tensor) -> Tensor:
         """N×more → N×count."""
@@ -132,10 +206,10 @@ class Take:
 
     def as_json(self, bits: int) -> dict[str, Any]:
         """For `model.js`."""
-        return {"op": "take", "count": self.count}
+        return {"op": self.kind, "count": self.count}
 
 
-Layer = Linear | Pointwise | Take
+Layer: TypeAlias = "Linear | Pointwise | Scale | Enlarge | Take | Add"
 
 
 def apply(layers: Sequence[Layer], x: Tensor) -> Tensor:
@@ -160,7 +234,7 @@ class _Function(nn.Module):
 def layers_of(method: nn.Module, name: str, shape: Sequence[int]) -> list[Layer]:
     """The layers of ``method.<name>``, a function of N×shape float tensors, in ``eval()`` mode.
 
-    Raises `TriptychError` for a network that is no chain of layers that the runner knows.
+    Raises `TriptychError` for a network that is no chain of layers that the runner knows, or of sums of two such chains.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU()).eval()
@@ -177,35 +251,77 @@ def layers_of(method: nn.Module, name: str, shape: Sequence[int]) -> list[Layer]
     names = signature.inputs_to_parameters | signature.inputs_to_buffers
     held = dict(program.state_dict) | dict(program.constants)
     values = {node: held[names[node.name]] for node in program.graph.nodes if node.name in names}
-    (current,) = (n for n in program.graph.nodes if n.name in signature.user_inputs)
-    found: list[Layer] = []
-    for node in program.graph.nodes:
-        if node.op != "call_function" or not _is_work(node):
-            continue
-        if current not in node.all_input_nodes:
-            raise TriptychError(
-                f"this network branches at '{node.name}': it cannot run in a browser"
-            )
-        _append(found, node, values)
-        current = node
+    (given,) = (n for n in program.graph.nodes if n.name in signature.user_inputs)
     (out,) = (n for n in program.graph.nodes if n.op == "output")
-    if out.args[0][0] is not current:
-        raise TriptychError(
-            "this network's output is not its last layer: it cannot run in a browser"
-        )
-    return found
+    if len(out.args[0]) != 1:
+        raise TriptychError("this network has several outputs: it cannot run in a browser")
+    return _Graph(given, values).chain(out.args[0][0], given)
 
 
-def _is_work(node: Any) -> bool:
-    """Whether it makes a tensor of what it gets; a check of shapes or types does not."""
-    return bool(node.users) and not str(node.target).startswith("aten._assert")
+class _Graph:
+    """A traced function of one input, read backwards from where it is asked about.
+
+    Every node that depends on the input has one before it through which all of the input comes to it: its first
+    argument, or of a sum the last that both parts share.
+    """
+
+    def __init__(self, given: Any, values: dict[Any, Tensor]) -> None:
+        self.values = values
+        self.before: dict[Any, Any] = {given: None}
+        for node in given.graph.nodes:
+            parts = [n for n in node.all_input_nodes if n in self.before]
+            # A check of shapes or types makes no tensor.
+            if node.op != "call_function" or not parts or not node.users:
+                continue
+            if len(parts) > 2 or (len(parts) == 2 and _name(node) != "add"):
+                raise TriptychError(
+                    f"this network joins its branches at '{node.name}' by other than a sum: it cannot run in a browser"
+                )
+            self.before[node] = parts[0] if len(parts) == 1 else self._fork(*parts)
+
+    def _fork(self, one: Any, other: Any) -> Any:
+        """The last node before, or at, both of two."""
+        seen = set(self._way(one))
+        return next(node for node in self._way(other) if node in seen)
+
+    def _way(self, node: Any) -> Iterator[Any]:
+        while node is not None:
+            yield node
+            node = self.before[node]
+
+    def chain(self, node: Any, start: Any) -> list[Layer]:
+        """The layers that make a node of what is at another before it."""
+        way = []
+        while node is not start:
+            if node not in self.before:
+                raise TriptychError("this network's output does not depend on what it is given")
+            way.append(node)
+            node = self.before[node]
+        found: list[Layer] = []
+        for node in reversed(way):
+            parts = [n for n in node.all_input_nodes if n in self.before]
+            if len(parts) == 2:
+                if node.kwargs or len({part.meta["val"].shape for part in parts}) > 1:
+                    raise TriptychError(
+                        "the browser's runner adds outputs of one shape, without weights"
+                    )
+                fork = self.before[node]
+                one, other = (tuple(self.chain(part, fork)) for part in parts)
+                found.append(Add(one, other))
+            else:
+                _append(found, node, self.values)
+        return found
+
+
+def _name(node: Any) -> str:
+    """What a node does, without the variant of it."""
+    target = str(getattr(node.target, "overloadpacket", node.target))
+    return target.removeprefix("aten.").rstrip("_")
 
 
 def _append(found: list[Layer], node: Any, values: dict[Any, Tensor]) -> None:
     """What one node does to the list of layers so far."""
-    name = (
-        str(getattr(node.target, "overloadpacket", node.target)).removeprefix("aten.").rstrip("_")
-    )
+    name = _name(node)
     arguments: list[Any] = [
         values.get(a, a) if isinstance(a, torch.fx.Node) else a for a in node.args
     ]
@@ -222,10 +338,10 @@ def _append(found: list[Layer], node: Any, values: dict[Any, Tensor]) -> None:
         found.append(Pointwise("elu", tuple(rest) or (1.0,)))
     elif name in _AFFINE and isinstance(rest[0], (int, float)):
         found.append(Pointwise("affine", _AFFINE[name](float(rest[0]))))
-    elif name == "batch_norm" and found and isinstance(found[-1], Linear):
-        weight, bias, mean, variance, _, _, eps = rest[:7]
-        factor = weight * (variance + eps).rsqrt()
-        found[-1] = found[-1].scaled(factor, bias - mean * factor)
+    elif name == "batch_norm":
+        _normalise(found, node, rest)
+    elif name == "upsample_nearest2d":
+        found.append(_enlarge(node))
     elif name == "chunk" or node.target is operator.getitem:
         _half(found, node, rest)
     else:
@@ -247,6 +363,28 @@ _AFFINE: dict[str, Callable[[float], tuple[float, float]]] = {
     "mul": lambda v: (v, 0.0),
     "div": lambda v: (1 / v, 0.0),
 }
+
+
+def _normalise(found: list[Layer], node: Any, rest: list[Any]) -> None:
+    """Batch normalisation by running statistics: in the layer before it, or a layer of its own."""
+    weight, bias, mean, variance, _, _, eps = rest[:7]
+    if mean is None or variance is None:
+        raise TriptychError("the browser's runner knows batch normalisation by running statistics")
+    factor = (variance + eps).rsqrt() * (1 if weight is None else weight)
+    shift = (0 if bias is None else bias) - mean * factor
+    if found and isinstance(found[-1], Linear):
+        found[-1] = found[-1].scaled(factor, shift)
+    else:
+        found.append(Scale(factor, shift, math.prod(node.meta["val"].shape[2:])))
+
+
+def _enlarge(node: Any) -> Enlarge:
+    before, after = (tuple(n.meta["val"].shape[1:]) for n in (node.args[0], node))
+    factors = {a / b for a, b in zip(after[1:], before[1:], strict=True)}
+    (factor, *others) = factors
+    if others or factor != int(factor):
+        raise TriptychError("the browser's runner enlarges both sides by one whole number only")
+    return Enlarge(before, int(factor))
 
 
 def _half(found: list[Layer], node: Any, rest: list[Any]) -> None:

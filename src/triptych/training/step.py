@@ -144,7 +144,7 @@ class CudaGraph:
 
 
 class Step:
-    """One step: every phase in order, each as often as it repeats, then `Method.after_step`.
+    """One step: every phase in order, each as often as it repeats and then `Method.after_update`; last `Method.after_step`.
 
     All that changes from step to step stands on the device: `Ahead` has the batches and the rates, a counter the
     step's number. So the same work is done eagerly, or recorded once and replayed; host and device meet nowhere between
@@ -259,6 +259,7 @@ class Step:
                     values, bad = self._join(optimizer, values, bad)
                 watch.see(values, bad, names, self.at)
                 optimizer.step(own)
+                self.method.after_update(phase.name)
         self.method.after_step()
         self.at.add_(1)
 

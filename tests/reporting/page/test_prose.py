@@ -26,7 +26,7 @@ from triptych.reporting.terminal import headline_words
 from triptych.runs import Result, Run
 from triptych.studies.compare import Number, compare_metric
 
-METHODS = ("vae", "wgan", "simsiam")
+METHODS = ("vae", "wgan", "simsiam", "gan")
 
 KEYS = [*DECLARED, *(f"{key}{end}" for key in DECLARED for end in BASELINES if "/" not in key)]
 NAMES = [name for key in KEYS for name in (key, *(f"{split}/{key}" for split in SPLITS))]
@@ -215,6 +215,7 @@ BROKEN = re.compile(r"\b(nan|inf|infinity)\b", re.IGNORECASE)
 LOGGED = {
     "vae": ("valid/elbo", "valid/kl", "train/elbo"),
     "wgan": ("samples/diversity", "valid/frechet_untrained", "train/critic_gap"),
+    "gan": ("samples/diversity", "valid/frechet_untrained", "train/critic_loss"),
     "simsiam": ("test/knn_top1", "features/retrieval", "features/std", "train/loss"),
 }
 """What a family's page begins with comes first."""

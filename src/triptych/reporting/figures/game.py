@@ -33,6 +33,7 @@ ACROSS = 16
 PLACES = {
     **{"critic-gap": (0, 0), "critic-memory": (0, 1), "gradient-norm": (1, 0)},
     **{"penalty": (1, 1), "diversity": (2, 0), "frechet-untrained": (2, 1)},
+    **{"critic-loss": (3, 0), "r1": (3, 1), "real-score": (4, 0), "fake-score": (4, 1)},
 }
 """Row and column of every panel."""
 
@@ -101,7 +102,14 @@ def _steps_are(run: Run) -> str:
 
 def _caption(run: Run, cut: bool) -> str:
     said = []
-    if _held(run) and run.curve("train/penalty")[0] and run.curve("train/gradient_norm")[0]:
+    slopes = run.curve("train/penalty")[0] and run.curve("train/gradient_norm")[0]
+    if run.curve("train/critic_loss")[0]:
+        said.append(
+            "How to read it: the loss of the critic says how well it tells images from samples, not how good the samples "
+            "are. It may stay where it is while they improve; near 0 the critic is sure, and the generator learns little. "
+            "The gap of its scores is no distance."
+        )
+    elif _held(run) and slopes:
         # Of a critic whose slope is not held at 1 the gap is no distance.
         said.append(
             "How to read it: the gap estimates the Wasserstein distance (in units of images in [−1, 1]; a little "

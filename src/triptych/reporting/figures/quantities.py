@@ -63,8 +63,14 @@ FAMILIES = (
             Quantity("penalty", ("train/penalty",), (0.0,)),
             Quantity("diversity", ("samples/diversity",), (0.0,), Level("real images", 1.0)),
             Quantity("frechet-untrained", ("valid/frechet_untrained",), (0.0,)),
+            Quantity("critic-loss", ("train/critic_loss",), (0.0,)),
+            Quantity("real-score", ("train/real_score",)),
+            Quantity("fake-score", ("train/fake_score",)),
+            Quantity("r1", ("train/r1",), (0.0,)),
+            Quantity("r2", ("train/r2",), (0.0,)),
             # Nothing can be read off it, and the figure says so: a chart has it for who looks for it.
             Quantity("generator-score", ("train/generator_score",)),
+            Quantity("generator-loss", ("train/generator_loss",)),
         ),
     ),
     Family(

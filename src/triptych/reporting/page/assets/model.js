@@ -166,7 +166,46 @@ const TriptychModel = (() => {
 
   const take = (layer, size) => { agree(layer.count <= size); return [whole(layer.count), (x) => x.subarray(0, layer.count)]; };
 
-  const LAYERS = { linear, conv, deconv, take };
+  // A factor and a shift for each channel, in place too.
+  const scaled = (layer, size) => {
+    const factor = floats(layer.factor), shift = floats(layer.shift), wide = whole(layer.size);
+    agree(factor.length === shift.length && factor.length * wide === size);
+    return [size, (x) => {
+      for (let channel = 0, at = 0; channel < factor.length; channel += 1) {
+        for (let i = 0; i < wide; i += 1, at += 1) x[at] = factor[channel] * x[at] + shift[channel];
+      }
+      return x;
+    }];
+  };
+
+  // Every pixel repeated along both sides.
+  const enlarge = (layer, size) => {
+    const input = layer.input.map((value) => whole(value)), factor = whole(layer.factor);
+    agree(input.length === 3 && volume(input) === size);
+    const [channels, height, width] = input, across = width * factor;
+    const out = new Float32Array(whole(size * factor ** 2));
+    return [out.length, (x) => {
+      for (let row = 0; row < channels * height; row += 1) {
+        const to = row * factor * across;
+        for (let i = 0; i < across; i += 1) out[to + i] = x[row * width + Math.floor(i / factor)];
+        for (let again = 1; again < factor; again += 1) out.copyWithin(to + again * across, to, to + across);
+      }
+      return out;
+    }];
+  };
+
+  // The sum of what two lists of layers make of the same numbers; each works on a copy.
+  const add = (layer, size) => {
+    const [made, one] = chain(layer.one, size), [also, other] = chain(layer.other, size);
+    agree(made === also);
+    return [made, (x) => {
+      const out = one(x), more = other(x);
+      for (let i = 0; i < made; i += 1) out[i] += more[i];
+      return out;
+    }];
+  };
+
+  const LAYERS = { linear, conv, deconv, take, enlarge, add, scale: scaled };
 
   // A list of layers as one function: it reads `size` numbers and gives a copy that is the caller's own.
   const chain = (layers, size) => {
