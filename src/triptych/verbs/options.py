@@ -88,6 +88,7 @@ class StudyOptions(TypedDict, total=False):
     method: str | Path | type[Method]
     preset: str | Path
     control: str
+    variant: str
     metrics: Sequence[str]
     curves: Sequence[str]
     evaluate: bool
@@ -207,8 +208,17 @@ def planned(
         raise TriptychError(f"seeds cannot be {shown(seeds)}; give a list of numbers") from None
     if not isinstance(what, Mapping):
         return plan.load(plan.find(str(what)), changes, seeds, options)
-    tables = {"study": {"name": "study", **options}, "arms": what}
+    arms = {name: _with_method(table) for name, table in what.items()}
+    tables = {"study": {"name": "study", **options}, "arms": arms}
     return plan.planned(tables, changes, seeds)
+
+
+def _with_method(arm: Any) -> Any:
+    """An arm whose method may be a class or a path, by what finds it."""
+    method = arm.get("method") if isinstance(arm, Mapping) else None
+    if not isinstance(method, Mapping) or "name" not in method:
+        return arm
+    return {**arm, "method": {**method, "name": named(method["name"])}}
 
 
 def pairs(told: object) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from triptych.reporting.study.figures import study_curves, study_differences
 from triptych.reporting.study.folder import StudyFolder
 from triptych.reporting.study.tables import study_markdown
 from triptych.runs import Run
-from triptych.studies.compare import Number, compare_metric
+from triptych.studies.compare import compare_metric
+from triptych.studies.values import Number
 
 pytestmark = pytest.mark.usefixtures("style")
 

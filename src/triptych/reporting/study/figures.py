@@ -59,12 +59,12 @@ def _overlaid(folder: StudyFolder, laid_over: StudyOverlay | None) -> StudyOverl
 def _panel(axes: Axes, folder: StudyFolder, panel: Panel) -> None:
     on_axis(axes, panel)
     draw_levels(axes, panel)
-    arms = len(folder.arms)
+    arms = max(1, len(folder.own_arms))
     for line in panel.lines:
         if line.over:
             draw_line(axes, panel, line)
             continue
-        place, look = folder.arms.index(line.name), folder.look(line.name)
+        place, look = folder.number(line.name), folder.look(line.name)
         _band(axes, line, look["color"])
         # The first arm's line is the widest: it shows on both sides of one that covers it.
         width, marks = 2.0 - place / arms, _marks(len(line.epochs), place, arms)
@@ -100,7 +100,9 @@ def _legend(
     axes = page.axes(LEFT, up, PAGE - LEFT - 3.0, 5.0)
     axes.set_axis_off()
     drawn = {line.name for panel in found for line in panel.lines if not line.over}
-    for arm in (arm for arm in folder.arms if arm in drawn):
+    # A variant is drawn as the arm that it is of, in axes of its own.
+    named = {folder.of.get(arm, arm) for arm in drawn}
+    for arm in (arm for arm in folder.arms if arm in named):
         look = {**pen(LOOKS[folder.number(arm)]), **folder.look(arm)}
         axes.plot([], [], label=arm, markersize=3.0, **look)
     if other:
@@ -110,12 +112,19 @@ def _legend(
 
 def _caption(folder: StudyFolder, found: Sequence[Panel]) -> list[str]:
     many = len(folder.found["seeds"]) > 1
+    shared = (
+        "order of the images, draws of views and noise, and the first weights of layers of one name and shape; "
+        "what a method draws besides is its own."
+        if len(set(folder.methods.values())) > 1
+        else "initial weights, order of the images and random draws wherever their configs agree."
+    )
     said = [
-        "Lines: means over the seeds; bands: their smallest to largest value. The runs of one seed share "
-        "initial weights, order of the images and random draws wherever their configs agree."
+        f"Lines: means over the seeds; bands: their smallest to largest value. The runs of one seed share {shared}"
         if many
         else "One seed: how far another would lie from these lines is not known."
     ]
+    if folder.of:
+        said.append(f"Arms {folder.variant} are drawn as those that they are variants of.")
     said += _left_out(folder)
     if any(panel.levels for panel in found):
         said.append("Grey: what needs no training.")
@@ -152,10 +161,12 @@ def study_differences(folder: StudyFolder) -> Figure | None:
         return None
     others = [arm for arm in folder.arms if arm != folder.found["control"]]
     high, rows = 5.0 * len(others) + 4.0, -(-len(metrics) // 2)
+    control = folder.found["control"]
+    minus = f"− {control}, of a variant − the arm that it is of" if folder.of else "− control"
     words = Words(
-        f"{folder.found['study']}: differences from {folder.found['control']}",
+        f"{folder.found['study']}: differences from {control}",
         folder.protocol(),
-        "Points: mean over seeds of arm − control, runs of the same seed; bars: Student's 95 % interval of that "
+        f"Points: mean over seeds of arm {minus}, runs of the same seed; bars: Student's 95 % interval of that "
         "mean, where two seeds or more have both; small marks: the seeds. Right of the line the arm is higher.",
     )
     page = Page(words, PAGE, rows * (high + 13.0))
@@ -177,15 +188,15 @@ def study_differences(folder: StudyFolder) -> Figure | None:
 def _forest_row(
     axes: Axes, folder: StudyFolder, found: Mapping[str, Any], arm: str, row: int
 ) -> None:
-    difference, look = found["differences"][arm], folder.look(arm)
-    if difference["mean"] is None:
-        axes.text(
-            0.02, row, "no value", transform=axes.get_yaxis_transform(), va="center", color=GREY
-        )
+    difference, look = found["differences"].get(arm), folder.look(arm)
+    if difference is None or difference["mean"] is None:
+        said = "no value" if difference else "not compared"
+        axes.text(0.02, row, said, transform=axes.get_yaxis_transform(), va="center", color=GREY)
         return
     if difference["low"] is not None:
         axes.hlines(row, difference["low"], difference["high"], color=look["color"], linewidth=1.4)
     axes.plot(difference["mean"], row, markersize=4.0, linestyle="", **look)
-    ours, theirs = (found["arms"][name]["values"] for name in (arm, folder.found["control"]))
+    base = difference.get("from", folder.found["control"])
+    ours, theirs = (found["arms"][name]["values"] for name in (arm, base))
     each = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     axes.plot(each, [row + 0.28] * len(each), "|", color=look["color"], markersize=4.0)

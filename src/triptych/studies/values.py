@@ -1,0 +1,109 @@
+"""The numbers of a study's runs: values with how they were measured, and whether two of them are of one quantity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from triptych.errors import TriptychError
+from triptych.runs import Run
+from triptych.studies.plan import Cell, Study
+from triptych.weights import OF_WEIGHTS
+
+__all__ = ["Number", "Values", "grouped", "number_of", "objectives", "one_protocol"]
+
+
+class Number(NamedTuple):
+    """A run's value of one metric, and how it was measured, field by field."""
+
+    value: float
+    protocol: Mapping[str, Any]
+
+
+Values: TypeAlias = Mapping[str, Mapping[int, Number]]
+"""Arm → seed → number."""
+
+
+def number_of(run: Run, metric: str) -> Number | None:
+    """What was measured after the training, else what was logged last in it."""
+    result = run.results().get(metric)
+    if result is not None:
+        value, protocol = result["value"], result["protocol"]
+    else:
+        logged = [line for line in run.metrics() if metric in line]
+        value = logged[-1][metric] if logged else None
+        protocol = {"source": "the last line of metrics.jsonl that has it", **_where(run, metric)}
+    # A truth value is an int to Python, and no number.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return Number(float(value), protocol)
+
+
+def _where(run: Run, metric: str) -> dict[str, Any]:
+    """What the log itself does not say: on which machine the time was taken, or on which images anything else."""
+    told = run.environment()
+    if metric == "seconds":
+        return {name: told[name] for name in ("device", "threads") if name in told}
+    data, binarize = told.get("data", {}), run.config.get("data", {}).get("binarize")
+    found = {"fingerprint": data.get("fingerprint"), "binarize": binarize}
+    return {name: value for name, value in found.items() if value is not None} if data else {}
+
+
+def one_protocol(values: Values) -> dict[str, Any]:
+    """The protocol that all numbers share.
+
+    Raises:
+        TriptychError: two numbers were measured differently; it names the first such field.
+
+    Example:
+        >>> one_protocol({"a": {0: Number(0.5, {"k": 200})}, "b": {0: Number(0.6, {"k": 20})}})
+        Traceback (most recent call last):
+        triptych.errors.TriptychError: 'k' is 200 for a, seed 0, but 20 for b, seed 0
+    """
+    every = [(Cell(a, s), n.protocol) for a, of in values.items() for s, n in of.items()]
+    if not every:
+        return {}
+    first, shared = every[0]
+    for cell, protocol in every[1:]:
+        # Every run of a study has weights of its own.
+        for field in (f for f in dict.fromkeys((*shared, *protocol)) if f not in OF_WEIGHTS):
+            if shared.get(field) != protocol.get(field):
+                raise TriptychError(
+                    f"'{field}' is {shared.get(field)} for {first}, "
+                    f"but {protocol.get(field)} for {cell}"
+                )
+    return {field: value for field, value in shared.items() if field not in OF_WEIGHTS}
+
+
+def objectives(study: Study, folder: Path, metric: str) -> dict[str, str]:
+    """What each arm minimises, so far as a number in units of that is concerned: arms with one text have one quantity.
+
+    That is the method with its formula, as its runs say it. A term that the method declares as its `cosine` is
+    that, whatever the config.
+    """
+    found = {}
+    for arm, config in study.arms.items():
+        cosine = (config.kind.cosine or "").removeprefix("-")
+        facts = [
+            run.method().formula
+            for seed in study.config.seeds
+            if (run := Run(Cell(arm, seed).path(folder))).path.joinpath("config.toml").exists()
+        ]
+        formula = facts[0] if facts and metric != f"train/{cosine}" else ""
+        found[arm] = f"{config.method_name} {formula}".strip()
+    return found
+
+
+def grouped(of: Mapping[str, str], arms: Iterable[str]) -> list[list[str]]:
+    """The arms that share what they are mapped to, together.
+
+    Example:
+        >>> grouped({"a": "vae", "b": "wgan", "c": "vae"}, "abc")
+        [['a', 'c'], ['b']]
+    """
+    groups: dict[str, list[str]] = {}
+    for arm in arms:
+        groups.setdefault(of[arm], []).append(arm)
+    return list(groups.values())
