@@ -19,8 +19,16 @@ from triptych.reporting.words import value_with_error
 from triptych.runs import Run
 from triptych.studies.plan import Cell, Study
 from triptych.studies.ranking import judged, ranked
-from triptych.studies.sentences import absent, finding, lone_finding, unlike
-from triptych.studies.values import Number, Values, grouped, number_of, objectives, one_protocol
+from triptych.studies.sentences import absent, elsewhere, finding, lone_finding, unlike
+from triptych.studies.values import (
+    Number,
+    Values,
+    grouped,
+    measured_alike,
+    number_of,
+    objectives,
+    one_protocol,
+)
 
 __all__ = ["compare", "compare_metric", "write"]
 
@@ -149,8 +157,8 @@ def compare_metric(
     """Means with standard errors, paired differences, a sentence for each arm, and which arms are surely better than others.
 
     The difference of an arm is from the control, that of a variant from the arm that it is ``of``, over the seeds for
-    which both have a number; Holm's correction is over the arms. Numbers of different protocols are not compared,
-    nor those in units of what is minimised where that is ``minimised`` is not the same for both.
+    which both have a number; Holm's correction is over the arms. Arms that were measured by another protocol than the
+    control are left out, and numbers in units of what is ``minimised`` are compared only where that is the same.
 
     Example:
         >>> values = {
@@ -166,12 +174,14 @@ def compare_metric(
     name, about = label(metric), declared(metric)
     unit = f" {about.points}" if about.points else ""
     try:
+        values, others = measured_alike(values, control)
         protocol = one_protocol(values)
     except TriptychError as error:
         return _silent(f"{name} is not compared, as it was not measured in one way: {error}.")
     if not any(values.values()):
         return _silent(f"{name} was measured in no run.")
     bases = {arm: of.get(arm, control) for arm in values if arm != control}
+    bases = {arm: base for arm, base in bases.items() if base in values}
     apart = [a for a, base in bases.items() if minimised and minimised[a] != minimised[base]]
     missing = [arm for arm, found in values.items() if not found]
     paired = {
@@ -190,7 +200,7 @@ def compare_metric(
         elif arm not in missing and base not in missing:
             read_in_units = [about.scale * each for each in d]
             findings.append(lone_finding(name, arm, base, read_in_units, unit))
-    findings += unlike(name, apart, bases) + absent(name, missing)
+    findings += unlike(name, apart, bases) + absent(name, missing) + elsewhere(name, others)
     plain = {arm: {s: n.value for s, n in found.items()} for arm, found in values.items()}
     compared = {
         "protocol": protocol,

@@ -11,7 +11,7 @@ from triptych.reporting.words import signed
 from triptych.studies.ranking import LEVEL, ROUNDING
 from triptych.studies.values import grouped
 
-__all__ = ["absent", "finding", "lone_finding", "unlike"]
+__all__ = ["absent", "elsewhere", "finding", "lone_finding", "unlike"]
 
 ONE_SEED = "one seed, so no interval: another may say otherwise; add seeds"
 
@@ -113,3 +113,18 @@ def unlike(name: str, arms: Sequence[str], bases: Mapping[str, str]) -> list[str
 def absent(name: str, arms: Sequence[str]) -> list[str]:
     """Which arms have no value at all: their methods cannot be measured so, or their runs have none."""
     return [f"{name} was measured in no run of {both(arms)}."] if arms else []
+
+
+def elsewhere(name: str, why: Mapping[str, str]) -> list[str]:
+    """Which arms are left out, since they were measured in another way.
+
+    Example:
+        >>> elsewhere("test kNN top-1", {"b": "'k' is 200 for a, seed 0, but 20 for b, seed 0"})
+        ["test kNN top-1 is shown and compared without b, measured in another way: 'k' is 200 for a, seed 0, but 20 for b, seed 0."]
+    """
+    if not why:
+        return []
+    first = next(iter(why.values()))
+    return [
+        f"{name} is shown and compared without {both(list(why))}, measured in another way: {first}."
+    ]

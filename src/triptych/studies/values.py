@@ -12,7 +12,22 @@ from triptych.runs import Run
 from triptych.studies.plan import Cell, Study
 from triptych.weights import OF_WEIGHTS
 
-__all__ = ["Number", "Values", "grouped", "number_of", "objectives", "one_protocol"]
+__all__ = [
+    "Number",
+    "Values",
+    "grouped",
+    "measured_alike",
+    "number_of",
+    "objectives",
+    "one_protocol",
+]
+
+
+METHOD = "method"
+"""The field of a protocol that says whose numbers they are."""
+
+OF_RUN = (*OF_WEIGHTS, METHOD)
+"""Fields of a protocol that say what was measured and not how: every run of a study has weights of its own."""
 
 
 class Number(NamedTuple):
@@ -52,7 +67,7 @@ def _where(run: Run, metric: str) -> dict[str, Any]:
 
 
 def one_protocol(values: Values) -> dict[str, Any]:
-    """The protocol that all numbers share.
+    """The protocol that all numbers share; of several methods it names none, since they are what is compared.
 
     Raises:
         TriptychError: two numbers were measured differently; it names the first such field.
@@ -67,14 +82,44 @@ def one_protocol(values: Values) -> dict[str, Any]:
         return {}
     first, shared = every[0]
     for cell, protocol in every[1:]:
-        # Every run of a study has weights of its own.
-        for field in (f for f in dict.fromkeys((*shared, *protocol)) if f not in OF_WEIGHTS):
+        for field in (f for f in dict.fromkeys((*shared, *protocol)) if f not in OF_RUN):
             if shared.get(field) != protocol.get(field):
                 raise TriptychError(
                     f"'{field}' is {shared.get(field)} for {first}, "
                     f"but {protocol.get(field)} for {cell}"
                 )
-    return {field: value for field, value in shared.items() if field not in OF_WEIGHTS}
+    methods = {protocol.get(METHOD) for _, protocol in every}
+    left_out = OF_RUN if len(methods) > 1 else OF_WEIGHTS
+    return {field: value for field, value in shared.items() if field not in left_out}
+
+
+def measured_alike(
+    values: Values, control: str
+) -> tuple[dict[str, Mapping[int, Number]], dict[str, str]]:
+    """The arms that were measured as the control was, or as the first where that has no number; and why not, of the others.
+
+    Raises `TriptychError` where no two arms can be compared so.
+
+    Example:
+        >>> one, other = {0: Number(0.5, {"k": 200})}, {0: Number(0.6, {"k": 20})}
+        >>> alike, others = measured_alike({"a": one, "b": one, "c": other}, "a")
+        >>> list(alike), others
+        (['a', 'b'], {'c': "'k' is 200 for a, seed 0, but 20 for c, seed 0"})
+    """
+    first = control if values.get(control) else next((a for a, of in values.items() if of), control)
+    one_protocol({first: values.get(first, {})})
+    alike: dict[str, Mapping[int, Number]] = {}
+    others: dict[str, str] = {}
+    for arm, of in values.items():
+        try:
+            one_protocol({first: values.get(first, {}), arm: of})
+        except TriptychError as error:
+            others[arm] = str(error)
+        else:
+            alike[arm] = of
+    if others and sum(map(bool, alike.values())) < 2:
+        raise TriptychError(next(iter(others.values())))
+    return alike, others
 
 
 def objectives(study: Study, folder: Path, metric: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from triptych.metrics import label
+from triptych.metrics import label, metric
 from triptych.reporting.figures.curves import THIN, draw_levels, draw_line, on_axis, pen, titled
 from triptych.reporting.figures.panels import Line, Panel
 from triptych.reporting.figures.style import GREY, INK, PAGE, Page, Words
@@ -22,6 +22,9 @@ __all__ = ["study_curves", "study_differences"]
 
 MARKS = 8
 """Markers on a line, each arm's at its own places, so that arms that coincide can be seen."""
+
+LETTER, LEAST_NAMES, MOST_NAMES = 1.35, 28.0, 48.0
+"""Millimetres of a letter of an arm's name beside its differences, and of the room for names, at least and at most."""
 
 LEFT, WIDE, HIGH, ROOM = 13.0, 66.0, 52.0, 14.5
 """Millimetres of a panel of curves and of what is written around it; two in a row."""
@@ -170,33 +173,36 @@ def study_differences(folder: StudyFolder) -> Figure | None:
         "mean, where two seeds or more have both; small marks: the seeds. Right of the line the arm is higher.",
     )
     page = Page(words, PAGE, rows * (high + 13.0))
+    names = min(MOST_NAMES, max(LEAST_NAMES, LETTER * max(map(len, others))))
     for place, (name, found) in enumerate(metrics.items()):
         up = (rows - 1 - place // 2) * (high + 13.0) + 8.0
-        axes = page.axes(28.0 + (place % 2) * 86.0, up, 54.0, high)
+        axes = page.axes(names + (place % 2) * 86.0, up, 82.0 - names, high)
         for row, arm in enumerate(others):
-            _forest_row(axes, folder, found, arm, row)
+            _forest_row(axes, folder, found, arm, row, metric(name).scale)
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_yticks(range(len(others)), others)
         axes.set_ylim(len(others) - 0.4, -0.6)
         axes.grid(False)
-        axes.set_title(label(name))
+        axes.set_title(", ".join(part for part in (label(name), metric(name).points) if part))
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     return page.figure
 
 
 def _forest_row(
-    axes: Axes, folder: StudyFolder, found: Mapping[str, Any], arm: str, row: int
+    axes: Axes, folder: StudyFolder, found: Mapping[str, Any], arm: str, row: int, times: float
 ) -> None:
+    """An arm's difference, ``times`` what is stored."""
     difference, look = found["differences"].get(arm), folder.look(arm)
     if difference is None or difference["mean"] is None:
         said = "no value" if difference else "not compared"
         axes.text(0.02, row, said, transform=axes.get_yaxis_transform(), va="center", color=GREY)
         return
     if difference["low"] is not None:
-        axes.hlines(row, difference["low"], difference["high"], color=look["color"], linewidth=1.4)
-    axes.plot(difference["mean"], row, markersize=4.0, linestyle="", **look)
+        ends = times * difference["low"], times * difference["high"]
+        axes.hlines(row, *ends, color=look["color"], linewidth=1.4)
+    axes.plot(times * difference["mean"], row, markersize=4.0, linestyle="", **look)
     base = difference.get("from", folder.found["control"])
     ours, theirs = (found["arms"][name]["values"] for name in (arm, base))
-    each = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+    each = [times * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs]
     axes.plot(each, [row + 0.28] * len(each), "|", color=look["color"], markersize=4.0)

@@ -82,7 +82,7 @@ def _idea(folder: StudyFolder) -> str:
         )
     return (
         "Several methods with the same seeds: the runs of one seed share the order of the images, the draws of views and noise, "
-        "and the first weights of layers of one name and shape. What each minimises is its own, and not compared."
+        "and the first weights of layers of one name and shape. What each minimises is its own, so losses are not compared."
     )
 
 

@@ -61,9 +61,14 @@ def _variants(study: Study) -> list[Table]:
         if its == base
     ]
     variant = study.get("variant", "changed")
-    said = f"What became of every arm, and of the same arm {variant}: how many runs of how many."
+    said = f"What became of every arm, and of the same {variant}: its verdicts, and how many runs of how many had each."
     return [
-        Table(f"Arms {variant}", said, ["arm", "verdict", f"arm {variant}", "its verdict"], rows)
+        Table(
+            f"Each arm, and the same {variant}",
+            said,
+            ["arm", "verdict", f"arm {variant}", "its verdict"],
+            rows,
+        )
     ]
 
 
@@ -73,7 +78,7 @@ def _differences(study: Study, metrics: Mapping[str, Any]) -> list[Table]:
         [f"{_pair(arm, of)}: {label(name)}", *_difference(name, of)]
         for name, about in metrics.items()
         for arm in study["arms"]
-        if (of := about["differences"].get(arm))
+        if (of := about["differences"].get(arm)) and of["n"]
     ]
     if not rows:
         return []
