@@ -85,6 +85,7 @@ DECLARED: Mapping[str, Metric] = {
     "critic_memory": Metric("critic gap between training and validation images", own=True),
     "penalty": Metric("penalty", own=True),
     "gradient_norm": Metric("gradient norm of the critic", own=True),
+    "critic/gradient_norm": Metric("steepness of the critic", own=True),
     "generator_score": Metric("score that the critic gives to samples", own=True),
     "samples/diversity": Metric("diversity of the samples"),
     "samples/healthy_step": Metric("last step with diverse samples"),
@@ -139,7 +140,14 @@ def metric(name: str) -> Metric:
         ('kNN top-1, %', 'two views')
         >>> metric("test/frechet_floor").title
         'Fréchet distance of real images'
+        >>> metric("samples/class_histogram.p").title
+        'classes of the samples: p'
     """
+    whole, dot, field = name.partition(".")
+    if dot and field:
+        # A number within a result that is a table has its own unit and direction.
+        of = metric(whole)
+        return Metric(f"{of.title}: {field.replace('.', ', ').replace('_', ' ')}", own=of.own)
     plain = _without_split(name)
     for key in (name, plain):
         if key in DECLARED:

@@ -166,7 +166,7 @@ def find(name: str) -> Path:
     """The study file of that path, or else the one of that name which comes with Triptych.
 
     Example:
-        >>> name = min(presets.studies())
+        >>> name = max(presets.studies())
         >>> find(f"anywhere/{name}.toml") == find(name)
         True
     """
@@ -196,7 +196,7 @@ def load(
 
     Example:
         >>> file = tmp_path / "batches.toml"
-        >>> _ = file.write_text(find(min(presets.studies())).read_text() + '''
+        >>> _ = file.write_text(find(max(presets.studies())).read_text() + '''
         ... [arms.small-batches]
         ... train.batch_size = 16
         ... ''')

@@ -43,9 +43,9 @@ Values: TypeAlias = Mapping[str, Mapping[int, Number]]
 
 def number_of(run: Run, metric: str) -> Number | None:
     """What was measured after the training, else what was logged last in it."""
-    result = run.results().get(metric)
+    result, field = _result(run, metric)
     if result is not None:
-        value, protocol = result["value"], result["protocol"]
+        value, protocol = _within(result["value"], field), result["protocol"]
     else:
         logged = [line for line in run.metrics() if metric in line]
         value = logged[-1][metric] if logged else None
@@ -54,6 +54,29 @@ def number_of(run: Run, metric: str) -> Number | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return Number(float(value), protocol)
+
+
+def _result(run: Run, metric: str) -> tuple[Mapping[str, Any] | None, str]:
+    """The result of that name, or the one before the first dot, and what follows that."""
+    results = run.results()
+    name, _, field = metric.partition(".")
+    return (
+        (results[metric], "")
+        if metric in results
+        else (results.get(name) if field else None, field)
+    )
+
+
+def _within(value: Any, field: str) -> Any:
+    """A number within a result that is a table.
+
+    Example:
+        >>> _within({"test": {"mean": 0.5}}, "test.mean"), _within(0.5, ""), _within(0.5, "mean")
+        (0.5, 0.5, None)
+    """
+    for key in field.split(".") if field else ():
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _where(run: Run, metric: str) -> dict[str, Any]:

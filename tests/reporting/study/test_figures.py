@@ -166,7 +166,7 @@ def test_differences_stand_where_they_were_found(tmp_path: Path):
         study_differences(folder).axes, folder.found["metrics"].items(), strict=True
     ):
         times = {"train/loss": 1.0, "test/knn_top1": 100.0}[name]
-        assert axes.get_title().endswith("points") == (times == 100.0)
+        assert axes.get_title("left").endswith(", points") == (times == 100.0)
         assert [t.get_text() for t in axes.get_yticklabels()] == folder.arms[1:]
         for row, arm in enumerate(folder.arms[1:]):
             difference = found["differences"][arm]

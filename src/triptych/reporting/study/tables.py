@@ -24,8 +24,17 @@ SHARED = (
 def study_tables(study: Study) -> list[Table]:
     """Means of every arm, arms beside their variants, paired differences, and what is certain of every two arms."""
     metrics = {m: about for m, about in study["metrics"].items() if about["arms"]}
-    head = ["arm", *(["method"] if _several(study) else []), "verdict"]
-    means = [[arm, *_about(study, arm), *_means(metrics, arm)] for arm in study["arms"]]
+    alarms = ["alarms"] if any(map(_alarms, study["arms"].values())) else []
+    head = ["arm", *(["method"] if _several(study) else []), "verdict", *alarms]
+    means = [
+        [
+            arm,
+            *_about(study, arm),
+            *(_alarms(about) or "none" for _ in alarms),
+            *_means(metrics, arm),
+        ]
+        for arm, about in study["arms"].items()
+    ]
     said = "Means with their standard error over seeds." + _apart(study)
     found = [Table("Arms", said, [*head, *map(label, metrics)], means)] if metrics else []
     return [*found, *_variants(study), *_differences(study, metrics), *_rankings(metrics)]
