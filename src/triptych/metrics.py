@@ -146,8 +146,8 @@ def metric(name: str) -> Metric:
     whole, dot, field = name.partition(".")
     if dot and field:
         # A number within a result that is a table has its own unit and direction.
-        of = metric(whole)
-        return Metric(f"{of.title}: {field.replace('.', ', ').replace('_', ' ')}", own=of.own)
+        table, words = metric(whole), field.replace(".", ", ").replace("_", " ")
+        return Metric(f"{table.title}: {words}", own=table.own)
     plain = _without_split(name)
     for key in (name, plain):
         if key in DECLARED:
