@@ -141,6 +141,24 @@ def test_a_study_file_of_somebody_else_executes_nothing(here: Path):
     assert not Path("executed").exists()
 
 
+def test_whoever_names_a_method_means_a_file_here_and_not_one_beside_the_study_file(here: Path):
+    from triptych.verbs.options import planned as read
+
+    Path("theirs").mkdir()
+    Path("theirs/mine.py").write_text("open('executed', 'w').close()\n")
+    text = '[study]\nmetrics = ["seconds"]\n[arms.a]\nmethod.latent = 3\n'
+    Path("theirs/study.toml").write_text(text)
+    study = read("theirs/study.toml", {"method": "mine.py"}, (), ())
+    assert study.arms["a"].source is not None
+    assert study.arms["a"].source.file == str(here / "mine.py")
+    Path("theirs/study.toml").write_text(text + 'method.name = "mine.py"\n')
+    with pytest.raises(
+        TriptychError, match=r"arm 'a': '.*theirs/mine.py' is code of a method that"
+    ):
+        read("theirs/study.toml", {"method": "mine.py"}, (), ())
+    assert not Path("executed").exists()
+
+
 def test_what_is_trusted_is_what_arms_name_too(here: Path):
     open_folder(Path("out"), several())
     Path("out/other.py").write_text("raise SystemExit\n")

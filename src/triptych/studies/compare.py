@@ -202,7 +202,7 @@ def compare_metric(
             findings.append(lone_finding(name, arm, base, read_in_units, unit))
     findings += unlike(name, apart, bases) + absent(name, missing) + elsewhere(name, others)
     plain = {arm: {s: n.value for s, n in found.items()} for arm, found in values.items()}
-    compared = {
+    compared: dict[str, Any] = {
         "protocol": protocol,
         "arms": {arm: _summary(found) for arm, found in plain.items()},
         "differences": {

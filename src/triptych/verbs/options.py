@@ -199,7 +199,9 @@ def planned(
     from triptych.studies import plan
 
     if "method" in options:
-        options["method"] = named(options["method"])
+        method = named(options["method"])
+        # As seen from here, and not from a study file: whoever calls has read this one.
+        options["method"] = str(Path(method).absolute()) if method.endswith(".py") else method
     options = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
     changes = [changes] if isinstance(changes, str) else changes
     try:
