@@ -23,7 +23,7 @@ __all__ = ["study_curves", "study_differences"]
 MARKS = 8
 """Markers on a line, each arm's at its own places, so that arms that coincide can be seen."""
 
-LETTER, LEAST_NAMES, MOST_NAMES = 1.35, 28.0, 48.0
+LETTER, LEAST_NAMES, MOST_NAMES = 1.5, 28.0, 48.0
 """Millimetres of a letter of an arm's name beside its differences, and of the room for names, at least and at most."""
 
 LEFT, WIDE, HIGH, ROOM = 13.0, 66.0, 52.0, 14.5
@@ -127,7 +127,9 @@ def _caption(folder: StudyFolder, found: Sequence[Panel]) -> list[str]:
         else "One seed: how far another would lie from these lines is not known."
     ]
     if folder.of:
-        said.append(f"Arms {folder.variant} are drawn as those that they are variants of.")
+        said.append(
+            f"Axes titled “{folder.variant}”: variants, drawn as the arms that they are of."
+        )
     said += _left_out(folder)
     if any(panel.levels for panel in found):
         said.append("Grey: what needs no training.")
