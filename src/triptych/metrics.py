@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-__all__ = ["SPLITS", "Metric", "label", "metric"]
+__all__ = ["SPLITS", "Metric", "label", "metric", "of_objective"]
 
 Direction = Literal["higher", "lower", ""]
 
@@ -33,6 +33,8 @@ class Metric(NamedTuple):
     """Empty where neither more nor less is better."""
     scale: float = 1.0
     """By what a stored value is multiplied to be read: shares are stored as such and read in per cent."""
+    own: bool = False
+    """Whether it is in units of what each method minimises, as a loss is: of two objectives it is two quantities."""
 
     @property
     def points(self) -> str:
@@ -62,7 +64,8 @@ RECONSTRUCTION = Metric("reconstruction term", NATS, "higher")
 KL = Metric("KL of q(z|x) from the prior", NATS)
 
 DECLARED: Mapping[str, Metric] = {
-    "loss": Metric("loss"),
+    "seconds": Metric("training time", "minutes", "lower", 1 / 60),
+    "loss": Metric("loss", own=True),
     # A likelihood.
     "elbo": Metric("ELBO", NATS, "higher"),
     # What a method logs by these names in training is its own; measured is a likelihood's.
@@ -78,18 +81,19 @@ DECLARED: Mapping[str, Metric] = {
     "latent/active_units": Metric("latent coordinates in use"),
     "latent/kl_per_dimension": Metric("KL of each latent coordinate", "nats"),
     # A game, and whatever else draws samples.
-    "critic_gap": Metric("critic gap"),
-    "critic_memory": Metric("critic gap between training and validation images"),
-    "penalty": Metric("penalty"),
-    "gradient_norm": Metric("gradient norm of the critic"),
-    "generator_score": Metric("score that the critic gives to samples"),
+    "critic_gap": Metric("critic gap", own=True),
+    "critic_memory": Metric("critic gap between training and validation images", own=True),
+    "penalty": Metric("penalty", own=True),
+    "gradient_norm": Metric("gradient norm of the critic", own=True),
+    "critic/gradient_norm": Metric("steepness of the critic", own=True),
+    "generator_score": Metric("score that the critic gives to samples", own=True),
     # What each of two players minimises is no measure of the samples: neither more nor less is better.
-    "critic_loss": Metric("loss of the critic"),
-    "generator_loss": Metric("loss of the generator"),
-    "real_score": Metric("critic's score of images"),
-    "fake_score": Metric("critic's score of samples"),
-    "r1": Metric("squared slope of the critic at images"),
-    "r2": Metric("squared slope of the critic at samples"),
+    "critic_loss": Metric("loss of the critic", own=True),
+    "generator_loss": Metric("loss of the generator", own=True),
+    "real_score": Metric("critic's score of images", own=True),
+    "fake_score": Metric("critic's score of samples", own=True),
+    "r1": Metric("squared slope of the critic at images", own=True),
+    "r2": Metric("squared slope of the critic at samples", own=True),
     "samples/diversity": Metric("diversity of the samples"),
     "samples/healthy_step": Metric("last step with diverse samples"),
     "frechet": Metric("Fréchet distance", better="lower"),
@@ -143,7 +147,14 @@ def metric(name: str) -> Metric:
         ('kNN top-1, %', 'two views')
         >>> metric("test/frechet_floor").title
         'Fréchet distance of real images'
+        >>> metric("samples/class_histogram.p").title
+        'classes of the samples: p'
     """
+    whole, dot, field = name.partition(".")
+    if dot and field:
+        # A number within a result that is a table has its own unit and direction.
+        table, words = metric(whole), field.replace(".", ", ").replace("_", " ")
+        return Metric(f"{table.title}: {words}", own=table.own)
     plain = _without_split(name)
     for key in (name, plain):
         if key in DECLARED:
@@ -164,6 +175,16 @@ def label(name: str) -> str:
     """
     split, title = name.partition("/")[0], metric(name).title
     return f"{SPLITS[split]} {title}" if split in SPLITS else title
+
+
+def of_objective(name: str) -> bool:
+    """Whether a logged name is a term of what its method minimises, or in units of it: of two objectives it is two quantities.
+
+    Example:
+        >>> of_objective("train/anything"), of_objective("valid/critic_gap"), of_objective("test/knn_top1")
+        (True, True, False)
+    """
+    return name.startswith("train/") or metric(name).own
 
 
 def _without_split(name: str) -> str:

@@ -15,7 +15,8 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from triptych.experiment import default_config
 from triptych.reporting.page.page import write_page
 from triptych.runs import Result, Run
-from triptych.studies.compare import Number, compare_metric
+from triptych.studies.compare import compare_metric
+from triptych.studies.values import Number
 
 Visit = Callable[..., Page]
 

@@ -206,7 +206,15 @@ def test_debug_shows_the_traceback(here: Path):
 def test_data_list_info_and_get(here: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["data", "list"]) == 0
     said = capsys.readouterr().out
-    for name in ("mnist-5k", "binarized-mnist", "mnist", "fashion-mnist", "cifar10", "svhn"):
+    for name in (
+        "mnist-5k",
+        "binarized-mnist",
+        "mnist",
+        "fashion-mnist",
+        "cifar10",
+        "cifar100",
+        "svhn",
+    ):
         assert name in said
     assert main(["data", "info", "mnist-5k"]) == 0
     said = capsys.readouterr().out

@@ -286,4 +286,4 @@ def test_paths_that_do_not_exist(refusal, name):
 def test_unknown_names(refusal):
     message = refusal("mnits")
     assert message.startswith("there is no data set 'mnits'; did you mean 'mnist'")
-    assert "binarized-mnist, cifar10, fashion-mnist" in message
+    assert "binarized-mnist, cifar10, cifar100, fashion-mnist" in message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,7 @@ def test_catalog_agrees_with_itself():
         "mnist": 50000,
         "fashion-mnist": 50000,
         "cifar10": 45000,
+        "cifar100": 45000,
         "svhn": 68257,
     }
 
@@ -146,6 +148,68 @@ def test_recompressed_pixels_show_in_the_title(
     assert data.title == title
     assert data.classes is not None
     assert data.classes[3] == "cat"
+
+
+@pytest.fixture
+def hub_cifar100(small, encode, random_images, tmp_path):
+    """Writes a small CIFAR-100 in the hub's layout, with these columns of labels in this order; gives what loads it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def make(columns=("img", "fine_label", "coarse_label"), classes=100, kind="PNG"):
+        entry = small("cifar100")
+        struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        for split, count in entry.counts.items():
+            rows = [
+                {"bytes": encode(x, kind), "path": None} for x in random_images(count, 32, 32, 3)
+            ]
+            numbers = (np.arange(count) * 37) % classes
+            # The kinds that CIFAR-100 has 20 of; of no use here but that they are other numbers.
+            made = {"img": pa.array(rows, struct), "coarse_label": pa.array(numbers // 5)}
+            table = pa.table({name: made.get(name, pa.array(numbers)) for name in columns})
+            features: dict[str, dict[str, object]] = {"img": {"_type": "Image"}}
+            for name in (c for c in columns if c != "img"):
+                count_of = 20 if name == "coarse_label" else classes
+                names = [f"kind {k}" for k in range(count_of)]
+                features[name] = {"names": names, "_type": "ClassLabel"}
+            described = json.dumps({"info": {"features": features}})
+            path = tmp_path / "uoft-cs/cifar100/cifar100" / f"{split}-00000-of-00001.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table.replace_schema_metadata({"huggingface": described}), path)
+        return DataConfig("cifar100", dir=str(tmp_path))
+
+    return make
+
+
+COLUMNS = [
+    ("img", "fine_label", "coarse_label"),
+    ("coarse_label", "img", "fine_label"),
+    ("fine_label", "img"),
+    ("img", "label"),
+]
+
+
+@pytest.mark.parametrize("columns", COLUMNS, ids="-".join)
+def test_cifar100_has_its_hundred_classes_whatever_the_columns(hub_cifar100, columns):
+    data = load(hub_cifar100(columns))
+    assert data.title == "CIFAR-100"
+    assert data.classes is not None
+    assert len(data.classes) == len(set(data.classes)) == 100
+    assert list(data.classes) == sorted(data.classes)
+    assert (data.classes[26], data.classes[39], data.classes[97]) == ("crab", "keyboard", "wolf")
+    numbers = (np.arange(30) * 37) % 100
+    np.testing.assert_array_equal(data.splits["train"].labels, numbers[:25])
+    assert any("left out" in n and "coarse" in n for n in data.notes) == ("coarse_label" in columns)
+
+
+def test_cifar100_is_not_its_twenty_kinds_nor_another_set(hub_cifar100, refusal):
+    config = hub_cifar100(("img", "coarse_label"))
+    said = refusal("cifar100", dir=config.dir)
+    assert "has 20 classes where CIFAR-100 has 100; to use it as data of your own" in said
+    assert load(hub_cifar100(kind="JPEG")).title == "CIFAR-100 (JPEG)"
+    path = next(Path(str(config.dir)).rglob("train-*.parquet"))
+    path.write_bytes(path.read_bytes()[:2000])
+    assert "is damaged" in refusal("cifar100", dir=config.dir)
 
 
 def test_own_jpegs_are_not_remarked_upon(tmp_path, encode, random_images):

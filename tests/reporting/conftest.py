@@ -16,7 +16,8 @@ from triptych.reporting.draw import draw
 from triptych.reporting.figures.style import styled
 from triptych.reporting.study.folder import StudyFolder
 from triptych.runs import Result, Run
-from triptych.studies.compare import Number, compare_metric
+from triptych.studies.compare import compare_metric
+from triptych.studies.values import Number
 
 
 def reference_config() -> dict[str, Any]:

@@ -12,8 +12,9 @@ from scipy import stats
 from triptych.config import dump
 from triptych.errors import TriptychError
 from triptych.runs import Result, Run
-from triptych.studies.compare import Number, compare, compare_metric, one_protocol, write
+from triptych.studies.compare import compare, compare_metric, write
 from triptych.studies.plan import Cell, Study, load
+from triptych.studies.values import Number, one_protocol
 
 PROTOCOL = {"data": "digits", "split": "test", "k": 200}
 CONTROL = [0.40, 0.43, 0.38, 0.41]
@@ -104,7 +105,7 @@ def test_one_seed_has_a_difference_and_no_interval():
     assert up.startswith("m: undecided between up and default: +0.10 (one seed")
     assert down.startswith("m: undecided between down and default: −0.10 (one seed")
     assert "no interval" in up
-    assert none == "m: no seed gave both none and default a value."
+    assert none == "m was measured in no run of none."
     assert found["differences"]["up"]["low"] is None
     assert found["arms"]["up"]["stderr"] is None
 

@@ -8,6 +8,19 @@ from dataclasses import dataclass, field
 __all__ = ["CATALOG", "Entry", "RemoteFile", "catalog"]
 
 DIGITS = tuple("0123456789")
+_CIFAR100 = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach
+couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster
+house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear
+pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road
+rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip
+turtle wardrobe whale willow_tree wolf woman worm
+"""
+CIFAR100 = tuple(_CIFAR100.split())
+"""In the order of the labels, which is that of the alphabet."""
 LAROCHELLE = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist"
 
 
@@ -152,6 +165,19 @@ _ENTRIES = (
         holdout=5000,
         folders=("uoft-cs/cifar10/plain_text", "cifar10"),
         remote=_on_hub("uoft-cs/cifar10/plain_text"),
+    ),
+    Entry(
+        name="cifar100",
+        title="CIFAR-100",
+        about="small colour photographs of a hundred kinds of things, 600 of each (Krizhevsky 2009)",
+        licence="not stated; for research, with citation",
+        homepage="https://huggingface.co/datasets/uoft-cs/cifar100",
+        counts={"train": 50000, "test": 10000},
+        shape=(3, 32, 32),
+        classes=CIFAR100,
+        holdout=5000,
+        folders=("uoft-cs/cifar100/cifar100", "cifar100"),
+        remote=_on_hub("uoft-cs/cifar100/cifar100"),
     ),
     Entry(
         name="svhn",

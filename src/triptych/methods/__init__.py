@@ -172,10 +172,18 @@ def _named_in(folder: Path) -> Iterator[Path]:
             if copy.is_file():
                 yield copy
     for study in studies:
-        table = read_toml(study).get("study")
-        named = table.get("method") if isinstance(table, Mapping) else None
-        if isinstance(named, str) and named.endswith(".py") and (folder / named).is_file():
-            yield folder / named
+        for named in _named_by(read_toml(study)):
+            if isinstance(named, str) and named.endswith(".py") and (folder / named).is_file():
+                yield folder / named
+
+
+def _named_by(study: Mapping[str, object]) -> Iterator[object]:
+    """What a study file says its methods are: that of all arms, and those of single ones."""
+    common, arms = study.get("study"), study.get("arms")
+    yield common.get("method") if isinstance(common, Mapping) else None
+    for arm in arms.values() if isinstance(arms, Mapping) else ():
+        method = arm.get("method") if isinstance(arm, Mapping) else None
+        yield method.get("name") if isinstance(method, Mapping) else None
 
 
 def trust(path: str | Path) -> list[Path]:
@@ -185,7 +193,7 @@ def trust(path: str | Path) -> list[Path]:
     Returns the files.
     """
     path = Path(path)
-    found = [path] if path.is_file() else sorted(_named_in(path))
+    found = [path] if path.is_file() else sorted(set(_named_in(path)))
     if not found:
         raise TriptychError(f"there is neither a file of a method nor a run of one at '{path}'")
     for file in found:

@@ -142,16 +142,19 @@ def in_colour(protocol: Mapping[str, Any]) -> int:
 
 
 def value_with_error(name: str, value: float, stderr: float | None) -> str:
-    """A result as it is read: accuracies in per cent, small numbers in four digits.
+    """A result as it is read: accuracies in per cent, times in minutes, small numbers in four digits.
 
     Example:
         >>> value_with_error("test/knn_top1", 0.425, 0.005), value_with_error("features/std", 0.9959, None)
         ('42.50 ± 0.50 %', '0.9959')
+        >>> value_with_error("seconds", 750.0, None)
+        '12.50 minutes'
     """
     declared = metric(name)
-    if declared.unit == "%":
+    if declared.scale != 1:
         times = declared.scale
-        return f"{with_error(times * value, None if stderr is None else times * stderr)} %"
+        read = with_error(times * value, None if stderr is None else times * stderr)
+        return f"{read} {declared.unit}"
     if abs(value) >= 1:
         return with_error(value, stderr)
     if stderr is None or 0 < stderr < 1e-4:

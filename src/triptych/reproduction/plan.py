@@ -213,7 +213,7 @@ def _panel(path: Path, name: str, entry: Entry, seed: int) -> RunPanel | StudyPa
             )
             seeds = tuple(given + seed for given in study.config.seeds)
             moved = dataclasses.replace(study.config, seeds=seeds)
-            return StudyPanel(Study(moved, study.arms), entry.recorded)
+            return StudyPanel(dataclasses.replace(study, config=moved), entry.recorded)
         preset = entry.preset and _near(path, entry.preset, ".toml")
         method = _near(path, entry.method, ".py")
         config = default_config(method, preset, only_trusted=True)

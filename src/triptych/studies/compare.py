@@ -7,44 +7,32 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from types import MappingProxyType
+from typing import Any
 
 from triptych import files
 from triptych.errors import TriptychError
-from triptych.evaluation.statistics import Paired, holm, paired_t
-from triptych.metrics import label
+from triptych.evaluation.statistics import Paired, holm
+from triptych.metrics import label, of_objective
 from triptych.metrics import metric as declared
-from triptych.reporting.words import signed
+from triptych.reporting.words import value_with_error
 from triptych.runs import Run
 from triptych.studies.plan import Cell, Study
-from triptych.weights import OF_WEIGHTS
+from triptych.studies.ranking import judged, ranked
+from triptych.studies.sentences import absent, elsewhere, finding, lone_finding, unlike
+from triptych.studies.values import (
+    Number,
+    Values,
+    grouped,
+    measured_alike,
+    number_of,
+    objectives,
+    one_protocol,
+)
 
-__all__ = [
-    "Number",
-    "Values",
-    "compare",
-    "compare_metric",
-    "finding",
-    "lone_finding",
-    "one_protocol",
-    "write",
-]
+__all__ = ["compare", "compare_metric", "write"]
 
-ONE_SEED = "one seed, so no interval: another may say otherwise; add seeds"
-
-LEVEL = 0.05
-"""Adjusted p-values below it are called a difference."""
-
-
-class Number(NamedTuple):
-    """A run's value of one metric, and how it was measured, field by field."""
-
-    value: float
-    protocol: Mapping[str, Any]
-
-
-Values: TypeAlias = Mapping[str, Mapping[int, Number]]
-"""Arm → seed → number."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def compare(study: Study, folder: Path) -> dict[str, Any]:
@@ -57,18 +45,60 @@ def compare(study: Study, folder: Path) -> dict[str, Any]:
         arm: _arm([(s, Run(Cell(arm, s).path(folder))) for s in study.config.seeds])
         for arm in study.arms
     }
-    metrics = {}
+    control, metrics = study.config.control, {}
     for name in study.config.metrics:
+        if words := _words(study, folder, name):
+            metrics[name] = _tabulated(name, words)
+            continue
         values = {arm: _numbers(study, folder, arm, name) for arm in study.arms}
-        metrics[name] = compare_metric(name, values, study.config.control)
-    return {
+        minimised = objectives(study, folder, name) if of_objective(name) else {}
+        metrics[name] = compare_metric(name, values, control, of=study.of, minimised=minimised)
+    found = {
         "study": study.config.name,
-        "control": study.config.control,
+        "control": control,
         "seeds": list(study.config.seeds),
         "curves": list(study.config.curves),
-        "arms": arms,
+        "arms": {arm: {**_told(study, arm), **about} for arm, about in arms.items()},
         "metrics": metrics,
     }
+    apart = {
+        name: groups
+        for name in dict.fromkeys((*study.config.curves, *study.config.metrics))
+        if of_objective(name)
+        and len(groups := grouped(objectives(study, folder, name), study.arms)) > 1
+    }
+    return found | ({"apart": apart} if apart else {}) | _variant(study)
+
+
+def _told(study: Study, arm: str) -> dict[str, str]:
+    """What of an arm is not as of all others: its method where there are several, the arm that it is a variant of."""
+    several = len(set(study.methods.values())) > 1
+    told = {"method": study.arms[arm].method_name} if several else {}
+    return told | ({"of": study.of[arm]} if arm in study.of else {})
+
+
+def _variant(study: Study) -> dict[str, str]:
+    return {"variant": study.config.variant} if study.of else {}
+
+
+def _words(study: Study, folder: Path, metric: str) -> dict[str, Counter[str]]:
+    """How often the runs of each arm came to which word, of a metric that is none of numbers; nothing of another."""
+    found: dict[str, Counter[str]] = {arm: Counter() for arm in study.arms}
+    for cell in study.cells():
+        run = Run(cell.path(folder))
+        result = run.results().get(metric) if (run.path / "DONE").exists() else None
+        if result is not None and isinstance(result["value"], str):
+            found[cell.arm][result["value"]] += 1
+    return found if any(found.values()) else {}
+
+
+def _tabulated(metric: str, words: Mapping[str, Counter[str]]) -> dict[str, Any]:
+    """A metric of words: how often each arm came to which, in a sentence; there is nothing to subtract."""
+    said = (
+        f"{arm} {', '.join(f'{n} × {word}' for word, n in sorted(of.items())) or 'none'}"
+        for arm, of in words.items()
+    )
+    return _silent(f"{label(metric)}: {'; '.join(said)}.")
 
 
 def write(study: Study, folder: Path) -> dict[str, Any]:
@@ -110,58 +140,25 @@ def _numbers(study: Study, folder: Path, arm: str, metric: str) -> dict[int, Num
     found = {}
     for seed in study.config.seeds:
         run = Run(Cell(arm, seed).path(folder))
-        number = _number(run, metric) if (run.path / "DONE").exists() else None
+        number = number_of(run, metric) if (run.path / "DONE").exists() else None
         if number is not None:
             found[seed] = number
     return found
 
 
-def _number(run: Run, metric: str) -> Number | None:
-    """What was measured after the training, else what was logged last in it."""
-    result = run.results().get(metric)
-    if result is not None:
-        value, protocol = result["value"], result["protocol"]
-    else:
-        logged = [line for line in run.metrics() if metric in line]
-        value = logged[-1][metric] if logged else None
-        protocol = {"source": "the last line of metrics.jsonl that has it"}
-    # A truth value is an int to Python, and no number.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return Number(float(value), protocol)
+def compare_metric(
+    metric: str,
+    values: Values,
+    control: str,
+    *,
+    of: Mapping[str, str] = NOTHING,
+    minimised: Mapping[str, str] = NOTHING,
+) -> dict[str, Any]:
+    """Means with standard errors, paired differences, a sentence for each arm, and which arms are surely better than others.
 
-
-def one_protocol(values: Values) -> dict[str, Any]:
-    """The protocol that all numbers share.
-
-    Raises:
-        TriptychError: two numbers were measured differently; it names the first such field.
-
-    Example:
-        >>> one_protocol({"a": {0: Number(0.5, {"k": 200})}, "b": {0: Number(0.6, {"k": 20})}})
-        Traceback (most recent call last):
-        triptych.errors.TriptychError: 'k' is 200 for a, seed 0, but 20 for b, seed 0
-    """
-    every = [(Cell(a, s), n.protocol) for a, of in values.items() for s, n in of.items()]
-    if not every:
-        return {}
-    first, shared = every[0]
-    for cell, protocol in every[1:]:
-        # Every run of a study has weights of its own.
-        for field in (f for f in dict.fromkeys((*shared, *protocol)) if f not in OF_WEIGHTS):
-            if shared.get(field) != protocol.get(field):
-                raise TriptychError(
-                    f"'{field}' is {shared.get(field)} for {first}, "
-                    f"but {protocol.get(field)} for {cell}"
-                )
-    return {field: value for field, value in shared.items() if field not in OF_WEIGHTS}
-
-
-def compare_metric(metric: str, values: Values, control: str) -> dict[str, Any]:
-    """Means with standard errors, paired differences from the control, and a sentence for each arm.
-
-    The difference of an arm is over the seeds for which both it and the control have a
-    number; Holm's correction is over the arms. Numbers of different protocols are not compared.
+    The difference of an arm is from the control, that of a variant from the arm that it is ``of``, over the seeds for
+    which both have a number; Holm's correction is over the arms. Arms that were measured by another protocol than the
+    control are left out, and numbers in units of what is ``minimised`` are compared only where that is the same.
 
     Example:
         >>> values = {
@@ -177,30 +174,57 @@ def compare_metric(metric: str, values: Values, control: str) -> dict[str, Any]:
     name, about = label(metric), declared(metric)
     unit = f" {about.points}" if about.points else ""
     try:
+        values, others = measured_alike(values, control)
         protocol = one_protocol(values)
     except TriptychError as error:
         return _silent(f"{name} is not compared, as it was not measured in one way: {error}.")
     if not any(values.values()):
         return _silent(f"{name} was measured in no run.")
-    paired = {a: _differences(values[a], values[control]) for a in values if a != control}
-    tests = {arm: paired_t(d) for arm, d in paired.items() if len(d) > 1}
+    bases = {arm: of.get(arm, control) for arm in values if arm != control}
+    bases = {arm: base for arm, base in bases.items() if base in values}
+    apart = [a for a, base in bases.items() if minimised and minimised[a] != minimised[base]]
+    missing = [arm for arm, found in values.items() if not found]
+    paired = {
+        arm: _differences(values[arm], values[base])
+        for arm, base in bases.items()
+        if arm not in apart
+    }
+    tests = {arm: judged(d) for arm, d in paired.items() if len(d) > 1}
     adjusted = dict(zip(tests, holm([t.p for t in tests.values()]), strict=True))
     findings = []
     for arm, d in paired.items():
+        base = bases[arm]
         if arm in tests:
             read = _scaled(tests[arm], about.scale)
-            said = finding(name, arm, control, read, adjusted[arm], len(tests), unit)
-        else:
-            said = lone_finding(name, arm, control, [about.scale * each for each in d], unit)
-        findings.append(said)
-    return {
+            findings.append(finding(name, arm, base, read, adjusted[arm], len(tests), unit))
+        elif arm not in missing and base not in missing:
+            read_in_units = [about.scale * each for each in d]
+            findings.append(lone_finding(name, arm, base, read_in_units, unit))
+    findings += unlike(name, apart, bases) + absent(name, missing) + elsewhere(name, others)
+    plain = {arm: {s: n.value for s, n in found.items()} for arm, found in values.items()}
+    compared: dict[str, Any] = {
         "protocol": protocol,
-        "arms": {a: _summary({s: n.value for s, n in of.items()}) for a, of in values.items()},
+        "arms": {arm: _summary(found) for arm, found in plain.items()},
         "differences": {
-            arm: _difference(d, tests.get(arm), adjusted.get(arm)) for arm, d in paired.items()
+            arm: {**_difference(d, tests.get(arm), adjusted.get(arm)), **_from(arm, of)}
+            for arm, d in paired.items()
         },
         "findings": findings,
     }
+    ranking = None
+    if about.better and len(set(minimised.values())) < 2:
+        # A variant is held against its own arm; among all of them it would only cost the others certainty.
+        ranking = ranked({arm: v for arm, v in plain.items() if arm not in of}, about.better)
+    if ranking is None or len(ranking.order) < 3:
+        return compared
+    means = {arm: compared["arms"][arm] for arm in ranking.order}
+    shown = {arm: value_with_error(metric, m["mean"], m["stderr"]) for arm, m in means.items()}
+    findings.append(ranking.sentence(name, shown, about.better))
+    return {**compared, "ranking": ranking.tables()}
+
+
+def _from(arm: str, of: Mapping[str, str]) -> dict[str, str]:
+    return {"from": of[arm]} if arm in of else {}
 
 
 def _scaled(test: Paired, times: float) -> Paired:
@@ -235,78 +259,3 @@ def _difference(
     mean = differences[0] if differences else None
     unknown = dict.fromkeys(("stderr", "low", "high", "p", "holm"))
     return {"n": len(differences), "mean": mean, **unknown}
-
-
-def finding(
-    name: str,
-    arm: str,
-    control: str,
-    test: Paired,
-    adjusted: float,
-    comparisons: int,
-    unit: str = "",
-) -> str:
-    """Higher, lower, or undecided, with the interval of the mean of arm − control; ``name`` is the metric's title.
-
-    ``adjusted`` is the p-value after Holm's correction for ``comparisons`` arms. An interval that has
-    0 in it decides nothing: it says how large a difference may be. One
-    without 0 whose adjusted p is above the level is told apart from both.
-
-    Example:
-        >>> finding("loss", "a", "b", Paired(3, 0.2, 0.01, 0.157, 0.243, 0.0025), 0.005, 2)
-        'loss is higher in a than in b, by 0.200 (95 % interval of a − b: 0.157 to 0.243, 3 seeds;
-        p = 0.005 adjusted for 2 comparisons).'
-    """
-    digits = _digits(test.high - test.low, test.mean)
-    low, high = signed(test.low, digits), signed(test.high, digits)
-    evidence = (
-        f"(95 % interval of {arm} − {control}: {low} to {high}, {test.n} seeds; {_p(adjusted)}"
-        f"{f' adjusted for {comparisons} comparisons' if comparisons > 1 else ''})"
-    )
-    # Differences that are all the same but for rounding.
-    if test.stderr <= 1e-9 * abs(test.mean):
-        return _constant(name, arm, control, test, unit)
-    side = f"{'higher' if test.mean > 0 else 'lower'} in {arm} than in {control}"
-    size = f"{signed(abs(test.mean), digits)}{unit}"
-    if test.low <= 0 <= test.high:
-        mean = f"{'+' if test.mean > 0 else ''}{signed(test.mean, digits)}{unit}"
-        return f"{name}: undecided between {arm} and {control}: {mean} {evidence}; add seeds."
-    if adjusted >= LEVEL:
-        return f"{name} may be {side}, by {size}, but with so many comparisons it is not sure {evidence}; add seeds."
-    return f"{name} is {side}, by {size} {evidence}."
-
-
-def _constant(name: str, arm: str, control: str, test: Paired, unit: str) -> str:
-    """Differences without any spread, of counts say, to which Student's interval does not apply."""
-    if test.mean == 0:
-        return f"{name} is the same in {arm} and {control} with each of {test.n} seeds."
-    side = "higher" if test.mean > 0 else "lower"
-    size = f"{signed(abs(test.mean), _digits(0.0, test.mean))}{unit}"
-    return f"{name} is {size} {side} in {arm} than in {control} with each of {test.n} seeds."
-
-
-def lone_finding(
-    name: str, arm: str, control: str, differences: Sequence[float], unit: str = ""
-) -> str:
-    """What can be said without two pairs: one difference and no interval, or nothing.
-
-    Example:
-        >>> lone_finding("loss", "a", "b", [-0.25])
-        'loss: undecided between a and b: −0.25 (one seed, so no interval: another may say otherwise; add seeds).'
-    """
-    if not differences:
-        return f"{name}: no seed gave both {arm} and {control} a value."
-    (difference,) = differences
-    said = signed(difference, _digits(difference, difference)) if difference else "0"
-    plus = "+" if difference > 0 else ""
-    return f"{name}: undecided between {arm} and {control}: {plus}{said}{unit} ({ONE_SEED})."
-
-
-def _digits(width: float, mean: float) -> int:
-    """Decimals that show the width of an interval, or a lone number, to two figures or so."""
-    scale = abs(width) or abs(mean) or 1.0
-    return min(6, max(0, 1 - math.floor(math.log10(scale))))
-
-
-def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

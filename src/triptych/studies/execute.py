@@ -109,7 +109,7 @@ def default_jobs(study: Study, room: int | None = None) -> int:
     Example:
         >>> from triptych import presets
         >>> from triptych.studies.plan import load
-        >>> study = load(next(iter(presets.studies().values())))
+        >>> study = load(presets.studies()[max(presets.studies())])
         >>> default_jobs(study, room=3)
         3
     """

@@ -269,12 +269,15 @@ def told(tables: Mapping[str, Any], folder: Path | None = None) -> ExperimentCon
 def main() -> int:
     """The exit code: 0, 2 for wrong input, 130 where it was asked to stop."""
     paces: list[Pace] = []
+    seen: dict[object, Looks] = {}
     try:
         seconds, configs = json.loads(sys.stdin.readline())
         for tables in configs:
-            # Arms differ in their objective; what is looked at is the same.
-            looks = paces[0].looks if paces else None
-            paces.append(time_steps(told(tables), looks, seconds))
+            config = told(tables)
+            # Arms of one method differ in their objective; what is looked at is the same.
+            kind = config.method_name, config.data
+            paces.append(time_steps(config, seen.get(kind), seconds))
+            seen.setdefault(kind, paces[-1].looks)
     except KeyboardInterrupt:
         return 130
     except TriptychError as error:

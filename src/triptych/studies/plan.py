@@ -6,8 +6,8 @@ import dataclasses
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,10 +15,10 @@ from triptych import plugins, presets
 from triptych.config import dump, limited, merge, read_toml, to_dict
 from triptych.enclosed import enclosed
 from triptych.errors import DamagedError, TriptychError, unknown
-from triptych.experiment import SEEDS, ExperimentConfig, default_config
+from triptych.experiment import SEEDS, ExperimentConfig
 from triptych.files import as_path, read_text, write
-from triptych.plugins import Own
 from triptych.records import Shape, fit
+from triptych.studies.arms import TABLES, Arms, Start, Starts, only, table_at
 
 __all__ = [
     "FILE",
@@ -33,13 +33,13 @@ __all__ = [
     "refuse_another",
 ]
 
-TABLES = ("method", "data", "train")
-"""What an arm may change; its seeds are the study's."""
-
 FILE = "study.toml"
 """The study file in the study's folder, which needs no preset any more."""
 
-FOLDER: Shape = {"study": {"checkpoint": str}, "arms": {...: dict}}
+FOLDER: Shape = {
+    "study": {"checkpoint": str, "method?": str},
+    "arms": {...: {"method?": dict}},
+}
 """What of it runs depend on that are there already."""
 
 RESERVED = ("figures", "logs")
@@ -53,13 +53,15 @@ class StudyConfig:
     name: str = ""
     """What the study is called; without one, its file's name."""
     method: str = ""
-    """The method that every arm trains: a name, or the path of a file as seen from the study's own."""
+    """The method of every arm that names none: a name, or the path of a file as seen from the study's own."""
     preset: str | None = None
-    """The preset that the arms start from."""
+    """The preset that the arms start from, each that of its own method; an arm may name another."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """One run of every arm for each; the runs of one seed make a pair."""
     control: str = ""
-    """The arm that the others are compared with; without one, the first."""
+    """The arm that the others are compared with; without one, the first. A variant is compared with the arm that it is of."""
+    variant: str = "changed"
+    """What the arms that are `of` another are, in a word or two above their verdicts: `without its guard`."""
     metrics: tuple[str, ...] = ()
     """The numbers to compare: names of results.json, or of metrics.jsonl (their last value)."""
     curves: tuple[str, ...] = ()
@@ -101,11 +103,14 @@ class Study:
     """Arms by name, the complete config of each, and how they are compared.
 
     The arms of a seed share initial weights, order of the images and all random draws
-    wherever their configs agree, since those follow from (seed, purpose) alone.
+    wherever their configs agree, since those follow from (seed, purpose) alone. Those of two methods share the
+    order, the draws for views and for noise of one name and shape, and the start of layers of one name and shape.
     """
 
     config: StudyConfig
     arms: Mapping[str, ExperimentConfig]
+    of: Mapping[str, str] = field(default_factory=dict)
+    """Arm → the arm that it is a variant of, and is compared with."""
 
     def cells(self) -> Iterator[Cell]:
         """Every run, the arms of a seed together: pairs are complete as early as can be."""
@@ -116,45 +121,52 @@ class Study:
         return dataclasses.replace(self.arms[cell.arm], seed=cell.seed)
 
     @property
-    def method(self) -> str:
-        """The method as the study file in the study's folder names it: a file of one's own lies beside it."""
-        own = self._own()
-        return self.config.method if own is None else f"{own.name}.py"
+    def methods(self) -> dict[str, str]:
+        """Arm → its method as the study file in the study's folder names it: a file of one's own lies beside it."""
+        return {
+            arm: f"{config.method_name}.py" if _is_own(config) else config.method_name
+            for arm, config in self.arms.items()
+        }
 
-    def files(self) -> dict[str, str]:
-        """The file of the arms' method, if it is one's own, by its name in the study's folder."""
-        own = self._own()
-        return {} if own is None else {self.method: own.text}
-
-    def _own(self) -> Own | None:
-        config = next(iter(self.arms.values()), None)
-        if config is None or config.source is None or config.source.package:
-            return None
-        return plugins.loaded(config.method_name, config.source)
+    def files(self, arms: Collection[str] | None = None) -> dict[str, str]:
+        """The files of the arms' methods that are one's own, by their names in the study's folder; of these arms, or of all."""
+        return {
+            self.methods[arm]: plugins.loaded(config.method_name, config.source).text
+            for arm, config in self.arms.items()
+            if config.source is not None and _is_own(config) and (arms is None or arm in arms)
+        }
 
     def tables(self) -> dict[str, Any]:
         """As study.toml holds it: a study file that needs no preset any more, and none of one's own beside it."""
         config = self.config
         if (config.preset or "").endswith(".toml"):
             config = dataclasses.replace(config, preset=None)
+        method = Path(config.method).name if config.method.endswith(".py") else config.method
+        method = method if method in self.methods.values() else ""
         return {
-            "study": {**to_dict(config), "method": self.method},
-            "arms": {name: _changeable(config) for name, config in self.arms.items()},
+            "study": {**to_dict(config), "method": method},
+            "arms": {arm: self._table(arm, method) for arm in self.arms},
         }
 
+    def _table(self, arm: str, common: str) -> dict[str, Any]:
+        """An arm in study.toml; it names its method where that is not the study's."""
+        tables = self.arms[arm].tables()
+        options = {k: v for k, v in tables["method"].items() if k not in ("name", "source")}
+        named = {} if self.methods[arm] == common else {"name": self.methods[arm]}
+        of = {"of": self.of[arm]} if arm in self.of else {}
+        return {**of, **{name: tables[name] for name in TABLES}, "method": {**named, **options}}
 
-def _changeable(config: ExperimentConfig) -> dict[str, Any]:
-    tables = config.tables()
-    for name in ("name", "source"):
-        tables["method"].pop(name, None)
-    return {name: tables[name] for name in TABLES}
+
+def _is_own(config: ExperimentConfig) -> bool:
+    """Whether its method is a file of one's own, which no package brings."""
+    return config.source is not None and not config.source.package
 
 
 def find(name: str) -> Path:
     """The study file of that path, or else the one of that name which comes with Triptych.
 
     Example:
-        >>> name = min(presets.studies())
+        >>> name = max(presets.studies())
         >>> find(f"anywhere/{name}.toml") == find(name)
         True
     """
@@ -184,7 +196,7 @@ def load(
 
     Example:
         >>> file = tmp_path / "batches.toml"
-        >>> _ = file.write_text(find(min(presets.studies())).read_text() + '''
+        >>> _ = file.write_text(find(max(presets.studies())).read_text() + '''
         ... [arms.small-batches]
         ... train.batch_size = 16
         ... ''')
@@ -193,12 +205,12 @@ def load(
         ('small-batches, seed 7', 16)
     """
     tables = read_toml(path)
-    told = _table(tables.get("study", {}), "[study]")
+    told = table_at(tables.get("study", {}), "[study]")
     study = {"name": path.stem, **told, **(options or {})}
-    # A method among the options was named by whoever calls.
-    only_trusted = only_trusted and "method" not in (options or {})
     tables = {**tables, "study": study}
-    return planned(tables, changes, seeds, path.parent, only_trusted=only_trusted)
+    # A method among the options was named by whoever calls; what the arms name was not.
+    named = str((options or {}).get("method", ""))
+    return planned(tables, changes, seeds, path.parent, only_trusted=only_trusted, named=named)
 
 
 def planned(
@@ -208,36 +220,44 @@ def planned(
     folder: Path = Path(),
     *,
     only_trusted: bool = False,
+    named: str = "",
 ) -> Study:
-    """As `load`, of the tables of a study file that lies, or might lie, in ``folder``."""
-    _only(tables, ("study", "base", "arms"), "table of a study file")
+    """As `load`, of the tables of a study file that lies, or might lie, in ``folder``; the method ``named`` is trusted."""
+    only(tables, ("study", "base", "arms"), "table of a study file")
     for name in tables:
-        _table(tables[name], f"[{name}]")
+        table_at(tables[name], f"[{name}]")
     config = merge(StudyConfig(), tables.get("study", {}))
     if seeds:
         config = dataclasses.replace(config, seeds=tuple(seeds))
-    base = _changed(_start(config, folder, only_trusted), tables.get("base", {}), "[base]")
-    for change in changes:
-        base = _changed(base, _one_change(change), f"--set {change}")
-    arms = {
-        name: _changed(base, _table(table, f"[arms.{name}]"), f"arm '{name}'")
-        for name, table in tables.get("arms", {}).items()
+    told = {
+        name: table_at(table, f"[arms.{name}]") for name, table in tables.get("arms", {}).items()
     }
-    return Study(_checked(config, list(arms)), arms)
+    every = [("[base]", tables.get("base", {}))]
+    every += [(f"--set {change}", _one_change(change)) for change in changes]
+    common = Start(config.method, config.preset)
+    arms = Arms.read(told, Starts(common, every, folder, only_trusted, named))
+    study = Study(_checked(config, list(told), arms.of), arms.configs, arms.of)
+    _one_file_a_name(study)
+    if any("preset" in table for table in told.values()) or study.files():
+        # In the study's folder their configs are complete, and the presets beside a file of one's own are not there.
+        study = dataclasses.replace(study, config=dataclasses.replace(study.config, preset=None))
+    return study
 
 
-def _start(config: StudyConfig, folder: Path, only_trusted: bool) -> ExperimentConfig:
-    if not config.method:
-        raise TriptychError('a study file names its method: [study] with method = "..."')
-    # Files of one's own are named as seen from the study file.
-    method = folder / config.method if config.method.endswith(".py") else config.method
-    preset = config.preset
-    if preset is not None and preset.endswith(".toml"):
-        preset = str(folder / preset)
-    return default_config(method, preset, only_trusted=only_trusted)
+def _one_file_a_name(study: Study) -> None:
+    """Refuse two methods whose files would be one in the study's folder."""
+    seen: dict[str, tuple[str, str]] = {}
+    for arm, config in study.arms.items():
+        if config.source is not None and _is_own(config):
+            file, digest = config.source.file, config.source.digest
+            other, before = seen.setdefault(study.methods[arm], (file, digest))
+            if digest != before:
+                raise TriptychError(
+                    f"'{other}' and '{file}' are two methods of one name; rename one of the files"
+                )
 
 
-def _checked(config: StudyConfig, arms: list[str]) -> StudyConfig:
+def _checked(config: StudyConfig, arms: list[str], of: Mapping[str, str]) -> StudyConfig:
     if not arms or not config.metrics:
         raise TriptychError("a study needs an arm or more, [arms.NAME], and metrics in [study]")
     for name in arms:
@@ -246,30 +266,15 @@ def _checked(config: StudyConfig, arms: list[str]) -> StudyConfig:
                 f"an arm cannot be called '{name}': its name is that of a folder; use letters, "
                 f"digits and hyphens, and neither {' nor '.join(RESERVED)}"
             )
-    config = dataclasses.replace(config, control=config.control or arms[0])
+    first = next(arm for arm in arms if arm not in of)
+    config = dataclasses.replace(config, control=config.control or first)
     if config.control not in arms:
         raise unknown("arm", config.control, arms)
+    if config.control in of:
+        raise TriptychError(
+            f"the control '{config.control}' is a variant of '{of[config.control]}'; name an arm that is of no other"
+        )
     return config
-
-
-def _changed(config: ExperimentConfig, tables: Mapping[str, Any], where: str) -> ExperimentConfig:
-    try:
-        _only(tables, TABLES, "table of an arm")
-        return merge(config, tables)
-    except TriptychError as error:
-        raise TriptychError(f"{where}: {error}") from None
-
-
-def _only(tables: Mapping[str, Any], known: Sequence[str], kind: str) -> None:
-    for name in tables:
-        if name not in known:
-            raise unknown(kind, name, known)
-
-
-def _table(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise TriptychError(f"{where} must be a table, not {value!r}")
-    return value
 
 
 def _one_change(text: str) -> dict[str, Any]:
@@ -317,7 +322,7 @@ def refuse_another(folder: Path, study: Study) -> None:
             raise DamagedError(path, str(error), "choose another --out") from None
         fixed = before["arms"]
         differs = difference(_fixed(before, fixed), _fixed(now, fixed)) or _other_file(
-            folder, study
+            folder, study, fixed
         )
         if differs:
             raise TriptychError(
@@ -333,9 +338,9 @@ def _is_no_beginning(path: Path, study: Study) -> bool:
     )
 
 
-def _other_file(folder: Path, study: Study) -> str:
-    """Whether the method's file is another than the study's folder has, in words."""
-    for name, text in study.files().items():
+def _other_file(folder: Path, study: Study, arms: Collection[str]) -> str:
+    """Whether the file of a method that these arms have is another than the study's folder has, in words."""
+    for name, text in study.files(arms).items():
         kept = folder / name
         if not kept.is_file() or read_text(kept) != text:
             return f"{name} was another file"
@@ -343,11 +348,15 @@ def _other_file(folder: Path, study: Study) -> str:
 
 
 def _fixed(tables: Mapping[str, Any], arms: Iterable[str]) -> dict[str, Any]:
-    """What runs that are there already depend on."""
-    return {
-        "study": {"checkpoint": tables["study"]["checkpoint"]},
-        "arms": {name: tables["arms"].get(name) for name in arms},
-    }
+    """What runs that are there already depend on; every arm with its method, wherever that is named."""
+    common, found = tables["study"].get("method", ""), {}
+    for arm in arms:
+        table = tables["arms"].get(arm)
+        if table is not None:
+            table = {**table, "method": {"name": common, **table.get("method", {})}}
+            table.pop("of", None)
+        found[arm] = table
+    return {"study": {"checkpoint": tables["study"]["checkpoint"]}, "arms": found}
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any], where: str = "") -> str:

@@ -445,7 +445,8 @@ def study(
 
     Args:
         what: a study file, the name of one that comes with Triptych, or the arms themselves: name → what an arm
-            changes, ``{"default": {}, "narrow": {"method": {"latent": 2}}}`` say.
+            changes, ``{"default": {}, "narrow": {"method": {"latent": 2}}}`` say; with ``{"name": ...}`` in ``method`` it has
+            a method of its own, with ``of`` it is a variant of another arm.
         out: the study's folder; the default is its name below studies/.
         seeds: other seeds than the file's.
         jobs: runs at once; the default is one a core, and on a GPU as many as pay there.
@@ -456,7 +457,7 @@ def study(
         changes: options that hold for every arm, ``train.duration='2 epochs'`` say.
         data_dir: a local mirror of the named data sets.
         progress: whether to show how far it is.
-        options: what the table [study] says: of arms without a file at least ``method`` and ``metrics``.
+        options: what the table [study] says: of arms without a file at least ``metrics``, and ``method`` where arms name none.
 
     Raises:
         TriptychError: anything wrong with the input.

@@ -88,6 +88,7 @@ class StudyOptions(TypedDict, total=False):
     method: str | Path | type[Method]
     preset: str | Path
     control: str
+    variant: str
     metrics: Sequence[str]
     curves: Sequence[str]
     evaluate: bool
@@ -198,7 +199,9 @@ def planned(
     from triptych.studies import plan
 
     if "method" in options:
-        options["method"] = named(options["method"])
+        method = named(options["method"])
+        # As seen from here, and not from a study file: whoever calls has read this one.
+        options["method"] = str(Path(method).absolute()) if method.endswith(".py") else method
     options = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
     changes = [changes] if isinstance(changes, str) else changes
     try:
@@ -207,8 +210,17 @@ def planned(
         raise TriptychError(f"seeds cannot be {shown(seeds)}; give a list of numbers") from None
     if not isinstance(what, Mapping):
         return plan.load(plan.find(str(what)), changes, seeds, options)
-    tables = {"study": {"name": "study", **options}, "arms": what}
+    arms = {name: _with_method(table) for name, table in what.items()}
+    tables = {"study": {"name": "study", **options}, "arms": arms}
     return plan.planned(tables, changes, seeds)
+
+
+def _with_method(arm: Any) -> Any:
+    """An arm whose method may be a class or a path, by what finds it."""
+    method = arm.get("method") if isinstance(arm, Mapping) else None
+    if not isinstance(method, Mapping) or "name" not in method:
+        return arm
+    return {**arm, "method": {**method, "name": named(method["name"])}}
 
 
 def pairs(told: object) -> tuple[str, ...]:

@@ -237,3 +237,14 @@ def test_neighbours_of_collapsed_features_are_said_to_mean_little(plant, style, 
 
 def test_a_run_without_neighbours_has_no_picture(plant, style):
     assert neighbours(plant.run) is None
+
+
+def test_of_a_hundred_classes_ten_have_a_mark_and_the_others_are_counted(plant, style, said):
+    """As many of each, as CIFAR-100 has: a legend of a hundred entries nobody can read."""
+    labels = np.arange(400) % 100
+    plant_map(plant, labels, [f"kind {k}" for k in range(100)], count=400)
+    figure = feature_map(plant.run)
+    legend = figure.axes[2].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [f"kind {k}" for k in range(10)]
+    assert "Grey: the other 90 classes" in said(figure)
+    assert len(drawn(figure.axes[0])) == 11

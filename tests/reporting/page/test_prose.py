@@ -24,7 +24,8 @@ from triptych.reporting.page.compare import compare
 from triptych.reporting.page.page import compose
 from triptych.reporting.terminal import headline_words
 from triptych.runs import Result, Run
-from triptych.studies.compare import Number, compare_metric
+from triptych.studies.compare import compare_metric
+from triptych.studies.values import Number
 
 METHODS = ("vae", "wgan", "simsiam", "gan")
 

@@ -9,7 +9,8 @@ import pytest
 from triptych.reporting.page.page import compose, write_page
 from triptych.reporting.reference.ablation import study_against, study_not_comparable
 from triptych.reporting.study.findings import study_findings
-from triptych.studies.compare import Number, compare_metric
+from triptych.studies.compare import compare_metric
+from triptych.studies.values import Number
 
 PLANTED = json.loads((Path(__file__).parents[1] / "ablation.json").read_text())
 ARMS, KNN, LOSS, VERDICT = (PLANTED[name] for name in ("arms", "knn", "loss", "verdict"))

@@ -16,7 +16,8 @@ from triptych.reporting.study.figures import study_curves, study_differences
 from triptych.reporting.study.folder import StudyFolder
 from triptych.reporting.study.tables import study_markdown
 from triptych.runs import Run
-from triptych.studies.compare import Number, compare_metric
+from triptych.studies.compare import compare_metric
+from triptych.studies.values import Number
 
 pytestmark = pytest.mark.usefixtures("style")
 
@@ -161,16 +162,20 @@ def test_one_seed_has_no_interval_and_says_so(tmp_path: Path, said):
 
 def test_differences_stand_where_they_were_found(tmp_path: Path):
     folder = plant(tmp_path)
-    for axes, found in zip(
-        study_differences(folder).axes, folder.found["metrics"].values(), strict=True
+    for axes, (name, found) in zip(
+        study_differences(folder).axes, folder.found["metrics"].items(), strict=True
     ):
+        times = {"train/loss": 1.0, "test/knn_top1": 100.0}[name]
+        assert axes.get_title("left").endswith(", points") == (times == 100.0)
         assert [t.get_text() for t in axes.get_yticklabels()] == folder.arms[1:]
         for row, arm in enumerate(folder.arms[1:]):
             difference = found["differences"][arm]
             (bar,) = axes.collections[row].get_segments()
-            assert bar.tolist() == [[difference["low"], row], [difference["high"], row]]
+            ends = [times * difference["low"], times * difference["high"]]
+            assert bar[:, 0].tolist() == pytest.approx(ends)
+            assert bar[:, 1].tolist() == [row, row]
             (point,) = (m for m in axes.get_lines() if list(m.get_ydata()) == [row])
-            assert point.get_xdata()[0] == difference["mean"]
+            assert point.get_xdata()[0] == pytest.approx(times * difference["mean"])
         low, high = axes.get_xlim()
         assert low < 0 < high
 

@@ -35,7 +35,7 @@ def test_tables_of_a_study_hold_arms_and_differences(ablation, tmp_path):
     row = next(line for line in lines if line.startswith("test/knn_top1,no-predictor")).split(",")
     assert float(row[3]) == pytest.approx(0.111)
     assert float(row[5]) == pytest.approx(-0.58)
-    assert latex.read_text().count(r"\begin{tabular}") == 2
+    assert latex.read_text().count(r"\begin{tabular}") == 3
 
 
 def test_what_an_arm_changes_is_told_in_words_and_nothing_else(tmp_path):

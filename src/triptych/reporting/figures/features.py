@@ -172,7 +172,9 @@ def _map_caption(arrays: Mapping[str, Array], unmarked: int) -> str:
     if "labels" in arrays:
         said.append("A name stands among the densest points of its class; training saw no labels.")
     if unmarked > 0:
-        said.append(f"Grey: the other {unmarked} classes; those with a mark have the most images.")
+        said.append(
+            f"Grey: the other {unmarked} classes; those with a mark have the most images, of equals the first."
+        )
     return " ".join(said)
 
 

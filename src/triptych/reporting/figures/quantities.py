@@ -11,13 +11,27 @@ from triptych.reporting import looks
 from triptych.reporting.figures.panels import Curve, Level, Line, Panel
 from triptych.runs import Run
 
-__all__ = ["REST", "known", "levels", "loss_met", "panels", "scaled", "single", "slug", "terms"]
+__all__ = [
+    "REST",
+    "UNTRAINED",
+    "known",
+    "levels",
+    "loss_met",
+    "panels",
+    "scaled",
+    "single",
+    "slug",
+    "terms",
+]
 
 UNSHOWN = ("knn/k", "knn/bank", "samples/healthy_step")
 """Logged numbers that are no measure of anything."""
 
 CHANCE = "chance"
 """The level that is the same on every split."""
+
+UNTRAINED = "untrained"
+"""The level of the same network before its first step: another method's is another."""
 
 BASELINE = "floor/"
 """How names of what needs no training begin in a log."""
@@ -333,7 +347,7 @@ def _measured(end: str) -> Callable[[Run, str], float | None]:
 
 
 _WAYS: Mapping[str, tuple[Callable[[Run, str], float | None], ...]] = {
-    "untrained": (_at_first, _measured("_untrained")),
+    UNTRAINED: (_at_first, _measured("_untrained")),
     "raw pixels": (_pixels, _measured("_pixels")),
     CHANCE: (_chance,),
 }

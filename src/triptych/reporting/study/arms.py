@@ -49,7 +49,7 @@ def config_of(folder: StudyFolder, arm: str) -> Mapping[str, Any]:
         return {}
     table = study.get("arms", {}).get(arm, {})
     name = {"name": study.get("study", {}).get("method")}
-    return {**table, "method": {**table.get("method", {}), **name}}
+    return {**table, "method": {**name, **table.get("method", {})}}
 
 
 def means_of(folder: StudyFolder, metric: str) -> dict[str, Mapping[str, Any]]:
@@ -133,10 +133,10 @@ def listed(arms: Sequence[str], shown: Mapping[str, str]) -> str:
     """Arms with their numbers, as a sentence lists them.
 
     Example:
-        >>> listed(["a", "b"], {"a": "1 %", "b": "2 %"})
-        'a (1 %) and b (2 %)'
+        >>> listed(["a", "b"], {"a": "1 %", "b": "2 %"}), listed(["a"], {"a": ""})
+        ('a (1 %) and b (2 %)', 'a')
     """
-    return both([f"{arm} ({shown[arm]})" for arm in arms])
+    return both([f"{arm} ({shown[arm]})" if shown[arm] else arm for arm in arms])
 
 
 def noises(

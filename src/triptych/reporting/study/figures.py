@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from triptych.metrics import label
+from triptych.metrics import label, metric
 from triptych.reporting.figures.curves import THIN, draw_levels, draw_line, on_axis, pen, titled
 from triptych.reporting.figures.panels import Line, Panel
 from triptych.reporting.figures.style import GREY, INK, PAGE, Page, Words
@@ -22,6 +22,9 @@ __all__ = ["study_curves", "study_differences"]
 
 MARKS = 8
 """Markers on a line, each arm's at its own places, so that arms that coincide can be seen."""
+
+LETTER, LEAST_NAMES, MOST_NAMES = 1.5, 28.0, 48.0
+"""Millimetres of a letter of an arm's name beside its differences, and of the room for names, at least and at most."""
 
 LEFT, WIDE, HIGH, ROOM = 13.0, 66.0, 52.0, 14.5
 """Millimetres of a panel of curves and of what is written around it; two in a row."""
@@ -59,12 +62,12 @@ def _overlaid(folder: StudyFolder, laid_over: StudyOverlay | None) -> StudyOverl
 def _panel(axes: Axes, folder: StudyFolder, panel: Panel) -> None:
     on_axis(axes, panel)
     draw_levels(axes, panel)
-    arms = len(folder.arms)
+    arms = max(1, len(folder.own_arms))
     for line in panel.lines:
         if line.over:
             draw_line(axes, panel, line)
             continue
-        place, look = folder.arms.index(line.name), folder.look(line.name)
+        place, look = folder.number(line.name), folder.look(line.name)
         _band(axes, line, look["color"])
         # The first arm's line is the widest: it shows on both sides of one that covers it.
         width, marks = 2.0 - place / arms, _marks(len(line.epochs), place, arms)
@@ -100,7 +103,9 @@ def _legend(
     axes = page.axes(LEFT, up, PAGE - LEFT - 3.0, 5.0)
     axes.set_axis_off()
     drawn = {line.name for panel in found for line in panel.lines if not line.over}
-    for arm in (arm for arm in folder.arms if arm in drawn):
+    # A variant is drawn as the arm that it is of, in axes of its own.
+    named = {folder.of.get(arm, arm) for arm in drawn}
+    for arm in (arm for arm in folder.arms if arm in named):
         look = {**pen(LOOKS[folder.number(arm)]), **folder.look(arm)}
         axes.plot([], [], label=arm, markersize=3.0, **look)
     if other:
@@ -110,12 +115,21 @@ def _legend(
 
 def _caption(folder: StudyFolder, found: Sequence[Panel]) -> list[str]:
     many = len(folder.found["seeds"]) > 1
+    shared = (
+        "order of the images, draws of views and noise, and the first weights of layers of one name and shape; "
+        "what a method draws besides is its own."
+        if len(set(folder.methods.values())) > 1
+        else "initial weights, order of the images and random draws wherever their configs agree."
+    )
     said = [
-        "Lines: means over the seeds; bands: their smallest to largest value. The runs of one seed share "
-        "initial weights, order of the images and random draws wherever their configs agree."
+        f"Lines: means over the seeds; bands: their smallest to largest value. The runs of one seed share {shared}"
         if many
         else "One seed: how far another would lie from these lines is not known."
     ]
+    if folder.of:
+        said.append(
+            f"Axes titled “{folder.variant}”: variants, drawn as the arms that they are of."
+        )
     said += _left_out(folder)
     if any(panel.levels for panel in found):
         said.append("Grey: what needs no training.")
@@ -152,40 +166,45 @@ def study_differences(folder: StudyFolder) -> Figure | None:
         return None
     others = [arm for arm in folder.arms if arm != folder.found["control"]]
     high, rows = 5.0 * len(others) + 4.0, -(-len(metrics) // 2)
+    control = folder.found["control"]
+    minus = f"− {control}, of a variant − the arm that it is of" if folder.of else "− control"
     words = Words(
-        f"{folder.found['study']}: differences from {folder.found['control']}",
+        f"{folder.found['study']}: differences from {control}",
         folder.protocol(),
-        "Points: mean over seeds of arm − control, runs of the same seed; bars: Student's 95 % interval of that "
+        f"Points: mean over seeds of arm {minus}, runs of the same seed; bars: Student's 95 % interval of that "
         "mean, where two seeds or more have both; small marks: the seeds. Right of the line the arm is higher.",
     )
     page = Page(words, PAGE, rows * (high + 13.0))
+    names = min(MOST_NAMES, max(LEAST_NAMES, LETTER * max(map(len, others))))
     for place, (name, found) in enumerate(metrics.items()):
         up = (rows - 1 - place // 2) * (high + 13.0) + 8.0
-        axes = page.axes(28.0 + (place % 2) * 86.0, up, 54.0, high)
+        axes = page.axes(names + (place % 2) * 86.0, up, 82.0 - names, high)
         for row, arm in enumerate(others):
-            _forest_row(axes, folder, found, arm, row)
+            _forest_row(axes, folder, found, arm, row, metric(name).scale)
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_yticks(range(len(others)), others)
         axes.set_ylim(len(others) - 0.4, -0.6)
         axes.grid(False)
-        axes.set_title(label(name))
+        axes.set_title(", ".join(part for part in (label(name), metric(name).points) if part))
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     return page.figure
 
 
 def _forest_row(
-    axes: Axes, folder: StudyFolder, found: Mapping[str, Any], arm: str, row: int
+    axes: Axes, folder: StudyFolder, found: Mapping[str, Any], arm: str, row: int, times: float
 ) -> None:
-    difference, look = found["differences"][arm], folder.look(arm)
-    if difference["mean"] is None:
-        axes.text(
-            0.02, row, "no value", transform=axes.get_yaxis_transform(), va="center", color=GREY
-        )
+    """An arm's difference, ``times`` what is stored."""
+    difference, look = found["differences"].get(arm), folder.look(arm)
+    if difference is None or difference["mean"] is None:
+        said = "no value" if difference else "not compared"
+        axes.text(0.02, row, said, transform=axes.get_yaxis_transform(), va="center", color=GREY)
         return
     if difference["low"] is not None:
-        axes.hlines(row, difference["low"], difference["high"], color=look["color"], linewidth=1.4)
-    axes.plot(difference["mean"], row, markersize=4.0, linestyle="", **look)
-    ours, theirs = (found["arms"][name]["values"] for name in (arm, folder.found["control"]))
-    each = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+        ends = times * difference["low"], times * difference["high"]
+        axes.hlines(row, *ends, color=look["color"], linewidth=1.4)
+    axes.plot(times * difference["mean"], row, markersize=4.0, linestyle="", **look)
+    base = difference.get("from", folder.found["control"])
+    ours, theirs = (found["arms"][name]["values"] for name in (arm, base))
+    each = [times * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs]
     axes.plot(each, [row + 0.28] * len(each), "|", color=look["color"], markersize=4.0)

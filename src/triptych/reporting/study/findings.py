@@ -95,45 +95,53 @@ def _ends(shown: Mapping[str, str]) -> str:
 
 
 def _which_collapse(folder: StudyFolder) -> Finding | None:
-    means = means_of(folder, LOSS)
-    if not means:
+    """By the verdicts, with the loss beside them: of arms that minimise several things no loss is told."""
+    means, apart = means_of(folder, LOSS), LOSS in folder.found.get("apart", {})
+    if not means and not apart:
         return None
-    fallen = {arm: collapsed(folder, arm) for arm in means}
-    seeds = max(summary["n"] for summary in means.values())
-    shown = {
-        arm: rounded(s["mean"])
-        if s["stderr"] is None
-        else value_with_error(LOSS, s["mean"], s["stderr"])
-        for arm, s in means.items()
-    }
-    brackets = "the training loss at the end, which alone does not tell"
+    judged = [a for a in folder.arms if folder.found["arms"][a]["verdicts"]] if apart else means
+    fallen = {arm: collapsed(folder, arm) for arm in judged}
+    seeds = max((len(folder.found["arms"][arm]["runs"]) for arm in judged), default=0)
+    if not apart:
+        seeds = max(summary["n"] for summary in means.values())
+    told = {arm: [] if apart else [_read_loss(s)] for arm, s in means.items()}
+    brackets = [] if apart else ["the training loss at the end, which alone does not tell"]
     beside = {word: means_of(folder, name) for word, name in BESIDE.items()}
-    if all(set(means) <= set(found) for found in beside.values()):
+    if all(set(fallen) <= set(found) for found in beside.values()):
         # A loss near −1 is met by features that learn and by features that collapse: these tell them apart.
-        for arm, loss in shown.items():
+        for arm in fallen:
+            loss = [f"loss {said}" for said in told.get(arm, [])]
             more = (
                 f"{word} {rounded(of[arm]['mean'], of[arm]['stderr'])}"
                 for word, of in beside.items()
             )
-            shown[arm] = ", ".join((f"loss {loss}", *more))
-        brackets += (
-            "; the spread of the projections, 1 where it is even and 0 where all are the same; "
-            "and their rank, the directions that they use"
-        )
-    sentence = _collapsing(fallen, shown, seeds, brackets)
-    return Finding("Loss of the arms", sentence, shows=("train-loss",))
+            told[arm] = [*loss, *more]
+        brackets += [
+            "the spread of the projections, 1 where it is even and 0 where all are the same",
+            "and their rank, the directions that they use",
+        ]
+    shown = {arm: ", ".join(told.get(arm, [])) for arm in fallen}
+    sentence = _collapsing(fallen, shown, seeds, "; ".join(brackets))
+    title = "Collapse of the arms" if apart else "Loss of the arms"
+    return Finding(title, sentence, shows=() if apart else ("train-loss",)) if sentence else None
+
+
+def _read_loss(summary: Mapping[str, Any]) -> str:
+    if summary["stderr"] is None:
+        return rounded(summary["mean"])
+    return value_with_error(LOSS, summary["mean"], summary["stderr"])
 
 
 def _collapsing(
     fallen: Mapping[str, Rise], shown: Mapping[str, str], seeds: int, brackets: str
 ) -> str:
-    """The losses, and which arms collapsed by their verdicts; only the losses where there is no verdict."""
+    """What is told of the arms, and which collapsed by their verdicts; only the former where there is no verdict."""
     yes, no, near, unknown = (
         [arm for arm in fallen if fallen[arm] == fact]
         for fact in ("yes", "no", "undecided", "unknown")
     )
     if not (yes or no or near):
-        return f"Training loss at the end: {listed(unknown, shown)}."
+        return f"Training loss at the end: {listed(unknown, shown)}." if any(shown.values()) else ""
     every, ever = "with the one seed", "with the one seed"
     if seeds > 1:
         every, ever = f"in each of {seeds} seeds", f"in any of {seeds} seeds"
@@ -153,7 +161,7 @@ def _collapsing(
     sentence = "; ".join(said)
     # An arm is called as it is, also at the beginning of a sentence.
     sentence = f"O{sentence[1:]}" if sentence.startswith("of ") and not (yes or no) else sentence
-    return f"{sentence} (in brackets {brackets})."
+    return f"{sentence} (in brackets {brackets})." if brackets else f"{sentence}."
 
 
 def _which_probe(folder: StudyFolder) -> Finding | None:

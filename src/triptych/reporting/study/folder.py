@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ class StudyFolder:
         self.path = path
         self.found: dict[str, Any] = read_study(path / "study.json")
         self.arms = list(self.found["arms"])
+        self.of: dict[str, str] = {
+            arm: about["of"] for arm, about in self.found["arms"].items() if "of" in about
+        }
+        """Arm → the arm that it is a variant of."""
         self._read: dict[Path, Snapshot] = {}
 
     def runs(self, arm: str) -> list[Snapshot]:
@@ -49,14 +53,38 @@ class StudyFolder:
         there = [path for path in found if (path / "config.toml").is_file()]
         return [self._read.setdefault(path, Snapshot(path)) for path in there]
 
+    @property
+    def own_arms(self) -> list[str]:
+        """The arms that are no variants of others."""
+        return [arm for arm in self.arms if arm not in self.of]
+
+    @property
+    def methods(self) -> dict[str, str]:
+        """Arm → the name of its method, where a study has several."""
+        about = self.found["arms"].items()
+        return {arm: told["method"] for arm, told in about if "method" in told}
+
+    @property
+    def variant(self) -> str:
+        """What variants are, in a word or two."""
+        return str(self.found.get("variant", "changed"))
+
+    def drawn_together(self, metric: str) -> list[list[str]]:
+        """The arms that share a pair of axes: variants have their own, and so has every objective in whose units a metric is."""
+        groups = self.found.get("apart", {}).get(metric, [self.arms])
+        split = (
+            [arm for arm in g if (arm in self.of) == of] for of in (False, True) for g in groups
+        )
+        return [group for group in split if group]
+
     def number(self, arm: str) -> int:
-        """Which of the looks of lines an arm has."""
-        return self.arms.index(arm) % ARMS
+        """Which of the looks of lines an arm has; a variant has that of the arm that it is of."""
+        return self.own_arms.index(self.of.get(arm, arm)) % ARMS
 
     def look(self, arm: str) -> dict[str, Any]:
         """Colour and marker of an arm."""
-        marker = MARKERS[self.arms.index(arm) % len(MARKERS)]
-        return {"color": LOOKS[self.number(arm)].light, "marker": marker}
+        number = self.number(arm)
+        return {"color": LOOKS[number].light, "marker": MARKERS[number]}
 
     def protocol(self) -> str:
         """Data, seeds and control as one line."""
@@ -80,20 +108,31 @@ RUN = {
     "alarms?": [{"alarm": str}],
 }
 SUMMARY = {"n": int, "mean": NUMBER, "stderr": NUMBER, "values": {...: (int, float)}}
-DIFFERENCE = {"n": int, **dict.fromkeys(("mean", "stderr", "low", "high", "holm"), NUMBER)}
+DIFFERENCE = {
+    "n": int,
+    "from?": str,
+    **dict.fromkeys(("mean", "stderr", "low", "high", "holm"), NUMBER),
+}
+
+PAIR = {"first": str, "second": str, "certain": bool, "n": int} | dict.fromkeys(
+    ("mean", "stderr", "low", "high", "holm"), (int, float)
+)
 
 STUDY: Shape = {
     "study": str,
     "control": str,
     "seeds": [int],
     "curves": [str],
-    "arms": {...: {"runs": {...: RUN}, "verdicts": {...: int}}},
+    "variant?": str,
+    "apart?": {...: [[str]]},
+    "arms": {...: {"runs": {...: RUN}, "verdicts": {...: int}, "method?": str, "of?": str}},
     "metrics": {
         ...: {
             "protocol": (dict, type(None)),
             "arms": {...: SUMMARY},
             "differences": {...: DIFFERENCE},
             "findings": [str],
+            "ranking?": {"order": [str], "pairs": [PAIR]},
         }
     },
 }
@@ -126,7 +165,15 @@ def _names(found: Mapping[str, Any], folder: Path) -> None:
                 raise ValueError(f"arm {arm[:40]!r}, seed {seed[:40]!r} is no folder in it")
     if found["control"] not in arms:
         raise ValueError("its control is none of its arms")
-    known: Callable[[str], bool] = arms.__contains__
+    named: list[str] = [told["of"] for told in arms.values() if "of" in told]
+    if any("of" in arms.get(arm, {}) for arm in (*named, found["control"])):
+        raise ValueError("an arm is a variant of one that is itself")
+    named += [arm for groups in found.get("apart", {}).values() for of in groups for arm in of]
     for about in found["metrics"].values():
-        if not all(map(known, (*about["arms"], *about["differences"]))):
-            raise ValueError("it has numbers of an arm that it does not have")
+        named += [*about["arms"], *about["differences"]]
+        named += [of["from"] for of in about["differences"].values() if "from" in of]
+        ranking = about.get("ranking", {"order": [], "pairs": []})
+        named += ranking["order"]
+        named += [arm for pair in ranking["pairs"] for arm in (pair["first"], pair["second"])]
+    if not set(named) <= set(arms):
+        raise ValueError("it has numbers of an arm that it does not have")

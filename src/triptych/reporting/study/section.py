@@ -55,8 +55,7 @@ def study_section(
         reason=", ".join(f"{count} of {len(runs)} runs {state}" for state, count in states.items())
         + ".",
         bar="Study",
-        idea="One training several times over, each time with something changed and the same seeds, so that any "
-        "difference comes from the change.",
+        idea=_idea(folder),
         changes=attempt("what the arms change", lambda: _changes(folder)) or [],
         findings=findings,
         charts=lines,
@@ -74,23 +73,47 @@ def study_section(
     )
 
 
+def _idea(folder: StudyFolder) -> str:
+    """What a study is; of several methods it says what they share, and that their losses are not held against each other."""
+    if len(set(folder.methods.values())) < 2:
+        return (
+            "One training several times over, each time with something changed and the same seeds, so that any "
+            "difference comes from the change."
+        )
+    return (
+        "Several methods with the same seeds: the runs of one seed share the order of the images, the draws of views and noise, "
+        "and the first weights of layers of one name and shape. What each minimises is its own, so losses are not compared."
+    )
+
+
 def _changes(folder: StudyFolder) -> list[tuple[str, str]]:
-    """Every arm but the control, and in what it differs from it; nothing where study.toml is not there any more."""
+    """Every arm but the control, and in what it differs from it; nothing where study.toml is not there any more.
+
+    A variant differs from the arm that it is of. Of another method it is said that it is one, and what differs of the fields
+    that both have.
+    """
     path, control = folder.path / "study.toml", folder.found["control"]
     if not path.is_file():
         return []
     arms = records.toml(path).get("arms", {})
     flat = {arm: records.flat(arms[arm]) for arm in folder.arms if arm in arms}
-    base = flat.pop(control, {})
-    return [
-        (
-            arm,
-            "; ".join(
-                f"{field_words(key)} {_said(v)}" for key, v in fields.items() if base.get(key) != v
-            ),
-        )
-        for arm, fields in flat.items()
-    ]
+    found = []
+    for arm, fields in flat.items():
+        if arm == control:
+            continue
+        base = flat.get(folder.of.get(arm, control), {})
+        own, other = folder.methods.get(arm), folder.methods.get(folder.of.get(arm, control))
+        said = [f"of {folder.of[arm]}"] if arm in folder.of else []
+        said += [f"method {own}"] if own != other else []
+        said += [
+            f"{field_words(key)} {_said(v)}"
+            for key, v in fields.items()
+            if key not in ("of", "method.name")
+            and (own == other or key in base)
+            and base.get(key) != v
+        ]
+        found.append((arm, "; ".join(said)))
+    return found
 
 
 def _said(value: Any) -> str:

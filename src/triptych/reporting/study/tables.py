@@ -15,36 +15,113 @@ __all__ = ["study_csv", "study_latex", "study_markdown", "study_tables"]
 
 Study = Mapping[str, Any]
 
+SHARED = (
+    "The arms are of several methods. Those of one seed share the order of the images, the draws of views and noise, and the "
+    "first weights of layers of one name and shape; what a method draws besides is its own."
+)
+
 
 def study_tables(study: Study) -> list[Table]:
-    """Means of every arm, and every arm's paired difference from the control."""
+    """Means of every arm, arms beside their variants, paired differences, and what is certain of every two arms."""
     metrics = {m: about for m, about in study["metrics"].items() if about["arms"]}
-    if not metrics:
+    alarms = ["alarms"] if any(map(_alarms, study["arms"].values())) else []
+    head = ["arm", *(["method"] if _several(study) else []), "verdict", *alarms]
+    means = [
+        [
+            arm,
+            *_about(study, arm),
+            *(_alarms(about) or "none" for _ in alarms),
+            *_means(metrics, arm),
+        ]
+        for arm, about in study["arms"].items()
+    ]
+    said = "Means with their standard error over seeds." + _apart(study)
+    found = [Table("Arms", said, [*head, *map(label, metrics)], means)] if metrics else []
+    return [*found, *_variants(study), *_differences(study, metrics), *_rankings(metrics)]
+
+
+def _several(study: Study) -> bool:
+    """Whether the arms have several methods."""
+    return any("method" in arm for arm in study["arms"].values())
+
+
+def _about(study: Study, arm: str) -> list[str]:
+    method = [study["arms"][arm].get("method", "")] if _several(study) else []
+    return [*method, _verdicts(study, arm)]
+
+
+def _apart(study: Study) -> str:
+    """Which columns are of several quantities."""
+    names = [label(m) for m in study.get("apart", {}) if m in study["metrics"]]
+    if not names:
+        return ""
+    return f" In units of what each arm minimises, and compared only where that is the same: {', '.join(names)}."
+
+
+def _variants(study: Study) -> list[Table]:
+    """Every arm that has variants: its verdicts, and theirs."""
+    of = {arm: about["of"] for arm, about in study["arms"].items() if "of" in about}
+    if not of:
         return []
-    means = [[arm, _verdicts(study, arm), *_means(metrics, arm)] for arm in study["arms"]]
-    others = [arm for arm in study["arms"] if arm != study["control"]]
-    differences = [
-        [f"{arm}: {label(name)}", *_difference(name, about["differences"][arm])]
-        for name, about in metrics.items()
-        for arm in others
-        if arm in about["differences"]
+    rows = [
+        [base, _verdicts(study, base), arm, _verdicts(study, arm)]
+        for base in study["arms"]
+        for arm, its in of.items()
+        if its == base
     ]
-    tables = [
+    variant = study.get("variant", "changed")
+    said = f"What became of every arm, and of the same {variant}: its verdicts, and how many runs of how many had each."
+    return [
         Table(
-            "Arms",
-            "Means with their standard error over seeds.",
-            ["arm", "verdict", *map(label, metrics)],
-            means,
+            f"Each arm, and the same {variant}",
+            said,
+            ["arm", "verdict", f"arm {variant}", "its verdict"],
+            rows,
         )
     ]
-    if differences:
-        said = (
-            f"Arm − {study['control']}, runs of one seed; Student's 95 % interval of the mean, "
-            "p after Holm's correction over the arms."
-        )
-        head = ["difference", "mean", "95 % interval", "p", "seeds"]
-        tables.append(Table(f"Differences from {study['control']}", said, head, differences))
-    return tables
+
+
+def _differences(study: Study, metrics: Mapping[str, Any]) -> list[Table]:
+    control = study["control"]
+    rows = [
+        [f"{_pair(arm, of)}: {label(name)}", *_difference(name, of)]
+        for name, about in metrics.items()
+        for arm in study["arms"]
+        if (of := about["differences"].get(arm)) and of["n"]
+    ]
+    if not rows:
+        return []
+    of_variants = any("of" in about for about in study["arms"].values())
+    whose = f"Arm − {control}" + ", of a variant − the arm that it is of" * of_variants
+    said = f"{whose}, runs of one seed; Student's 95 % interval of the mean, p after Holm's correction over the arms."
+    head = ["difference", "mean", "95 % interval", "p", "seeds"]
+    return [Table(f"Differences from {control}", said, head, rows)]
+
+
+def _pair(arm: str, difference: Mapping[str, Any]) -> str:
+    return f"{arm} − {difference['from']}" if "from" in difference else arm
+
+
+def _rankings(metrics: Mapping[str, Any]) -> list[Table]:
+    """For each metric with a direction the arms in the order of their means, and between which two it is certain."""
+    rows = []
+    for name, about in metrics.items():
+        ranking = about.get("ranking")
+        if ranking is None:
+            continue
+        sure = [f"{p['first']} before {p['second']}" for p in ranking["pairs"] if p["certain"]]
+        open_ = len(ranking["pairs"]) - len(sure)
+        said = ", ".join(sure) or "none"
+        rows.append([label(name), ", ".join(ranking["order"]), said, str(open_)])
+    if not rows:
+        return []
+    said = (
+        "Arms by their means, the best first. A pair is certain where Student's interval of its paired difference excludes 0 "
+        "and p is below 0.05 after Holm's correction over all pairs; of the others it is undecided which is better."
+    )
+    return [
+        Table("Ranking", said, ["metric", "order of the means", "certain", "undecided pairs"], rows)
+    ]
 
 
 def _means(metrics: Mapping[str, Any], arm: str) -> list[str]:
@@ -86,13 +163,16 @@ def _difference(name: str, found: Mapping[str, Any]) -> list[str]:
 
 def study_csv(study: Study) -> str:
     """Every number unrounded, a line for each arm and metric."""
+    variants = any("of" in about for about in study["arms"].values())
     head = ["metric", "arm", "seeds", "mean", "stderr", "difference", "low", "high", "p_holm"]
-    lines: list[Sequence[Any]] = [head]
+    lines: list[Sequence[Any]] = [[*head, *(["from"] if variants else [])]]
     for name, about in study["metrics"].items():
         for arm, summary in about["arms"].items():
             differences = about["differences"].get(arm, {})
             numbers = [summary["n"], summary["mean"], summary["stderr"]]
             numbers += [differences.get(name) for name in ("mean", "low", "high", "holm")]
+            base = differences and differences.get("from", study["control"])
+            numbers += [base or None] if variants else []
             lines.append([name, arm, *numbers])
     return written(lines)
 
@@ -112,9 +192,20 @@ def study_markdown(study: Mapping[str, Any]) -> str:
         f"{len(study['arms'])} arms × {len(study['seeds'])} seeds ({seeds}); the control is {control}. "
         "Means with their standard error over seeds; differences are of runs of one seed, their "
         "intervals Student's, p after Holm's correction over the arms.",
+        *([""] if _several(study) else []),
+        *([SHARED] if _several(study) else []),
         "",
-        *_endings(study["arms"]),
+        *_endings(study),
     ]
+    for table in _variants(study):
+        lines += [
+            "",
+            f"## {table.title}",
+            "",
+            table.caption,
+            "",
+            *_markdown(table.head, table.rows),
+        ]
     for name, found in study["metrics"].items():
         unit = f", {metric(name).unit}" if metric(name).unit else ""
         # As study.toml, results.json and study.csv have it, the name stands beside the title.
@@ -124,11 +215,13 @@ def study_markdown(study: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _endings(arms: Mapping[str, Any]) -> list[str]:
+def _endings(study: Study) -> list[str]:
     """How the runs of each arm ended, their verdicts and alarms; reasons of failures below."""
+    arms, several = study["arms"], _several(study)
     rows = [
         [
             name,
+            *([arm.get("method", "")] if several else []),
             _counted([r["state"] for r in arm["runs"].values()]),
             _shares(arm["verdicts"], len(arm["runs"])),
             _alarms(arm),
@@ -141,7 +234,8 @@ def _endings(arms: Mapping[str, Any]) -> list[str]:
         for seed, run in arm["runs"].items()
         if (sentence := _why(run))
     ]
-    return [*_markdown(["arm", "runs", "verdict", "alarms"], rows), *([""] if why else []), *why]
+    head = ["arm", *(["method"] if several else []), "runs", "verdict", "alarms"]
+    return [*_markdown(head, rows), *([""] if why else []), *why]
 
 
 def _why(run: Mapping[str, Any]) -> str:
@@ -162,11 +256,15 @@ def _alarms(arm: Mapping[str, Any]) -> str:
 
 def _numbers(found: Mapping[str, Any], control: str, times: float) -> list[str]:
     """Means and differences of every arm of one metric, in the unit in which it is read."""
-    head = ["arm", "mean ± SE", "seeds", f"arm − {control}", "95 % interval", "p (Holm)"]
+    variants = any("from" in of for of in found["differences"].values())
+    minus = "difference" if variants else f"arm − {control}"
+    head = ["arm", "mean ± SE", "seeds", minus, "95 % interval", "p (Holm)"]
     rows = []
     for arm, summary in found["arms"].items():
         difference = found["differences"].get(arm)
         cells = _cells(_read(difference, times)) if difference else ["", "", ""]
+        if variants and difference and difference["mean"] is not None:
+            cells[0] += f" from {difference.get('from', control)}"
         rows.append([arm, _mean(_read(summary, times)), str(summary["n"]), *cells])
     return [*_markdown(head, rows), ""]
 
