@@ -132,7 +132,8 @@ def _keep_pictures(subject: Subject, run: Run, split: str) -> dict[str, Result]:
                 reconstructions=as_levels(method.reconstruct(x)),
             )
     if isinstance(method, HasLikelihood) and isinstance(method, Decodes):
-        run.save_arrays("traversal", **as_arrays(traversal(subject, split)))
+        if moved := traversal(subject, split):
+            run.save_arrays("traversal", **as_arrays(moved))
     if isinstance(method, Encodes) and isinstance(method, Decodes):
         if len(splits[split]) < 2:
             return left_out(subject, split, ["interpolation"], "one image leads to no other")
