@@ -166,7 +166,12 @@ const TriptychModel = (() => {
 
   const take = (layer, size) => { agree(layer.count <= size); return [whole(layer.count), (x) => x.subarray(0, layer.count)]; };
 
-  const LAYERS = { linear, conv, deconv, take };
+  const gate = (layer, size) => {
+    const half = whole(size / 2);
+    return [half, (x) => { for (let i = 0; i < half; i += 1) x[i] /= 1 + Math.exp(-x[half + i]); return x.subarray(0, half); }];
+  };
+
+  const LAYERS = { linear, conv, deconv, take, gate };
 
   // A list of layers as one function: it reads `size` numbers and gives a copy that is the caller's own.
   const chain = (layers, size) => {
