@@ -54,7 +54,9 @@ class _Doubly(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         of_z, of_tag = gradients
-        return of_z * (of_tag / of_tag.sum(-1, keepdim=True)).unsqueeze(-1)
+        total = of_tag.sum(-1, keepdim=True)
+        # An image that does not count has no gradient to divide.
+        return of_z * (of_tag / total.where(total != 0, 1)).unsqueeze(-1)
 
 
 def doubly_reparameterised(z: Tensor) -> tuple[Tensor, Tensor]:
