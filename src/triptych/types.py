@@ -30,6 +30,7 @@ from triptych.config import WIDEST, OptimizerConfig, ViewsConfig
 from triptych.errors import TriptychError, shown
 
 __all__ = [
+    "STANDARD_NORMAL",
     "Batch",
     "DataSpec",
     "Decodes",
@@ -51,7 +52,6 @@ __all__ = [
     "Proposal",
     "Reconstructs",
     "Samples",
-    "STANDARD_NORMAL",
     "Selection",
     "capabilities",
 ]

@@ -36,7 +36,7 @@ def binary(count: int) -> torch.Tensor:
 class Linear(HVAE):
     """One coordinate a level and linear maps, in double precision, whose posterior is the exact one.
 
-        z₂ ~ N(0, 1)     z₁ = a z₂ + c + s ε     x = d₂ z₂ + d₁ z₁ + b + σ ε
+    z₂ ~ N(0, 1)     z₁ = a z₂ + c + s ε     x = d₂ z₂ + d₁ z₁ + b + σ ε
     """
 
     A, C, S, SIGMA = 0.8, -0.3, 0.6, 0.5

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from triptych.objectives.elbo import (
-    free_bits,
     bernoulli_log_likelihood,
     discretized_gaussian_log_likelihood,
     discretized_logistic_log_likelihood,
     elbo,
+    free_bits,
     gaussian_log_likelihood,
     kl_diagonal_gaussians,
     kl_monte_carlo,

@@ -209,7 +209,9 @@ def test_the_doubly_reparameterised_gradient_is_that_of_the_bound():
             setattr(moved, name, (getattr(toy, name) + sign * step).detach())
             with torch.no_grad():
                 values.append((moved.weights * importance_bound(moved.log_weights(False))).sum())
-        assert gradient.item() == pytest.approx(((values[0] - values[1]) / (2 * step)).item(), abs=1e-8)
+        assert gradient.item() == pytest.approx(
+            ((values[0] - values[1]) / (2 * step)).item(), abs=1e-8
+        )
     torch.testing.assert_close(found, toy.gradients(doubly=False), rtol=0, atol=1e-10)
 
 

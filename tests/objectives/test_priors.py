@@ -16,7 +16,9 @@ from triptych.objectives.priors import (
 COUNT = 7
 
 
-def components(latent: int, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+def components(
+    latent: int, dtype: torch.dtype = torch.float64
+) -> tuple[torch.Tensor, torch.Tensor]:
     draw = torch.Generator().manual_seed(latent)
     mean = 2 * torch.randn(COUNT, latent, generator=draw, dtype=dtype)
     return mean, torch.randn(COUNT, latent, generator=draw, dtype=dtype) - 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -216,22 +217,23 @@ class HVAE(Method):
 
     def formula(self) -> str:
         """The evidence lower bound of both levels, and the prior of the upper one."""
-        config = self.config
-        lower = (
-            r"\operatorname{KL}\left(q(z_1 \mid x, z_2) \,\|\, p(z_1 \mid z_2)\right)"
-        )
+        config, count = self.config, self.config.components
+        lower = r"\operatorname{KL}\left(q(z_1 \mid x, z_2) \,\|\, p(z_1 \mid z_2)\right)"
         upper = r"\operatorname{KL}\left(q(z_2 \mid x) \,\|\, p(z_2)\right)"
         if config.free_bits:
-            least = f"{config.free_bits:g}"
-            each = r"\sum_j \max\left(%s,\, \mathbb{E}_x \operatorname{KL}_{%s}\right)"
-            lower = each % (least, "1j")
+            least = np.format_float_positional(config.free_bits, trim="-")
             whole = rf"\max\left({config.upper} \cdot {least},\, \mathbb{{E}}_x {upper}\right)"
-            upper = each % (least, "2j") if self.mixture is None else whole
-        weight = "" if config.beta == 1 else rf"{config.beta:g} \,"
+            lower, each = (
+                rf"\sum_j \max\left({least},\, \mathbb{{E}}_x \operatorname{{KL}}_{{{level}j}}\right)"
+                for level in (1, 2)
+            )
+            upper = each if self.mixture is None else whole
+        beta = np.format_float_positional(config.beta, trim="-")
+        weight = "" if config.beta == 1 else rf"{beta} \,"
         prior = {
             "standard": r"\mathcal{N}(0, I)",
-            "mixture": r"\tfrac{1}{%d} \sum_c \mathcal{N}(\mu_c, \sigma_c^2)" % config.components,
-            "vamp": r"\tfrac{1}{%d} \sum_c q(z_2 \mid u_c)" % config.components,
+            "mixture": rf"\tfrac{{1}}{{{count}}} \sum_c \mathcal{{N}}(\mu_c, \sigma_c^2)",
+            "vamp": rf"\tfrac{{1}}{{{count}}} \sum_c q(z_2 \mid u_c)",
         }[config.prior]
         is_bound = config.beta == 1 and not config.free_bits
         begin = r"\log p(x) \;\ge\; " if is_bound else r"\max \; "
@@ -352,9 +354,7 @@ class HVAE(Method):
         """Log p(z₂) + log p(z₁|z₂) + log p(x|z₁,z₂) − log q(z₂|x) − log q(z₁|x,z₂), N×K."""
         drawn = self._drawn(q, noise)
         e2, e1 = torch.split(noise, [self.config.upper, self.config.lower], -1)
-        p1 = objective.gaussian_log_likelihood(
-            drawn.p1.mean, 0.5 * drawn.p1.log_variance, drawn.z1
-        )
+        p1 = objective.gaussian_log_likelihood(drawn.p1.mean, 0.5 * drawn.p1.log_variance, drawn.z1)
         p = self._log_prior(drawn.z2) + p1
         likelihood = self.log_likelihood(x, torch.cat([drawn.z2, drawn.z1], -1))
         return p + likelihood - _log_q(q.upper, e2) - _log_q(drawn.q1, e1)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 from torch import Tensor, nn
 
 from triptych.config import WIDEST, OptimizerConfig, limited
@@ -182,36 +183,38 @@ class VAE(Method):
 
     def formula(self) -> str:
         """The bound of log p(x) that is optimised, and the prior."""
-        config = self.config
-        if config.weighted:
-            ratio = r"\frac{p(x \mid z_i) \, p(z_i)}{q(z_i \mid x)}"
-            if config.beta != 1:
-                ratio = (
-                    r"p(x \mid z_i) \left(\frac{p(z_i)}{q(z_i \mid x)}\right)^{%s}"
-                    % f"{config.beta:g}"
-                )
-            k = config.samples
-            bound = rf"\mathbb{{E}}_{{z_i \sim q(z \mid x)}}\left[\log \frac{{1}}{{{k}}} \sum_{{i=1}}^{{{k}}} {ratio}\right]"
-        else:
-            divergence = r"\operatorname{KL}\left(q(z \mid x) \,\|\, p(z)\right)"
-            if config.free_bits:
-                least = f"{config.free_bits:g}"
-                if self.mixture is None and config.kl == "analytic":
-                    divergence = rf"\sum_j \max\left({least},\, \mathbb{{E}}_x \operatorname{{KL}}_j\right)"
-                else:
-                    divergence = rf"\max\left({self.latent} \cdot {least},\, \mathbb{{E}}_x {divergence}\right)"
-            weight = "" if config.beta == 1 else rf"{config.beta:g} \,"
-            bound = (
-                r"\mathbb{E}_{q(z \mid x)}\left[\log p(x \mid z)\right]" rf" - {weight}{divergence}"
-            )
+        config, count = self.config, self.config.components
         prior = {
             "standard": r"\mathcal{N}(0, I)",
-            "mixture": r"\tfrac{1}{%d} \sum_c \mathcal{N}(\mu_c, \sigma_c^2)" % config.components,
-            "vamp": r"\tfrac{1}{%d} \sum_c q(z \mid u_c)" % config.components,
+            "mixture": rf"\tfrac{{1}}{{{count}}} \sum_c \mathcal{{N}}(\mu_c, \sigma_c^2)",
+            "vamp": rf"\tfrac{{1}}{{{count}}} \sum_c q(z \mid u_c)",
         }[config.prior]
         is_bound = config.beta == 1 and not config.free_bits
         begin = r"\log p(x) \;\ge\; " if is_bound else r"\max \; "
+        bound = self._weighted_formula() if config.weighted else self._elbo_formula()
         return rf"{begin}{bound}, \quad p(z) = {prior}"
+
+    def _elbo_formula(self) -> str:
+        beta = np.format_float_positional(self.config.beta, trim="-")
+        weight = "" if self.config.beta == 1 else rf"{beta} \,"
+        kl = r"\operatorname{KL}\left(q(z \mid x) \,\|\, p(z)\right)"
+        if self.config.free_bits:
+            least = np.format_float_positional(self.config.free_bits, trim="-")
+            if self.mixture is None and self.config.kl == "analytic":
+                mean = r"\mathbb{E}_x \operatorname{KL}_j"
+                kl = rf"\sum_j \max\left({least},\, {mean}\right)"
+            else:
+                kl = rf"\max\left({self.latent} \cdot {least},\, \mathbb{{E}}_x {kl}\right)"
+        return rf"\mathbb{{E}}_{{q(z \mid x)}}\left[\log p(x \mid z)\right] - {weight}{kl}"
+
+    def _weighted_formula(self) -> str:
+        ratio = r"\frac{p(x \mid z_i) \, p(z_i)}{q(z_i \mid x)}"
+        if self.config.beta != 1:
+            beta = np.format_float_positional(self.config.beta, trim="-")
+            ratio = rf"p(x \mid z_i) \left(\frac{{p(z_i)}}{{q(z_i \mid x)}}\right)^{{{beta}}}"
+        k = self.config.samples
+        mean = rf"\frac{{1}}{{{k}}} \sum_{{i=1}}^{{{k}}} {ratio}"
+        return rf"\mathbb{{E}}_{{z_i \sim q(z \mid x)}}\left[\log {mean}\right]"
 
     def phases(self) -> tuple[Phase, ...]:
         """One phase: encoder, decoder and what the prior learns together."""

@@ -39,6 +39,7 @@ def draw_prior(noise: Tensor, components: Components | None) -> Tensor:
     """Draws z ~ p(z) of noise from N(0, I), N×d → N×d: the noise itself without components."""
     return noise if components is None else draw_mixture(noise, *components)
 
+
 def mixture_log_density(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Log (1/C) Σ_c N(z; mean_c, diag exp(log_variance_c)).
 

@@ -168,9 +168,7 @@ def _log_weights(
         for start in range(0, len(x), rows):
             images = x[start : start + rows]
             part = type(q)(*(t[start : start + rows] for t in q))
-            noise = torch.randn(
-                len(images), chunk, method.latent, generator=draw, device=device
-            )
+            noise = torch.randn(len(images), chunk, method.latent, generator=draw, device=device)
             parts.append(method.log_weights(images, part, noise))
         yield torch.cat(parts)
 

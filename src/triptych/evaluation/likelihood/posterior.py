@@ -28,7 +28,9 @@ ACTIVE = 0.01
 DRAWN = 10_000
 """Latents from a prior other than N(0, I) that tell how far its coordinates reach."""
 
-NO_MEAN = "the method gives neither a diagonal Gaussian q(z|x) nor a code of every latent coordinate"
+NO_MEAN = (
+    "the method gives neither a diagonal Gaussian q(z|x) nor a code of every latent coordinate"
+)
 
 
 def _look(subject: Subject, split: str) -> dict[str, Tensor]:
@@ -69,9 +71,7 @@ def _unknown(subject: Subject) -> str:
     """Why the divergence of each coordinate is not known."""
     method = subject.method
     if isinstance(method, HasPrior) and method.prior != STANDARD_NORMAL:
-        return (
-            f"the prior, {method.prior}, does not factorise over the latent coordinates: the divergence is one number"
-        )
+        return f"the prior, {method.prior}, does not factorise over the latent coordinates: the divergence is one number"
     return "q(z|x) is no diagonal Gaussian, and the method does not say the divergence of each coordinate"
 
 
@@ -87,11 +87,15 @@ def active_units(subject: Subject, split: str) -> dict[str, Result]:
         active = Result.left_out("one image has no variance", protocol)
     else:
         spread = found["mean"].var(0, correction=0)
-        active = Result(int((spread > ACTIVE).sum()), None, count, protocol, "a count of coordinates")
+        active = Result(
+            int((spread > ACTIVE).sum()), None, count, protocol, "a count of coordinates"
+        )
     of_kl = subject.protocol(
         split,
         **of_prior(method),
-        estimator="analytic KL" if gaussian else "KL of each coordinate, 1 sample of those it depends on",
+        estimator="analytic KL"
+        if gaussian
+        else "KL of each coordinate, 1 sample of those it depends on",
         unit="nats an image",
     )
     kl = Result.left_out(_unknown(subject), of_kl)

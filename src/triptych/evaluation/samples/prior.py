@@ -23,7 +23,8 @@ def from_prior(method: Method, noise: Tensor) -> Tensor:
     if not isinstance(method, HasPrior):
         return noise
     with torch.inference_mode():
-        return method.draw_prior(noise)
+        z: Tensor = method.draw_prior(noise)
+    return z
 
 
 def prior_latents(subject: Subject, count: int) -> Tensor:

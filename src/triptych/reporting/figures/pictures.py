@@ -101,7 +101,9 @@ def traversal(run: Run) -> Figure | None:
     known = "kl" in arrays
     ranks = arrays["kl"] if known else arrays["spread"]
     rows = [
-        Label(i, f"$z_{{{coordinate}}}$, {f'KL {rank:.2f} nats' if known else f'spread {rank:.2f}'}")
+        Label(
+            i, f"$z_{{{coordinate}}}$, {f'KL {rank:.2f} nats' if known else f'spread {rank:.2f}'}"
+        )
         for i, (coordinate, rank) in enumerate(
             zip(arrays["coordinates"].tolist(), ranks.tolist(), strict=True)
         )
