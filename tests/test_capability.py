@@ -18,7 +18,14 @@ from triptych.types import DataSpec, Method
 
 ROOT = Path(next(iter(triptych.__path__)))
 CAN = {
-    "vae": {"Decodes", "Encodes", "Reconstructs", "HasLikelihood"},
+    "vae": {
+        *("Decodes", "Encodes", "Reconstructs"),
+        *("HasLikelihood", "HasPrior", "HasImportanceBound"),
+    },
+    "hvae": {
+        *("Decodes", "Encodes", "Reconstructs"),
+        *("HasLikelihood", "HasPrior", "HasCoordinateKL"),
+    },
     "wgan": {"Samples", "HasCritic", "LipschitzCritic"},
     "gan": {"Samples", "HasCritic"},
     "simsiam": {"Encodes", "Projects", "HasBackbone"},

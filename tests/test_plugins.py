@@ -526,7 +526,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.parametrize("point", ["brought_one", "brought_one:Linear"])
 def test_an_installed_package_brings_a_method(site: str, point: str, capsys, monkeypatch):
     installed(site, "more-methods", {"planar": point}, brought_one=CODE)
-    assert methods.names() == ["planar", "simsiam", "vae", "wgan"]
+    assert methods.names() == ["hvae", "planar", "simsiam", "vae", "wgan"]
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     assert "planar" in capsys.readouterr().out
@@ -577,7 +577,7 @@ def test_two_packages_with_one_name_are_told_apart_by_nobody(site: str):
 def test_a_package_cannot_take_the_name_of_one_of_ours(site: str):
     installed(site, "taker", {"vae": "brought_one", "bad name!": "brought_one"}, brought_one=CODE)
     with pytest.warns(UserWarning, match="left out") as said:
-        assert methods.names() == ["simsiam", "vae", "wgan"]
+        assert methods.names() == ["hvae", "simsiam", "vae", "wgan"]
     assert {"that name is Triptych's own" in str(w.message) for w in said} == {True, False}
     assert methods.find("vae").__module__ == "triptych.methods.vae"
 

@@ -11,7 +11,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    runtime_checkable,
+)
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +30,18 @@ from triptych.config import WIDEST, OptimizerConfig, ViewsConfig
 from triptych.errors import TriptychError, shown
 
 __all__ = [
+    "STANDARD_NORMAL",
     "Batch",
     "DataSpec",
     "Decodes",
     "DiagonalGaussian",
     "Encodes",
     "Group",
+    "HasCoordinateKL",
     "HasCritic",
+    "HasImportanceBound",
     "HasLikelihood",
+    "HasPrior",
     "LipschitzCritic",
     "Losses",
     "Method",
@@ -36,6 +49,7 @@ __all__ = [
     "Noise",
     "Phase",
     "Projects",
+    "Proposal",
     "Reconstructs",
     "Samples",
     "Selection",
@@ -171,7 +185,8 @@ class Method(nn.Module, ABC):
     Config: ClassVar[type[Any]]
     title: ClassVar[str] = ""
     """What a page calls it; without one, its name on the command line."""
-    selection: ClassVar[Selection | None] = None
+    selection: Selection | None = None
+    """Which weights are the best; of a class, or of a method with this config alone."""
     gauge: ClassVar[str]
     """The logged term that the progress bar shows."""
     cosine: ClassVar[str | None] = None
@@ -179,7 +194,7 @@ class Method(nn.Module, ABC):
     sign turned. The verdict on a method that compares views asks for it, and does without where none is declared."""
     worth_compiling: ClassVar[bool] = True
     """Whether long runs on a CPU are compiled where nobody says; convolutions are slower for it there."""
-    gathers: ClassVar[bool | None] = None
+    gathers: bool | None = None
     """Whether its losses compare the images of a batch with each other, and gather them by `triptych.nets.joint.gathered`
     from all devices that share a batch; False where every image's loss is its own, normalisation over the batch
     aside. One that does not say it is trained on one device: a comparison within parts would be another loss."""
@@ -260,9 +275,16 @@ class DiagonalGaussian(NamedTuple):
         return torch.addcmul(mean, std, noise)
 
 
+STANDARD_NORMAL = "N(0, I)"
+"""What the prior of a method is called that has none of its own."""
+
+Proposal: TypeAlias = Any
+"""What `HasLikelihood.posterior` gives: a NamedTuple of tensors with one row an image."""
+
+
 @runtime_checkable
 class Decodes(Protocol, metaclass=Capability):
-    """Turns latent vectors from N(0, I) into images: a decoder or a generator."""
+    """Turns latent vectors into images: a decoder or a generator. They are from N(0, I), or from the prior of `HasPrior`."""
 
     latent: int
 
@@ -278,7 +300,7 @@ class Samples(Protocol, metaclass=Capability):
     latent: int
 
     def sample(self, z: Tensor) -> Tensor:
-        """N×latent from N(0, I) → N×C×H×W in [0, 1], as the model's own distribution has them."""
+        """N×latent from the prior → N×C×H×W in [0, 1], as the model's own distribution has them."""
         ...
 
 
@@ -340,23 +362,64 @@ class Reconstructs(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class HasLikelihood(Protocol, metaclass=Capability):
-    """A latent-variable model with a proposal for its posterior."""
+    """A latent-variable model with a proposal for its posterior.
+
+    Its latents may lie on several levels: ``latent`` counts all of their coordinates, and noise is for all of them.
+    """
 
     latent: int
     likelihood: str
     """Which p(x|z): part of every protocol."""
 
-    def posterior(self, x: Tensor) -> DiagonalGaussian:
-        """q(z|x) for N×C×H×W images."""
+    def posterior(self, x: Tensor) -> Proposal:
+        """What is known of z from N×C×H×W images before noise comes in: a NamedTuple of tensors with N rows each.
+
+        `DiagonalGaussian` where q(z|x) is one. Another holds whatever `log_weights` wants of an image, so that it is
+        computed once for any number of samples; whoever holds it takes rows of it and hands them back.
+        """
         ...
 
     def elbo(self, x: Tensor, noise: Tensor) -> Mapping[str, Tensor]:
-        """``elbo``, ``reconstruction`` and ``kl`` in nats an image, from one sample of z; noise N×latent."""
+        """``elbo``, ``reconstruction`` and ``kl`` in nats an image, from one sample of z; noise N×latent.
+
+        Further terms (the divergence of each level, say) are measured under their own names.
+        """
         ...
 
-    def log_weights(self, x: Tensor, q: DiagonalGaussian, noise: Tensor) -> Tensor:
-        """Log p(x, z) − log q(z|x) in nats, N×K, for z = q.sample(noise), noise N×K×latent."""
+    def log_weights(self, x: Tensor, q: Proposal, noise: Tensor) -> Tensor:
+        """Log p(x, z) − log q(z|x) in nats, N×K, for the z ~ q(z|x) that noise N×K×latent from N(0, I) makes of q."""
         ...
+
+
+@runtime_checkable
+class HasPrior(Protocol, metaclass=Capability):
+    """Says what its prior p(z) is, and draws from it: of a method that does not, it is N(0, I)."""
+
+    prior: str
+    """What it is called: part of the protocol of what rests on it, where it is not `STANDARD_NORMAL`."""
+    divergence: str
+    """How `HasLikelihood.elbo` computes the divergence from it, for the protocol: ``analytic``, ``Monte-Carlo``."""
+
+    def draw_prior(self, noise: Tensor) -> Tensor:
+        """Noise N×latent from N(0, I) → z ~ p(z), N×latent, the same for the same noise."""
+        ...
+
+
+@runtime_checkable
+class HasCoordinateKL(Protocol, metaclass=Capability):
+    """Tells the divergence of each latent coordinate where that is more than one diagonal Gaussian against another."""
+
+    def kl_per_coordinate(self, x: Tensor, noise: Tensor) -> Tensor | None:
+        """N×latent in nats, which sum to ``kl`` of `HasLikelihood.elbo`; none where the prior does not factorise."""
+        ...
+
+
+@runtime_checkable
+class HasImportanceBound(Protocol, metaclass=Capability):
+    """Is trained on the importance-weighted bound with k samples: validation watches it beside the ELBO."""
+
+    bound_samples: int
+    """k; with 1 it is the ELBO, and not watched twice."""
 
 
 _PROTOCOLS: tuple[type, ...] = (
@@ -368,6 +431,9 @@ _PROTOCOLS: tuple[type, ...] = (
     Projects,
     Reconstructs,
     HasLikelihood,
+    HasPrior,
+    HasCoordinateKL,
+    HasImportanceBound,
 )
 
 

@@ -16,6 +16,10 @@ COUNTS = {"train": 703, "valid": 101, "test": 157}
 
 METHODS = {
     "vae": ({"hidden": [16], "latent": 2}, {"binarize": "dynamic"}),
+    "hvae": (
+        {"upper": 2, "lower": 2, "hidden": [16], "prior": "vamp", "components": 5},
+        {"binarize": "dynamic"},
+    ),
     "wgan": ({"width": 4, "latent": 2, "critic_steps": 1}, {}),
     "simsiam": (
         {"depth": 10, "width": 4, "stem": "cifar", "projector": [16], "predictor_width": 8},

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -186,3 +187,144 @@ def test_auto_chooses_by_the_data():
 def test_a_bernoulli_likelihood_of_grey_levels_is_refused():
     with pytest.raises(TriptychError, match="--binarize dynamic"):
         build(VAEConfig(likelihood="bernoulli"), DataSpec((1, 28, 28), "grey"))
+
+
+TINY = DataSpec((1, 4, 4), "binary")
+
+
+def tiny(**options) -> VAE:
+    return build(VAEConfig(**({"latent": 3, "hidden": (8,), "components": 4} | options)), TINY)
+
+
+def test_beta_weighs_the_divergence_and_leaves_the_logged_elbo_alone():
+    x, noise = (draw(6, 1, 4, 4) > 0).float(), draw(6, 3, seed=1)
+    found = losses(tiny(beta=4.0, kl_warmup=0.4), x, noise, 0.2)
+    terms = found.terms
+    torch.testing.assert_close(found.minimise, 2.0 * terms["kl"] - terms["reconstruction"])
+    torch.testing.assert_close(terms["elbo"], terms["reconstruction"] - terms["kl"])
+
+
+@pytest.mark.parametrize("options", [{}, {"kl": "monte-carlo"}, {"prior": "mixture"}])
+def test_free_bits_hold_each_coordinate_or_all_of_what_does_not_factorise(options):
+    x, noise = (draw(6, 1, 4, 4) > 0).float(), draw(6, 3, seed=1)
+    plain, free = tiny(**options), tiny(free_bits=0.05, **options)
+    q = plain.posterior(x)
+    kl = losses(plain, x, noise).terms["kl"]
+    expected = kl.mean().clamp(min=0.15)
+    if not options:
+        variance = q.log_variance.exp()
+        each = (0.5 * (q.mean**2 + variance - q.log_variance - 1)).mean(0)
+        assert (each < 0.05).any()
+        expected = each.clamp(min=0.05).sum()
+    found = losses(free, x, noise)
+    torch.testing.assert_close(found.minimise, expected - found.terms["reconstruction"])
+    torch.testing.assert_close(found.terms["kl"], kl)
+    assert free.gathers
+    assert not plain.gathers
+
+
+def weighted(gradient: str, samples: int = 4, **options) -> tuple[VAE, torch.Tensor, torch.Tensor]:
+    vae = tiny(samples=samples, gradient=gradient, **options)
+    return vae, (draw(6, 1, 4, 4) > 0).float(), draw(6, samples, 3, seed=1)
+
+
+@pytest.mark.parametrize("prior", ["standard", "mixture", "vamp"])
+@pytest.mark.parametrize("gradient", ["standard", "doubly-reparameterised"])
+def test_the_importance_weighted_bound_is_the_naive_loop(prior: str, gradient: str):
+    vae, x, noise = weighted(gradient, prior=prior)
+    found = losses(vae, x, noise)
+    log_w = vae.log_weights(x, vae.posterior(x), noise)
+    naive = torch.stack([torch.stack([w.exp() for w in row]).mean().log() for row in log_w])
+    torch.testing.assert_close(found.minimise, -naive)
+    torch.testing.assert_close(found.terms["importance_bound"], naive)
+    torch.testing.assert_close(found.terms["elbo"], log_w.mean(1))
+    assert vae.selection.metric == "valid/importance_bound"
+    assert vae.phases()[0].noise["z"].shape == (4, 3)
+
+
+def test_warm_up_and_beta_temper_the_weights_and_not_what_is_logged():
+    vae, x, noise = weighted("standard", kl_warmup=0.5, beta=2.0)
+    plain = losses(weighted("standard")[0], x, noise).terms
+    found = losses(vae, x, noise, 0.125)
+    q = vae.posterior(x)
+    likelihood = vae.log_likelihood(x, q.sample(noise))
+    ratio = vae.log_weights(x, q, noise) - likelihood
+    expected = (likelihood + 0.5 * ratio).logsumexp(1) - math.log(4)
+    torch.testing.assert_close(found.minimise, -expected)
+    for name, value in plain.items():
+        torch.testing.assert_close(found.terms[name], value)
+
+
+@pytest.mark.parametrize("prior", ["standard", "vamp"])
+def test_the_doubly_reparameterised_gradient_leaves_that_of_the_model_alone(prior: str):
+    found = {}
+    for gradient in ("standard", "doubly-reparameterised"):
+        vae, x, noise = weighted(gradient, prior=prior)
+        losses(vae, x, noise).minimise.mean().backward()
+        found[gradient] = {name: p.grad for name, p in vae.named_parameters()}
+    one, other = found.values()
+    for name in one:
+        same = torch.allclose(one[name], other[name], rtol=1e-4, atol=1e-7)
+        assert same == (not name.startswith("encoder")), name
+
+
+def test_the_doubly_reparameterised_gradient_of_the_network_agrees_in_the_mean():
+    """Noise on a grid with its Gauss-Hermite weights: the expectation over two samples of one latent is a sum.
+
+    Without hidden layers all is smooth, and the sum is as good as exact.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    e, w = torch.from_numpy(nodes).float(), torch.from_numpy(weights / weights.sum()).float()
+    noise, weight = torch.cartesian_prod(e, e).unsqueeze(-1), (w[:, None] * w).flatten()
+    x = (draw(1, 1, 4, 4) > 0).float().expand(len(noise), -1, -1, -1)
+    found = []
+    for gradient in ("standard", "doubly-reparameterised"):
+        vae = build(VAEConfig(latent=1, hidden=(), samples=2, gradient=gradient), TINY)
+        (weight * losses(vae, x, noise).minimise).sum().backward()
+        found.append(torch.cat([p.grad.flatten() for p in vae.encoder.parameters()]))
+    assert found[0].abs().max() > 0.01
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_losses_with_importance_weights_can_be_captured_as_one_graph():
+    vae, x, noise = weighted("doubly-reparameterised", prior="vamp")
+    torch._dynamo.reset()
+    captured = torch.compile(vae.losses, backend="eager", fullgraph=True, dynamic=False)
+    batch, progress = Batch((x,), torch.arange(6)), torch.tensor(0.5)
+    found = captured("elbo", batch, {"z": noise}, progress).minimise
+    found.mean().backward()
+    traced = {name: p.grad.clone() for name, p in vae.named_parameters()}
+    vae.zero_grad()
+    losses(vae, x, noise).minimise.mean().backward()
+    for name, p in vae.named_parameters():
+        torch.testing.assert_close(traced[name], p.grad, msg=name)
+
+
+@pytest.mark.parametrize("prior", ["mixture", "vamp"])
+def test_draws_from_a_mixture_prior_are_distributed_as_its_density_says(prior: str):
+    """Log p(z) averaged over draws is minus the entropy, which quadrature in two dimensions knows."""
+    vae = build(VAEConfig(latent=2, hidden=(8,), prior=prior, components=3), TINY)
+    with torch.no_grad():
+        axis = torch.linspace(-12, 12, 601)
+        density = vae._log_prior(torch.cartesian_prod(axis, axis)).double()
+        area = (axis[1] - axis[0]).item() ** 2
+        assert density.exp().sum().item() * area == pytest.approx(1, abs=1e-5)
+        expected = (density.exp() * density).sum().item() * area
+        found = vae._log_prior(vae.draw_prior(draw(40_000, 2))).double()
+    assert abs(found.mean().item() - expected) < 4 * found.std().item() / 200
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"samples": 0}, "--method.samples"),
+        ({"components": 0}, "--method.components"),
+        ({"beta": -1.0}, "--method.beta"),
+        ({"free_bits": -1.0}, "--method.free-bits"),
+        ({"free_bits": 1.0, "samples": 2}, "--method.free-bits is for the ELBO"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(options, said):
+    with pytest.raises(TriptychError, match=said):
+        VAEConfig(**options)

@@ -12,6 +12,7 @@ from triptych.objectives.elbo import (
     discretized_gaussian_log_likelihood,
     discretized_logistic_log_likelihood,
     elbo,
+    free_bits,
     gaussian_log_likelihood,
     kl_diagonal_gaussians,
     kl_monte_carlo,
@@ -234,3 +235,14 @@ def test_monte_carlo_kl_of_two_gaussians_agrees_with_the_analytic_one():
 
 def test_elbo_is_reconstruction_minus_divergence():
     assert elbo(torch.tensor([-70.0]), torch.tensor([25.0])).tolist() == [-95.0]
+
+
+def test_free_bits_by_hand():
+    """Equation 15 of Kingma et al. 2016: the mean over the batch, then the maximum, then the sum over groups."""
+    kl = torch.tensor([[0.1, 2.0, 0.7], [0.3, 4.0, 0.1]], dtype=torch.float64, requires_grad=True)
+    found = free_bits(kl, 0.5)
+    assert found.item() == pytest.approx(0.5 + 3.0 + 0.5)
+    (gradient,) = torch.autograd.grad(found, kl)
+    # A group below its bits on average gets none, though one of its images is above them.
+    assert gradient.tolist() == [[0, 0.5, 0], [0, 0.5, 0]]
+    assert free_bits(kl, torch.tensor([0.0, 5.0, 0.0])).item() == pytest.approx(0.2 + 5 + 0.4)

@@ -51,6 +51,24 @@ def numbers(text, columns):
     return np.frombuffer(base64.b64decode(text), "<f4").reshape(-1, columns)
 
 
+@pytest.fixture(scope="module")
+def two_levels(tmp_path_factory):
+    small = {"upper": 3, "lower": 4, "hidden": (16,), "components": 5}
+    return trained(tmp_path_factory.mktemp("explore") / "hvae", "hvae", 20, **small)
+
+
+def test_a_decoder_plays_where_the_encoder_branches(two_levels):
+    """What is drawn cannot be encoded there; held-out images were, and are where one starts."""
+    found, method = bundle(two_levels), experiment.load_method(two_levels)
+    assert "encode" not in found
+    assert [layer["op"] for layer in found["decode"][:3]] == ["linear", "gate", "linear"]
+    pixels = np.frombuffer(base64.b64decode(found["pixels"]), np.uint8)
+    x = torch.from_numpy(pixels / np.float32(255)).view(-1, 1, 28, 28)
+    with torch.no_grad():
+        expected = method.encode(x).numpy()
+    np.testing.assert_allclose(numbers(found["starts"], 7), expected, atol=1e-5)
+
+
 def test_a_vae_starts_from_encoded_images(vae):
     found, method = bundle(vae), experiment.load_method(vae)
     assert (found["shape"], found["latent"]) == ([1, 28, 28], 20)

@@ -6,6 +6,7 @@ from torch import nn
 
 from triptych.errors import TriptychError
 from triptych.methods.gan import GAN, GANConfig
+from triptych.methods.hvae import HVAE, HVAEConfig
 from triptych.methods.vae import VAE, VAEConfig
 from triptych.methods.wgan import WGAN, WGANConfig
 from triptych.playable.layers import Linear, apply, layers_of
@@ -34,6 +35,11 @@ CASES = [
     (VAE(VAEConfig(latent=5, hidden=(20, 10), net="mlp"), SMALL), "encode", (1, 8, 8)),
     (VAE(VAEConfig(latent=6, net="conv", width=4), GREY), "decode", (6,)),
     (VAE(VAEConfig(latent=6, net="conv", width=4), COLOUR), "encode", (3, 32, 32)),
+    *(
+        (HVAE(HVAEConfig(upper=2, lower=3, hidden=(20, 10), layers=kind), SMALL), "decode", (5,))
+        for kind in ("gated", "elu")
+    ),
+    (HVAE(HVAEConfig(upper=2, lower=3, hidden=(9,), net="conv", width=4), COLOUR), "decode", (5,)),
     (WGAN(WGANConfig(latent=7, width=4), COLOUR), "sample", (7,)),
     (WGAN(WGANConfig(latent=7, width=4, ema=0.9), GREY), "sample", (7,)),
     (GAN(GANConfig(latent=7, width=4), GREY), "sample", (7,)),

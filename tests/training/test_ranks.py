@@ -71,6 +71,7 @@ with joined() as ranks:
 
 SIZES = {
     "vae": {"latent": 3, "hidden": [8]},
+    "hvae": {"upper": 2, "lower": 3, "hidden": [8], "prior": "vamp", "components": 4},
     "wgan": {"latent": 4, "width": 2, "critic_steps": 2, "ema": 0.9},
     "simsiam": {"depth": 10, "width": 2, "projector": [8], "predictor_width": 4},
     "gan": {
@@ -95,6 +96,13 @@ SHARED: dict[str, dict[str, Any]] = {
         "precise": True,
         "train": {"batch_size": 301},
         "data": {"binarize": "dynamic"},
+    },
+    # The mean over a batch that they ask for is that of all ranks, of 2 and of 3.
+    "free bits": {
+        "name": "vae",
+        "precise": True,
+        "method": {"free_bits": 0.5},
+        "train": {"batch_size": 12},
     },
     "local": {"name": "simsiam", "precise": True, "method": {"batch_norm": "local"}},
 }
@@ -150,7 +158,7 @@ def apart(one: Run, other: Run) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-@pytest.mark.parametrize("name", [*(f"{name} in double" for name in SIZES), "epochs"])
+@pytest.mark.parametrize("name", [*(f"{name} in double" for name in SIZES), "epochs", "free bits"])
 def test_sixty_steps_in_double_precision_are_those_of_one_process(trained, name, ranks):
     """Batches of 11 or 301, which neither 2 nor 3 divide; what is logged is reduced in single precision."""
     state, log = apart(trained(1, name), trained(ranks, name))

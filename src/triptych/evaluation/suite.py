@@ -131,8 +131,9 @@ def _keep_pictures(subject: Subject, run: Run, split: str) -> dict[str, Result]:
                 originals=as_levels(x),
                 reconstructions=as_levels(method.reconstruct(x)),
             )
-    if isinstance(method, HasLikelihood) and isinstance(method, Decodes):
-        run.save_arrays("traversal", **as_arrays(traversal(subject, split)))
+    likely = isinstance(method, HasLikelihood) and isinstance(method, Decodes)
+    if likely and (moved := traversal(subject, split)):
+        run.save_arrays("traversal", **as_arrays(moved))
     if isinstance(method, Encodes) and isinstance(method, Decodes):
         if len(splits[split]) < 2:
             return left_out(subject, split, ["interpolation"], "one image leads to no other")

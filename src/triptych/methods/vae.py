@@ -1,22 +1,35 @@
-"""The variational autoencoder (Kingma and Welling 2014, arXiv 1312.6114)."""
+"""The variational autoencoder (Kingma and Welling 2014, arXiv 1312.6114), with its kin as options.
+
+β (Higgins et al. 2017), free bits (Kingma et al. 2016), the importance-weighted bound (Burda et al. 2016) with either
+gradient (Tucker et al. 2018), and priors that are mixtures (Tomczak and Welling 2018).
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
 from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
 from triptych.nets.dcgan import ImageToVector, VectorToImage
+from triptych.nets.joint import gathered
 from triptych.nets.mlp import mlp
+from triptych.nets.priors import MixtureComponents, PseudoInputs
+from triptych.nets.scale import LearnedScale
 from triptych.objectives import elbo as objective
+from triptych.objectives.importance import (
+    doubly_reparameterised,
+    importance_bound,
+    log_density_of_draws,
+)
+from triptych.objectives.priors import Components, draw_prior, prior_log_density
 from triptych.types import (
+    STANDARD_NORMAL,
     Batch,
     DataSpec,
     DiagonalGaussian,
@@ -29,13 +42,6 @@ from triptych.types import (
 )
 
 __all__ = ["VAE", "VAEConfig"]
-
-LIKELIHOODS = {
-    "bernoulli": "Bernoulli",
-    "gaussian": "Gaussian over 256 levels",
-    "logistic": "logistic over 256 levels",
-}
-
 
 SMALL = 32 * 32
 """Pixels up to which the network is an MLP where nothing else is said."""
@@ -61,9 +67,21 @@ class VAEConfig:
     logit_offset: float = 0.0
     """Added to the Bernoulli logits; -5 starts the reference near empty images."""
     kl: Literal["analytic", "monte-carlo"] = "analytic"
-    """How the divergence to the prior is computed in training."""
+    """How the divergence to a prior N(0, I) is computed in training; of other priors and of several samples there is no closed form."""
     kl_warmup: float = 0.0
-    """Share of the training over which the weight of the divergence rises from 0 to 1."""
+    """Share of the training over which the weight of the divergence rises from 0 to β."""
+    beta: float = 1.0
+    """β, the weight of the divergence in training."""
+    free_bits: float = 0.0
+    """Nats a latent coordinate that the divergence, on average over a batch, may take at no cost; 0 for none."""
+    samples: int = 1
+    """Samples of z an image in training; with several the importance-weighted bound is optimised (IWAE)."""
+    gradient: Literal["standard", "doubly-reparameterised"] = "standard"
+    """How the encoder learns from the importance-weighted bound."""
+    prior: Literal["standard", "mixture", "vamp"] = "standard"
+    """p(z): N(0, I), a mixture of learned Gaussians, or one of the codes of learned pseudo-inputs (VampPrior)."""
+    components: int = 500
+    """Gaussians, or pseudo-inputs, of a prior that is a mixture."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How encoder and decoder learn."""
 
@@ -72,12 +90,25 @@ class VAEConfig:
         for name, value in (
             ("latent", self.latent),
             ("width", self.width),
+            ("samples", self.samples),
+            ("components", self.components),
             *(("hidden", h) for h in self.hidden),
         ):
             limited(f"--method.{name}", value, 1, WIDEST)
         limited("--method.logit-offset", self.logit_offset, -OFFSET, OFFSET)
         if not 0 <= self.kl_warmup <= 1:
             raise TriptychError(f"--method.kl-warmup {self.kl_warmup} is no share of the training")
+        limited("--method.beta", self.beta, 0, WIDEST)
+        limited("--method.free-bits", self.free_bits, 0, WIDEST)
+        if self.free_bits and self.weighted:
+            raise TriptychError(
+                "--method.free-bits is for the ELBO: leave out --method.samples and --method.gradient"
+            )
+
+    @property
+    def weighted(self) -> bool:
+        """Whether importance weights are what is optimised."""
+        return self.samples > 1 or self.gradient != "standard"
 
 
 class VAE(Method):
@@ -98,6 +129,8 @@ class VAE(Method):
     gauge = "elbo"
     gathers = False
     config: VAEConfig
+    prior = STANDARD_NORMAL
+    divergence = "analytic"
 
     def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
         config = self.resolve(config, spec)
@@ -108,7 +141,12 @@ class VAE(Method):
                 "or choose --method.likelihood logistic"
             )
         self.latent = config.latent
-        self.likelihood = LIKELIHOODS[config.likelihood]
+        self.likelihood = objective.LIKELIHOODS[config.likelihood]
+        self.bound_samples = config.samples
+        if config.samples > 1:
+            self.selection = Selection("valid/importance_bound", "higher")
+        # The mean over a batch that free bits ask for is that of all devices.
+        self.gathers = config.free_bits > 0
         self.encoder: nn.Module
         self.decoder: nn.Module
         if config.net == "mlp":
@@ -122,7 +160,16 @@ class VAE(Method):
                 VectorToImage(config.latent, spec.shape, config.width, batch_norm=False),
                 nn.Flatten(),
             )
-        self.scale = LearnedScale(spec) if config.likelihood != "bernoulli" else None
+        self.scale = LearnedScale(spec.shape) if config.likelihood != "bernoulli" else None
+        self.mixture: nn.Module | None = None
+        if config.prior == "mixture":
+            self.mixture = MixtureComponents(config.components, config.latent)
+            self.prior = f"mixture of {config.components} Gaussians"
+        elif config.prior == "vamp":
+            self.mixture = PseudoInputs(config.components, spec.shape, spec.mean)
+            self.prior = f"VampPrior of {config.components} pseudo-inputs"
+        if self.mixture is not None:
+            self.divergence = "Monte-Carlo"
 
     @classmethod
     def resolve(cls, config: VAEConfig, spec: DataSpec) -> VAEConfig:
@@ -135,41 +182,115 @@ class VAE(Method):
         return dataclasses.replace(config, net=net, likelihood=likelihood)
 
     def formula(self) -> str:
-        """The evidence lower bound."""
-        return (
-            r"\log p(x) \;\ge\; \mathbb{E}_{q(z \mid x)}\left[\log p(x \mid z)\right]"
-            r" - \operatorname{KL}\left(q(z \mid x) \,\|\, p(z)\right), \quad p(z) = \mathcal{N}(0, I)"
-        )
+        """The bound of log p(x) that is optimised, and the prior."""
+        config, count = self.config, self.config.components
+        prior = {
+            "standard": r"\mathcal{N}(0, I)",
+            "mixture": rf"\tfrac{{1}}{{{count}}} \sum_c \mathcal{{N}}(\mu_c, \sigma_c^2)",
+            "vamp": rf"\tfrac{{1}}{{{count}}} \sum_c q(z \mid u_c)",
+        }[config.prior]
+        is_bound = config.beta == 1 and not config.free_bits
+        begin = r"\log p(x) \;\ge\; " if is_bound else r"\max \; "
+        bound = self._weighted_formula() if config.weighted else self._elbo_formula()
+        return rf"{begin}{bound}, \quad p(z) = {prior}"
+
+    def _elbo_formula(self) -> str:
+        beta = np.format_float_positional(self.config.beta, trim="-")
+        weight = "" if self.config.beta == 1 else rf"{beta} \,"
+        kl = r"\operatorname{KL}\left(q(z \mid x) \,\|\, p(z)\right)"
+        if self.config.free_bits:
+            least = np.format_float_positional(self.config.free_bits, trim="-")
+            if self.mixture is None and self.config.kl == "analytic":
+                mean = r"\mathbb{E}_x \operatorname{KL}_j"
+                kl = rf"\sum_j \max\left({least},\, {mean}\right)"
+            else:
+                kl = rf"\max\left({self.latent} \cdot {least},\, \mathbb{{E}}_x {kl}\right)"
+        return rf"\mathbb{{E}}_{{q(z \mid x)}}\left[\log p(x \mid z)\right] - {weight}{kl}"
+
+    def _weighted_formula(self) -> str:
+        ratio = r"\frac{p(x \mid z_i) \, p(z_i)}{q(z_i \mid x)}"
+        if self.config.beta != 1:
+            beta = np.format_float_positional(self.config.beta, trim="-")
+            ratio = rf"p(x \mid z_i) \left(\frac{{p(z_i)}}{{q(z_i \mid x)}}\right)^{{{beta}}}"
+        k = self.config.samples
+        mean = rf"\frac{{1}}{{{k}}} \sum_{{i=1}}^{{{k}}} {ratio}"
+        return rf"\mathbb{{E}}_{{z_i \sim q(z \mid x)}}\left[\log {mean}\right]"
 
     def phases(self) -> tuple[Phase, ...]:
-        """One phase: encoder and decoder together."""
-        modules = ("encoder", "decoder") + (("scale",) if self.scale is not None else ())
-        return (
-            Phase("elbo", (Group(modules, self.config.optimizer),), {"z": Noise((self.latent,))}),
-        )
+        """One phase: encoder, decoder and what the prior learns together."""
+        more = {"scale": self.scale, "mixture": self.mixture}
+        modules = ("encoder", "decoder", *(name for name, part in more.items() if part is not None))
+        shape = (self.config.samples, self.latent) if self.config.weighted else (self.latent,)
+        return (Phase("elbo", (Group(modules, self.config.optimizer),), {"z": Noise(shape)}),)
 
     def losses(
         self, phase: str, batch: Batch, noise: Mapping[str, Tensor], progress: Tensor
     ) -> Losses:
-        """−(reconstruction − β·KL), β = 1 once the warm-up is over."""
-        terms = self._terms(batch.x, noise["z"], analytic=self.config.kl == "analytic")
-        kl = terms["kl"]
+        """−(reconstruction − w·KL), w = β once the warm-up is over; or −L_k of weights tempered by the same w."""
+        weight: Tensor | float = self.config.beta
         if self.config.kl_warmup > 0:
-            kl = kl * (progress / self.config.kl_warmup).clamp(max=1.0)
-        return Losses(-objective.elbo(terms["reconstruction"], kl), terms)
+            weight = weight * (progress / self.config.kl_warmup).clamp(max=1.0)
+        if self.config.weighted:
+            return self._weighted(batch.x, noise["z"], weight)
+        analytic = self.config.kl == "analytic" and self.mixture is None
+        terms, each = self._terms(batch.x, noise["z"], analytic)
+        kl = terms["kl"]
+        if self.config.free_bits > 0:
+            # What does not factorise over coordinates is one group of all of them.
+            least = self.config.free_bits * self.latent / each.shape[1]
+            kl = objective.free_bits(gathered(each), least)
+        return Losses(-objective.elbo(terms["reconstruction"], kl * weight), terms)
 
-    def _terms(self, x: Tensor, noise: Tensor, analytic: bool) -> dict[str, Tensor]:
+    def _terms(self, x: Tensor, noise: Tensor, analytic: bool) -> tuple[dict[str, Tensor], Tensor]:
+        """The ELBO's terms, and the divergence of each coordinate, or of all where it is no sum; N×groups."""
         q = self.posterior(x)
         z = q.sample(noise)
         reconstruction = self.log_likelihood(x, z)
         if analytic:
-            kl = objective.kl_to_standard_normal(q.mean, q.log_variance).sum(-1)
+            each = objective.kl_to_standard_normal(q.mean, q.log_variance)
+            kl = each.sum(-1)
         else:
-            kl = objective.kl_monte_carlo(
-                self._log_q(q, noise), objective.standard_normal_log_density(z)
-            )
+            kl = objective.kl_monte_carlo(self._log_q(q, noise), self._log_prior(z))
+            each = kl.unsqueeze(-1)
         bound = objective.elbo(reconstruction, kl)
-        return {"elbo": bound, "reconstruction": reconstruction, "kl": kl}
+        return {"elbo": bound, "reconstruction": reconstruction, "kl": kl}, each
+
+    def _weighted(self, x: Tensor, noise: Tensor, weight: Tensor | float) -> Losses:
+        """−L_k of log w = log p(x|z) − weight·(log q(z|x) − log p(z)); what is logged has a weight of 1."""
+        q = self.posterior(x)
+        z, doubly = q.sample(noise), self.config.gradient == "doubly-reparameterised"
+        tag: Tensor | float = 0.0
+        if doubly:
+            z, tag = doubly_reparameterised(z)
+            log_q = log_density_of_draws(z, noise, q.log_variance)
+        else:
+            log_q = self._log_q(q, noise)
+        reconstruction = self.log_likelihood(x, z)
+        kl = objective.kl_monte_carlo(log_q, self._log_prior(z))
+        bound = importance_bound(reconstruction - weight * kl + tag)
+        terms = {"reconstruction": reconstruction.mean(-1), "kl": kl.mean(-1)}
+        terms["elbo"] = objective.elbo(terms["reconstruction"], terms["kl"])
+        terms["importance_bound"] = importance_bound(objective.elbo(reconstruction, kl).detach())
+        return Losses(-bound, terms)
+
+    def after_step(self) -> None:
+        """Pseudo-inputs stay images."""
+        if isinstance(self.mixture, PseudoInputs):
+            self.mixture.project()
+
+    def _components(self) -> Components | None:
+        """What the prior is a mixture of; none of N(0, I)."""
+        if self.mixture is None:
+            return None
+        found = self.mixture()
+        return self.posterior(found) if isinstance(self.mixture, PseudoInputs) else found
+
+    def _log_prior(self, z: Tensor) -> Tensor:
+        return prior_log_density(z, self._components())
+
+    def draw_prior(self, noise: Tensor) -> Tensor:
+        """Draws from p(z) of noise from N(0, I), N×latent."""
+        return draw_prior(noise, self._components())
 
     def _output(self, z: Tensor) -> Tensor:
         """Decoder output N×D for N×latent, or N×K×D for N×K×latent: logits, or means before squashing."""
@@ -190,26 +311,19 @@ class VAE(Method):
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Log p(x|z) in nats: N for z N×latent, N×K for z N×K×latent."""
-        out, flat = self._output(z), x.flatten(1)
-        if self.scale is None:
-            return objective.bernoulli_log_likelihood(out, flat)
-        if z.ndim == 3:
-            flat = flat.unsqueeze(1)
-        if self.config.likelihood == "logistic":
-            density = objective.discretized_logistic_log_likelihood
-        else:
-            density = objective.discretized_gaussian_log_likelihood
-        return density(out.sigmoid(), self.scale(), flat)
+        scale = None if self.scale is None else self.scale()
+        return objective.pixel_log_likelihood(
+            self.config.likelihood, self._output(z), scale, x.flatten(1)
+        )
 
     def elbo(self, x: Tensor, noise: Tensor) -> Mapping[str, Tensor]:
-        """The ELBO and its two terms with the analytic divergence, from one sample of z."""
-        return self._terms(x, noise, analytic=True)
+        """The ELBO and its two terms from one sample of z, with the analytic divergence where there is one."""
+        return self._terms(x, noise, analytic=self.mixture is None)[0]
 
     def log_weights(self, x: Tensor, q: DiagonalGaussian, noise: Tensor) -> Tensor:
         """Log p(z) + log p(x|z) − log q(z|x), N×K."""
         z = q.sample(noise)
-        prior = objective.standard_normal_log_density(z)
-        return prior + self.log_likelihood(x, z) - self._log_q(q, noise)
+        return self._log_prior(z) + self.log_likelihood(x, z) - self._log_q(q, noise)
 
     def encode(self, x: Tensor) -> Tensor:
         """The mean of q(z|x), N×latent."""
@@ -222,21 +336,3 @@ class VAE(Method):
     def reconstruct(self, x: Tensor) -> Tensor:
         """Decoded posterior means."""
         return self.decode(self.encode(x))
-
-
-class LearnedScale(nn.Module):
-    """The logarithm of one scale for each channel, spread over the pixels: a vector of length D."""
-
-    def __init__(self, spec: DataSpec) -> None:
-        super().__init__()
-        self.pixels = spec.dimensions // spec.shape[0]
-        self.log_scale = nn.Parameter(torch.empty(spec.shape[0]))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Start at a tenth of the range: wide enough that no pixel is impossible."""
-        nn.init.constant_(self.log_scale, math.log(0.1))
-
-    def forward(self) -> Tensor:
-        """D values of log scale, in the units of pixels in [0, 1]."""
-        return self.log_scale.repeat_interleave(self.pixels)

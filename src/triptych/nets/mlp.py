@@ -5,9 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-__all__ = ["mlp"]
+__all__ = ["Gated", "hidden_layers", "mlp"]
+
+
+class Gated(nn.Linear):
+    """A linear layer times the sigmoid of another, (A x + a) · σ(B x + b) (Dauphin et al. 2017, arXiv 1612.08083)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        # One product of twice the width; each half is drawn as a layer of its own would be.
+        super().__init__(inputs, 2 * outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """…×inputs → …×outputs."""
+        return F.glu(super().forward(x))
+
+
+def hidden_layers(
+    inputs: int,
+    widths: Sequence[int],
+    activation: type[nn.ELU] | type[nn.ReLU] = nn.ELU,
+    gated: bool = False,
+) -> list[nn.Module]:
+    """Hidden layers of the given widths, with an activation or `Gated`: …×inputs → …×the last width."""
+    layers: list[nn.Module] = []
+    for width, following in pairwise([inputs, *widths]):
+        if gated:
+            layers.append(Gated(width, following))
+        else:
+            # In place: importance sampling decodes millions of latents, and memory is what it waits for.
+            layers += [nn.Linear(width, following), activation(inplace=True)]
+    return layers
 
 
 def mlp(
@@ -15,8 +45,9 @@ def mlp(
     hidden: Sequence[int],
     outputs: int,
     activation: type[nn.ELU] | type[nn.ReLU] = nn.ELU,
+    gated: bool = False,
 ) -> nn.Sequential:
-    """Linear layers of the given widths with an activation between, none after the last.
+    """Hidden layers of the given widths, and a linear one behind them.
 
     Maps …×inputs to …×outputs.
 
@@ -28,9 +59,5 @@ def mlp(
           (2): Linear(in_features=3, out_features=2, bias=True)
         )
     """
-    widths = [inputs, *hidden]
-    layers: list[nn.Module] = []
-    for width, following in pairwise(widths):
-        # In place: importance sampling decodes millions of latents, and memory is what it waits for.
-        layers += [nn.Linear(width, following), activation(inplace=True)]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
+    layers = hidden_layers(inputs, hidden, activation, gated)
+    return nn.Sequential(*layers, nn.Linear([inputs, *hidden][-1], outputs))

@@ -10,20 +10,24 @@ a divergence is ≥ 0 in expectation.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
+    "LIKELIHOODS",
     "bernoulli_log_likelihood",
     "discretized_gaussian_log_likelihood",
     "discretized_logistic_log_likelihood",
     "elbo",
+    "free_bits",
     "gaussian_log_likelihood",
     "kl_diagonal_gaussians",
     "kl_monte_carlo",
     "kl_to_standard_normal",
+    "pixel_log_likelihood",
     "standard_normal_log_density",
 ]
 
@@ -118,6 +122,35 @@ def _log_normal_cdf(t: Tensor) -> Tensor:
     return torch.where(t < 0, tail, torch.special.log_ndtr(t.clamp(min=0.0)))
 
 
+LIKELIHOODS: Mapping[str, str] = {
+    "bernoulli": "Bernoulli",
+    "gaussian": "Gaussian over 256 levels",
+    "logistic": "logistic over 256 levels",
+}
+"""Kind of p(x|z), and what a protocol calls it."""
+
+
+def pixel_log_likelihood(kind: str, output: Tensor, log_scale: Tensor | None, x: Tensor) -> Tensor:
+    """Log p(x|z) of a decoder's output for one of `LIKELIHOODS`.
+
+    Args:
+        kind: which.
+        output: N×D, or N×K×D for K decodings of each image: logits, or means before they are squashed to [0, 1].
+        log_scale: of each pixel, D; none of a Bernoulli.
+        x: N×D in [0, 1].
+
+    Returns:
+        N or N×K, nats, ≤ 0 for the values that the pixels may have.
+    """
+    if log_scale is None:
+        return bernoulli_log_likelihood(output, x)
+    if output.ndim == 3:
+        x = x.unsqueeze(1)
+    if kind == "logistic":
+        return discretized_logistic_log_likelihood(output.sigmoid(), log_scale, x)
+    return discretized_gaussian_log_likelihood(output.sigmoid(), log_scale, x)
+
+
 def standard_normal_log_density(z: Tensor) -> Tensor:
     """Log N(z; 0, I), summed over the last dimension; nats."""
     return -0.5 * (z.square() + LOG_2PI).sum(-1)
@@ -148,3 +181,23 @@ def kl_monte_carlo(log_q: Tensor, log_p: Tensor) -> Tensor:
 def elbo(reconstruction: Tensor, kl: Tensor) -> Tensor:
     """E_q[log p(x|z)] − KL, nats an image; never above log p(x) in expectation."""
     return reconstruction - kl
+
+
+def free_bits(kl: Tensor, nats: Tensor | float) -> Tensor:
+    """Σ_j max(λ_j, mean over the batch of KL_j): what is minimised of the divergence with free bits.
+
+    Kingma et al. 2016 (arXiv 1606.04934), equation 15. Groups of coordinates whose divergence is below λ on average
+    get no gradient to be smaller still.
+
+    Args:
+        kl: N×G, the divergence of each group; N is the whole batch, on however many devices.
+        nats: λ of every group, or of each, G.
+
+    Returns:
+        A scalar, nats an image, ≥ Σ λ_j.
+
+    Example:
+        >>> free_bits(torch.tensor([[0.2, 1.0], [0.0, 3.0]]), 0.5)
+        tensor(2.5000)
+    """
+    return kl.mean(0).clamp(min=nats).sum()

@@ -11,12 +11,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-__all__ = ["NestedBounds", "WeightSums", "importance_bound", "log_mean_exp", "nested_blocks"]
+from triptych.objectives.elbo import LOG_2PI
+
+__all__ = [
+    "NestedBounds",
+    "WeightSums",
+    "doubly_reparameterised",
+    "importance_bound",
+    "log_density_of_draws",
+    "log_mean_exp",
+    "nested_blocks",
+]
 
 
 def log_mean_exp(x: Tensor, dim: int = -1) -> Tensor:
@@ -32,6 +42,52 @@ def log_mean_exp(x: Tensor, dim: int = -1) -> Tensor:
 def importance_bound(log_weights: Tensor) -> Tensor:
     """L_K from N×K log-weights: the importance-weighted bound with all K samples; N, nats."""
     return log_mean_exp(log_weights, -1)
+
+
+class _Doubly(torch.autograd.Function):
+    """z and a tag of zeros, N×K; the gradient of z times that of the tag, as shares of the tag's sum over K."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> tuple[Tensor, Tensor]:
+        return z.view_as(z), z.new_zeros(z.shape[:-1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        of_z, of_tag = gradients
+        total = of_tag.sum(-1, keepdim=True)
+        # An image that does not count has no gradient to divide.
+        return of_z * (of_tag / total.where(total != 0, 1)).unsqueeze(-1)
+
+
+def doubly_reparameterised(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Samples N×K×d and a tag of zeros, N×K, to be added to their log-weights: the gradient of Tucker et al. (2018).
+
+    With normalised weights w̄ (arXiv 1810.04152, equation 8), where q enters the weights only through z:
+
+        ∇_φ L_K = E[Σ_i w̄_i² ∂log w_i/∂z_i ∂z_i/∂φ],      ∇_θ L_K = E[Σ_i w̄_i ∂log w_i/∂θ]
+
+    `importance_bound` of log-weights and tag gives every log-weight its w̄, and every tag too: that is what the
+    gradient of z is weighed with once more on its way to φ, in the same backward pass. Parameters that enter the
+    log-weights elsewhere, θ, get the gradient that they always have. The density of q must be that of
+    `log_density_of_draws`, which keeps its parameters out. With K = 1 it is the path derivative of Roeder et al. (2017).
+    """
+    found: tuple[Tensor, Tensor] = _Doubly.apply(z)  # type: ignore[no-untyped-call]
+    return found
+
+
+def log_density_of_draws(z: Tensor, noise: Tensor, log_variance: Tensor) -> Tensor:
+    """Log q(z|x) at z = mean + std·noise, with a gradient by z alone and none by mean and variance; N×K, nats.
+
+    Args:
+        z: N×K×d, with its gradient.
+        noise: N×K×d, that made it.
+        log_variance: N×d.
+    """
+    log_variance = log_variance.detach().unsqueeze(1)
+    value = -0.5 * (noise.square() + LOG_2PI + log_variance)
+    # ∂log q/∂z = −noise/std. Nothing is subtracted from z that would have to cancel.
+    slope = noise * torch.exp(-0.5 * log_variance)
+    return (value - slope * (z - z.detach())).sum(-1)
 
 
 def nested_blocks(k: int, wanted: Sequence[int] = (1, 5, 50, 200, 1000)) -> tuple[int, ...]:

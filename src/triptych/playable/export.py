@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def write_playable(
 def bundle(run: Run, subject: Subject) -> dict[str, Any]:
     """Everything that `model.js` and `playground.js` want to know of a trained run that makes images, as JSON has it.
 
-    ``shape`` C×H×W, ``latent``, whether the images are ``binary``; ``decode`` and, of a method that encodes, ``encode``:
+    ``shape`` C×H×W, ``latent``, whether the images are ``binary``; ``decode`` and, where the runner knows its layers, ``encode``:
     lists of layers (batch normalisation folded in) with weights of as few bits as keep every pixel within 1/255,
     also with one slider at its end; ``movement``, how far a step along each coordinate moves the picture, and the
     same of the first principal ``directions``; ``starts``, latents of a dozen samples, or, of a method that encodes,
@@ -90,7 +91,10 @@ def bundle(run: Run, subject: Subject) -> dict[str, Any]:
             encoding = subject.examples(split, CALIBRATION)
             latents = torch.cat([latents, method.encode(encoding)])
             z = method.encode(x)
-            found |= {"pixels": text(as_levels(x)), "encode": _encoder(method, encoding)}
+            found |= {"pixels": text(as_levels(x))}
+            # One that the runner does not know leaves the images to start from, and nothing to draw on.
+            with suppress(TriptychError):
+                found["encode"] = _encoder(method, encoding)
         found |= {"decode": _decoder(method, decoder, latents)}
     found["starts"] = text(z.numpy())
     return found | _directions(subject, values, rows)

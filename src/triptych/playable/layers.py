@@ -22,7 +22,18 @@ from torch import Tensor, nn
 from triptych.errors import TriptychError
 from triptych.playable.quantise import dequantised, packed, text
 
-__all__ = ["Add", "Enlarge", "Layer", "Linear", "Pointwise", "Scale", "Take", "apply", "layers_of"]
+__all__ = [
+    "Add",
+    "Enlarge",
+    "Gate",
+    "Layer",
+    "Linear",
+    "Pointwise",
+    "Scale",
+    "Take",
+    "apply",
+    "layers_of",
+]
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,25 @@ class Linear:
                 "padding": self.padding,
             }
         return found
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The first half of the numbers, each times the sigmoid of its fellow in the second."""
+
+    kind: Literal["gate"] = "gate"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """N×2·count → N×count."""
+        return F.glu(x)
+
+    def quantised(self, bits: int) -> Gate:
+        """Itself: nothing in it is a weight."""
+        return self
+
+    def as_json(self, bits: int) -> dict[str, Any]:
+        """For `model.js`."""
+        return {"op": self.kind}
 
 
 @dataclass(frozen=True)
@@ -209,7 +239,7 @@ class Take:
         return {"op": self.kind, "count": self.count}
 
 
-Layer: TypeAlias = "Linear | Pointwise | Scale | Enlarge | Take | Add"
+Layer: TypeAlias = "Linear | Gate | Pointwise | Scale | Enlarge | Take | Add"
 
 
 def apply(layers: Sequence[Layer], x: Tensor) -> Tensor:
@@ -334,6 +364,8 @@ def _append(found: list[Layer], node: Any, values: dict[Any, Tensor]) -> None:
         found.append(Pointwise(_POINTWISE[name]))
     elif name == "leaky_relu":
         found.append(Pointwise("leaky", tuple(rest) or (0.01,)))
+    elif name == "glu" and len(node.meta["val"].shape) == 2:
+        found.append(Gate())
     elif name == "elu":
         found.append(Pointwise("elu", tuple(rest) or (1.0,)))
     elif name in _AFFINE and isinstance(rest[0], (int, float)):

@@ -202,7 +202,7 @@ def _title(run: Run, data: Mapping[str, Any]) -> str:
 def look(run: Run) -> tuple[str, str]:
     """Split and weights of the evaluation whose pictures the run keeps, or two empty strings."""
     results = run.results()
-    for name in ("latent/kl_per_dimension", "latent/effective_dimension"):
+    for name in ("latent/kl_per_dimension", "latent/active_units", "latent/effective_dimension"):
         if name in results:
             protocol = results[name]["protocol"]
             return protocol.get("split", ""), protocol.get("checkpoint", "")

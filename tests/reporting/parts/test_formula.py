@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from triptych.methods.hvae import HVAE, HVAEConfig
 from triptych.methods.simsiam import SimSiam, SimSiamConfig
 from triptych.methods.vae import VAE, VAEConfig
 from triptych.methods.wgan import WGAN, WGANConfig
@@ -23,6 +24,53 @@ def read(latex):
 def test_the_bound_of_the_vae():
     said = read(VAE(VAEConfig(latent=2), BINARY).formula())
     assert said == "logp(x)≥𝔼q(z∣x)[logp(x∣z)]−KL(q(z∣x)‖p(z)),p(z)=𝒩(0,I)"
+
+
+ELBO = "logp(x)≥𝔼q(z∣x)[logp(x∣z)]−"
+KL = "KL(q(z∣x)‖p(z))"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prior": "vamp"}, f"{ELBO}{KL},p(z)=15∑cq(z∣uc)"),
+        ({"prior": "mixture"}, f"{ELBO}{KL},p(z)=15∑c𝒩(μc,σc2)"),
+        ({"beta": 4.0}, f"max𝔼q(z∣x)[logp(x∣z)]−4{KL},p(z)=𝒩(0,I)"),
+        ({"free_bits": 0.1}, "max𝔼q(z∣x)[logp(x∣z)]−∑jmax(0.1,𝔼xKLj),p(z)=𝒩(0,I)"),
+        (
+            {"free_bits": 0.1, "prior": "vamp"},
+            f"max𝔼q(z∣x)[logp(x∣z)]−max(2·0.1,𝔼x{KL}),p(z)=15∑cq(z∣uc)",
+        ),
+        (
+            {"samples": 50},
+            "logp(x)≥𝔼zi~q(z∣x)[log150∑i=150p(x∣zi)p(zi)q(zi∣x)],p(z)=𝒩(0,I)",
+        ),
+        (
+            {"samples": 50, "beta": 0.5},
+            "max𝔼zi~q(z∣x)[log150∑i=150p(x∣zi)(p(zi)q(zi∣x))0.5],p(z)=𝒩(0,I)",
+        ),
+    ],
+)
+def test_the_bound_of_the_vae_has_what_its_options_make_of_it(options, said):
+    assert read(VAE(VAEConfig(latent=2, components=5, **options), BINARY).formula()) == said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {},
+            "logp(x)≥𝔼q(z1,z2∣x)[logp(x∣z1,z2)−KL(q(z1∣x,z2)‖p(z1∣z2))]−KL(q(z2∣x)‖p(z2)),p(z2)=𝒩(0,I)",
+        ),
+        (
+            {"beta": 2.0, "free_bits": 0.1, "prior": "vamp"},
+            "max𝔼q(z1,z2∣x)[logp(x∣z1,z2)−2∑jmax(0.1,𝔼xKL1j)]−2max(3·0.1,𝔼xKL(q(z2∣x)‖p(z2))),p(z2)=15∑cq(z2∣uc)",
+        ),
+    ],
+)
+def test_the_bound_of_the_two_levels(options, said):
+    config = HVAEConfig(upper=3, lower=2, hidden=(4,), components=5, **options)
+    assert read(HVAE(config, BINARY).formula()) == said
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def between_samples(subject: Subject, pairs: int = 6, steps: int = 11) -> dict[s
 
 
 def end_points(subject: Subject, pairs: int) -> Tensor:
-    """Latents from N(0, I), pairs×2×latent, the same for every run; none is in two pairs.
+    """Latents from the prior, pairs×2×latent, the same for every run; none is in two pairs.
 
     Fewer pairs are the first of more: those of a picture are among those of a score.
     """

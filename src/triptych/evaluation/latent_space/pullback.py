@@ -70,6 +70,8 @@ def pullback_metrics(function: Callable[[Tensor], Tensor], z: Tensor, each: Each
     with torch.no_grad(), warnings.catch_warnings():
         # At its first use torch loads its own rules of forward mode by a function that it has deprecated.
         warnings.filterwarnings("ignore", "`torch.jit.script`", DeprecationWarning)
+        # That a gate's product is done one direction after the other.
+        warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
         return torch.stack(list(each(metric, torch.split(z, 1))))
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from triptych.evaluation.labels import named
 from triptych.evaluation.latent_space.interpolation import end_points, overlay, path_scores, ways
+from triptych.evaluation.samples.prior import prior_name
 from triptych.evaluation.statistics import Paired, holm, paired_t
 from triptych.evaluation.subject import BLOCK, Network, Subject
 from triptych.runs import Result
@@ -233,7 +234,7 @@ def _protocol(
         bank=f"train ({bank})",
         pairs=pairs,
         alpha="0, 0.1 … 1; distance to training and entropy: mean over 0.3 … 0.7",
-        latents="N(0, I), each in one pair",
+        latents=f"{prior_name(subject.method)}, each in one pair",
         estimator="paired Student t, latent − pixel",
         unit="Euclidean distance of features of unit length",
     )

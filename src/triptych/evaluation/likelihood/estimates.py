@@ -13,9 +13,21 @@ from torch import Tensor
 from triptych.errors import TriptychError
 from triptych.evaluation.subject import BLOCK, Subject, generator
 from triptych.intervals import EFFECTIVE
-from triptych.objectives.importance import NestedBounds, WeightSums, nested_blocks
+from triptych.objectives.importance import (
+    NestedBounds,
+    WeightSums,
+    importance_bound,
+    nested_blocks,
+)
 from triptych.runs import Result
-from triptych.types import DiagonalGaussian, HasLikelihood
+from triptych.types import (
+    STANDARD_NORMAL,
+    HasImportanceBound,
+    HasLikelihood,
+    HasPrior,
+    Method,
+    Proposal,
+)
 
 __all__ = [
     "ImportanceEstimate",
@@ -23,6 +35,7 @@ __all__ = [
     "elbo",
     "importance_estimate",
     "log_likelihood",
+    "of_prior",
     "validation_elbo",
 ]
 
@@ -66,19 +79,51 @@ def _elbo_terms(subject: Subject, split: str) -> dict[str, Tensor]:
 
 
 def validation_elbo(subject: Subject) -> dict[str, float]:
-    """ELBO and its terms on the validation split, in nats an image: what training watches."""
-    terms = _elbo_terms(subject, "valid")
+    """ELBO and its terms on the validation split, in nats an image: what training watches.
+
+    With ``importance_bound`` where the method is trained on that, with its own number of samples.
+    """
+    terms, method = _elbo_terms(subject, "valid"), subject.method
+    if isinstance(method, HasImportanceBound) and method.bound_samples > 1:
+        terms["importance_bound"] = _bounds(subject, "valid", method.bound_samples)
     return {f"valid/{name}": _mean(values)[0] for name, values in terms.items()}
 
 
-def elbo(subject: Subject, split: str) -> dict[str, Result]:
-    """``<split>/elbo`` with ``reconstruction`` and ``kl``: one sample of z an image, analytic divergence."""
+def _bounds(subject: Subject, split: str, samples: int) -> Tensor:
+    """L_k of every image of a split, from one set of k samples each."""
     method = subject.method
     assert isinstance(method, HasLikelihood)
+
+    def bound(start: int) -> dict[str, Tensor]:
+        number = start // BLOCK
+        with torch.inference_mode():
+            x = subject.block(split, number)
+            q = method.posterior(x)
+            log_w = next(_log_weights(subject, x, q, samples, ("bound", split, number)))
+        return {"bound": importance_bound(log_w)}
+
+    return subject.rows(range(0, len(subject.dataset.splits[split]), BLOCK), bound)["bound"].cpu()
+
+
+def of_prior(method: Method) -> dict[str, str]:
+    """The field of a protocol that names the prior, where the method has one of its own."""
+    own = isinstance(method, HasPrior) and method.prior != STANDARD_NORMAL
+    return {"prior": method.prior} if own else {}
+
+
+def elbo(subject: Subject, split: str) -> dict[str, Result]:
+    """``<split>/elbo`` with ``reconstruction``, ``kl`` and what terms the method has beside: one sample of z an image.
+
+    The divergence is analytic, or computed as a method with a prior of its own says.
+    """
+    method = subject.method
+    assert isinstance(method, HasLikelihood)
+    divergence = method.divergence if isinstance(method, HasPrior) else "analytic"
     protocol = subject.protocol(
         split,
         likelihood=method.likelihood,
-        estimator="ELBO, analytic KL, 1 sample",
+        **of_prior(method),
+        estimator=f"ELBO, {divergence} KL, 1 sample",
         unit="nats an image",
     )
     return {
@@ -105,7 +150,7 @@ class ImportanceEstimate:
 def _log_weights(
     subject: Subject,
     x: Tensor,
-    q: DiagonalGaussian,
+    q: Proposal,
     chunk: int,
     purpose: tuple[str | int, ...],
 ) -> Iterator[Tensor]:
@@ -121,10 +166,10 @@ def _log_weights(
         draw = generator(device, "importance", *purpose, number)
         parts = []
         for start in range(0, len(x), rows):
+            images = x[start : start + rows]
             part = type(q)(*(t[start : start + rows] for t in q))
-            shape = (len(part.mean), chunk, method.latent)
-            noise = torch.randn(shape, generator=draw, device=device)
-            parts.append(method.log_weights(x[start : start + rows], part, noise))
+            noise = torch.randn(len(images), chunk, method.latent, generator=draw, device=device)
+            parts.append(method.log_weights(images, part, noise))
         yield torch.cat(parts)
 
 
@@ -287,6 +332,7 @@ def _importance_protocol(
     return subject.protocol(
         split,
         likelihood=subject.method.likelihood,
+        **of_prior(subject.method),
         estimator="importance sampling, q(z|x) as proposal",
         K=k,
     )

@@ -21,6 +21,7 @@ from triptych.evaluation.samples.histogram import (
     unmix,
     verdict,
 )
+from triptych.evaluation.samples.prior import from_prior
 from triptych.evaluation.subject import BLOCK, Subject, generator
 from triptych.runs import Result
 from triptych.seeds import derive
@@ -40,7 +41,8 @@ def _predicted(subject: Subject, classifier: LabelClassifier) -> Array:
     def predict(number: int) -> Tensor:
         draw = generator(device, "class histogram", number)
         with torch.inference_mode():
-            z = torch.randn(BLOCK, method.latent, generator=draw, device=device)
+            noise = torch.randn(BLOCK, method.latent, generator=draw, device=device)
+            z = from_prior(subject.method, noise)
             found: Tensor = classifier.network(method.sample(z)).argmax(-1)
         return found
 

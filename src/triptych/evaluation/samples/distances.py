@@ -18,6 +18,7 @@ from torch import Tensor
 from triptych.data.stream import as_floats
 from triptych.errors import TriptychError
 from triptych.evaluation.samples.extractors import Extractor
+from triptych.evaluation.samples.prior import from_prior
 from triptych.evaluation.subject import BLOCK, Subject, generator
 from triptych.runs import Result
 from triptych.types import Samples
@@ -328,7 +329,8 @@ def _sample_features(
     for number in range(SETS):
         draw = generator(subject.device, "distances", "samples", number)
         shapes = ((size, method.latent) for size in sizes)
-        latents += [torch.randn(s, generator=draw, device=subject.device) for s in shapes]
+        noises = (torch.randn(s, generator=draw, device=subject.device) for s in shapes)
+        latents += [from_prior(subject.method, noise) for noise in noises]
     found = torch.cat(subject.shared(features, latents, "features of samples (blocks)"))
     if not found.isfinite().all():
         raise TriptychError(

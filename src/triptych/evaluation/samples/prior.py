@@ -8,20 +8,34 @@ import torch
 from torch import Tensor
 
 from triptych.evaluation.subject import BLOCK, Subject, generator
-from triptych.types import Decodes, Samples
+from triptych.types import STANDARD_NORMAL, Decodes, HasPrior, Method, Samples
 
-__all__ = ["prior_blocks", "prior_latents", "prior_samples"]
+__all__ = ["from_prior", "prior_blocks", "prior_latents", "prior_name", "prior_samples"]
+
+
+def prior_name(method: Method) -> str:
+    """What the prior of a method is called."""
+    return method.prior if isinstance(method, HasPrior) else STANDARD_NORMAL
+
+
+def from_prior(method: Method, noise: Tensor) -> Tensor:
+    """Latents from the method's prior, N×latent, of noise from N(0, I): the noise itself where it has no other prior."""
+    if not isinstance(method, HasPrior):
+        return noise
+    with torch.inference_mode():
+        z: Tensor = method.draw_prior(noise)
+    return z
 
 
 def prior_latents(subject: Subject, count: int) -> Tensor:
-    """``count`` draws of z from N(0, I), N×latent: the same for every run, and a longer list begins as a shorter."""
+    """``count`` draws of z from the prior, N×latent: the same for every run, and a longer list begins as a shorter."""
     method = subject.method
     assert isinstance(method, (Decodes, Samples))
     draw = generator(torch.device("cpu"), "samples")
     z = torch.empty(count, method.latent)
     for row in torch.split(z, 1):
         torch.randn(1, method.latent, generator=draw, out=row)
-    return z.to(subject.device)
+    return from_prior(method, z.to(subject.device))
 
 
 def prior_samples(subject: Subject, count: int) -> Tensor:

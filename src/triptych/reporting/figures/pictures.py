@@ -79,9 +79,15 @@ def samples(run: Run) -> Figure | None:
     words = Words(
         "Samples",
         setting(run, weights=look(run)[1]),
-        f"The first {len(images)} draws of z from the prior N(0, I), not chosen{shown}.",
+        f"The first {len(images)} draws of z from the prior {_prior(run)}, not chosen{shown}.",
     )
     return draw_sheet(words, grid, tiles, COLUMN)
+
+
+def _prior(run: Run) -> str:
+    """What the prior of a run is called: by a measurement's protocol where the method has one of its own."""
+    protocols = (result["protocol"] for result in run.results().values())
+    return next((str(p["prior"]) for p in protocols if "prior" in p), "N(0, I)")
 
 
 def traversal(run: Run) -> Figure | None:
@@ -92,10 +98,14 @@ def traversal(run: Run) -> Figure | None:
     images = arrays["images"]
     grid = Grid(images.shape[:2], images.shape[3:])
     tiles = [Tile(i, j, images[i, j]) for i, j in np.ndindex(*images.shape[:2])]
+    known = "kl" in arrays
+    ranks = arrays["kl"] if known else arrays["spread"]
     rows = [
-        Label(i, f"$z_{{{coordinate}}}$, KL {kl:.2f} nats")
-        for i, (coordinate, kl) in enumerate(
-            zip(arrays["coordinates"].tolist(), arrays["kl"].tolist(), strict=True)
+        Label(
+            i, f"$z_{{{coordinate}}}$, {f'KL {rank:.2f} nats' if known else f'spread {rank:.2f}'}"
+        )
+        for i, (coordinate, rank) in enumerate(
+            zip(arrays["coordinates"].tolist(), ranks.tolist(), strict=True)
         )
     ]
     columns = [Label(j, offset(value)) for j, value in enumerate(arrays["values"].tolist())]
@@ -103,7 +113,11 @@ def traversal(run: Run) -> Figure | None:
         "What the most active latent coordinates carry",
         setting(run, *look(run)),
         "Every row decodes the latent mean of the same image with one coordinate set to the value above; "
-        "KL is the mean over the split of that coordinate's divergence from the prior.",
+        + (
+            "KL is the mean over the split of that coordinate's divergence from the prior."
+            if known
+            else "spread is the standard deviation over the split of that coordinate's mean."
+        ),
     )
     heading = "value of the coordinate, in standard deviations of the prior"
     return draw_sheet(words, grid, tiles, PAGE, rows, columns, margin=24.0, heading=heading)

@@ -67,6 +67,12 @@ PROTOCOL: Allowed = {
     "method.logit_offset": (-5.0,),
     "method.kl": ("analytic",),
     "method.kl_warmup": (0.0,),
+    # None: of before there was a choice.
+    "method.beta": (1.0, None),
+    "method.free_bits": (0.0, None),
+    "method.samples": (1, None),
+    "method.gradient": ("standard", None),
+    "method.prior": ("standard", None),
     "method.optimizer.name": ("adam",),
     "method.optimizer.lr": (3e-4,),
     "method.optimizer.betas": ([0.9, 0.999],),
@@ -76,7 +82,6 @@ PROTOCOL: Allowed = {
     "train.batch_size": (64,),
     # Other precision is other arithmetic, not another protocol; figures name it.
     "train.dtype": ("fp32", "bf16"),
-    # None: of before there was a choice.
     "train.tf32": (True, False, None),
 }
 """The fields of a run's config that make the reference's protocol, and the values they may have.

@@ -205,7 +205,13 @@ const TriptychModel = (() => {
     }];
   };
 
-  const LAYERS = { linear, conv, deconv, take, enlarge, add, scale: scaled };
+  // The first half of the numbers, each times the sigmoid of its fellow in the second.
+  const gate = (layer, size) => {
+    const half = whole(size / 2);
+    return [half, (x) => { for (let i = 0; i < half; i += 1) x[i] /= 1 + Math.exp(-x[half + i]); return x.subarray(0, half); }];
+  };
+
+  const LAYERS = { linear, conv, deconv, take, gate, enlarge, add, scale: scaled };
 
   // A list of layers as one function: it reads `size` numbers and gives a copy that is the caller's own.
   const chain = (layers, size) => {
