@@ -94,7 +94,7 @@ class Game(Method):
             return Losses(fake - real + penalty, {"gap": real - fake})
         return Losses(-fake, {"fooled": fake})
 
-    def after_step(self):
+    def after_step(self, progress):
         self.steps_done += 1
 
 

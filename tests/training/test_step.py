@@ -118,7 +118,7 @@ def quiet(kinds):
                 return Losses(fake - real + 0.1 * (real**2 + fake**2), {"gap": real - fake})
             return Losses(-fake, {"fooled": fake})
 
-        def after_step(self):
+        def after_step(self, progress):
             pass
 
     return {"regression": kinds["regression"], "game": Game}
@@ -184,7 +184,7 @@ def test_what_counts_outside_of_its_tensors_is_not_recorded(trainer, quiet, fake
             self.register_buffer("average", torch.zeros(()))
             self.done = 0
 
-        def after_step(self):
+        def after_step(self, progress):
             self.done += 1
             self.average.lerp_(self.net.weight.detach().abs().mean(), 1 / self.done)
 
@@ -204,7 +204,7 @@ def test_a_buffer_of_any_name_is_put_back(trainer, quiet, fake_graphs):
             self.register_buffer("step", torch.zeros(()))
             self.register_buffer("skip", torch.zeros(()))
 
-        def after_step(self):
+        def after_step(self, progress):
             self.step += 1
             self.skip += 2
 
@@ -237,7 +237,7 @@ def test_a_warm_up_from_a_rate_of_nothing_hides_no_such_count(trainer, quiet, fa
         def after_initialise(self):
             self.average.copy_(self.net.weight.detach().sum(1))
 
-        def after_step(self):
+        def after_step(self, progress):
             self.done[0] += 1
             self.average.lerp_(self.net.weight.detach().sum(1), 1 / self.done[0])
 
@@ -255,7 +255,7 @@ def test_a_rehearsal_does_not_count_for_a_method(trainer, quiet, fake_graphs, tr
     class Warming(quiet["regression"]):
         done = 0
 
-        def after_step(self):
+        def after_step(self, progress):
             self.done += 1
             seen.append(self.done)
 

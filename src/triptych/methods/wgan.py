@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
+from triptych.nets.average import follow
 from triptych.nets.dcgan import Critic, VectorToImage
 from triptych.objectives.wasserstein import gradient_norm, interpolates, lipschitz_penalty
 from triptych.types import Batch, DataSpec, Group, Losses, Method, Noise, Phase, Selection
@@ -158,7 +159,7 @@ class WGAN(Method):
             self.average.load_state_dict(self.generator.state_dict())
 
     @torch.no_grad()
-    def after_step(self) -> None:
+    def after_step(self, progress: Tensor) -> None:
         """Move the average towards the generator, running statistics too.
 
         The statistics of one moment would not fit the averaged weights: samples would change
@@ -168,12 +169,7 @@ class WGAN(Method):
         if self.average is None:
             return
         decay = ((1 + self.averaged) / (10 + self.averaged)).clamp(max=self.config.ema)
-        latest = self.generator.state_dict()
-        for name, mean in self.average.state_dict().items():
-            if mean.is_floating_point():
-                mean.lerp_(latest[name], 1 - decay)
-            else:
-                mean.copy_(latest[name])
+        follow(self.average, self.generator, 1 - decay)
         self.averaged += 1
 
     def scaled(self, x: Tensor) -> Tensor:
