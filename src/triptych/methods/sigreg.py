@@ -87,8 +87,8 @@ class SIGReg(JointEmbedding):
         z1, z2 = self._projections(batch)
         # The mean of both squared distances to the middle: a quarter of that from one to the other.
         invariance = (z1 - z2).square().mean(1) / 4
-        both = (sketched(gathered(z), noise["directions"]) for z in (z1, z2))
-        regulariser = sum(both) / 2
+        first, second = (sketched(gathered(z), noise["directions"]) for z in (z1, z2))
+        regulariser = (first + second) / 2
         weight = self.config.regulariser_weight
         loss = (1 - weight) * invariance + weight * regulariser
         terms = {"loss": loss, "invariance": invariance, "regulariser": regulariser}

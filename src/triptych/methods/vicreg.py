@@ -88,14 +88,14 @@ class VICReg(JointEmbedding):
         are those of the code.
         """
         config, (z1, z2) = self.config, self._projections(batch)
-        invariance = (z1 - z2).square().mean(1)
-        whole = [gathered(z) for z in (z1, z2)]
-        variance = sum(variance_hinge(z) for z in whole) / 2
-        covariance = sum(covariance_penalty(z) for z in whole)
+        invariance, agreement = (z1 - z2).square().mean(1), cosine(z1, z2)
+        z1, z2 = gathered(z1), gathered(z2)
+        variance = (variance_hinge(z1) + variance_hinge(z2)) / 2
+        covariance = covariance_penalty(z1) + covariance_penalty(z2)
         loss = (
             config.invariance_weight * invariance
             + config.variance_weight * variance
             + config.covariance_weight * covariance
         )
         terms = {"loss": loss, "invariance": invariance, "variance": variance}
-        return Losses(loss, terms | {"covariance": covariance, "cosine": cosine(z1, z2)})
+        return Losses(loss, terms | {"covariance": covariance, "cosine": agreement})

@@ -119,8 +119,18 @@ class FeaturesMonitor:
             dimensions = self.method.project(h).shape[1], h.shape[1]
         who = self._who["valid"]
         queries = 0 if isinstance(who, str) else len(who.rows)
-        cosine = self.subject.method.cosine
-        return judge(evidence(lines, dimensions, self.images, queries, cosine))
+        method = self.subject.method
+        return judge(
+            evidence(
+                lines,
+                dimensions,
+                self.images,
+                queries,
+                method.cosine,
+                only_agrees=method.only_agrees,
+                guard=method.guard,
+            )
+        )
 
     def _judged(self, moment: Moment, found: Mapping[str, Any]) -> dict[str, str | float]:
         """The name of the verdict, and one alarm a run: at the first look at which a failure is sure."""
