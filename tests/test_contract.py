@@ -69,7 +69,9 @@ def batch(spec: DataSpec) -> Batch:
 def noise(phase: Phase, seed: int = 0) -> dict[str, Tensor]:
     draw = {"normal": torch.randn, "uniform": torch.rand}
     return {
-        key: draw[wanted.kind](N, *wanted.shape, generator=generator(seed + i))
+        key: draw[wanted.kind](
+            wanted.shape if wanted.shared else (N, *wanted.shape), generator=generator(seed + i)
+        )
         for i, (key, wanted) in enumerate(phase.noise.items())
     }
 

@@ -26,7 +26,9 @@ def test_each_step_goes_its_share_of_the_way():
     for name, now in average.state_dict().items():
         goal = fixed.state_dict()[name]
         if now.is_floating_point():
-            torch.testing.assert_close(now, goal + left * (start[name] - goal), rtol=1e-7, atol=1e-9)
+            torch.testing.assert_close(
+                now, goal + left * (start[name] - goal), rtol=1e-7, atol=1e-9
+            )
         else:
             assert now == goal == 7
 

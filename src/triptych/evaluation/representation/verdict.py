@@ -90,7 +90,9 @@ LATE = 0.5
 Z = float(ndtri(0.975))
 
 LR = "a smaller learning rate is the first thing to try"
-SHORT = "agreement alone is met by saying nothing, so see {guarded}, then try a smaller learning rate"
+SHORT = (
+    "agreement alone is met by saying nothing, so see {guarded}, then try a smaller learning rate"
+)
 """Of a collapse: what keeps images apart, as the method says of itself (`Method.guard`)."""
 UNSAID = "what in the objective keeps images apart"
 """Of a method of which nobody knows how it avoids a collapse."""
