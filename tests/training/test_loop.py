@@ -104,6 +104,8 @@ def test_noise_is_new_at_each_step_and_of_its_kind(trainer, kinds):
     assert drawn["a"].std().item() == pytest.approx(1, abs=4 / math.sqrt(600_000))
     assert 0 <= drawn["b"].min() < drawn["b"].max() < 1
     assert drawn["b"].mean().item() == pytest.approx(0.5, abs=4 / math.sqrt(12 * 20_000))
+    alone = draw_noise({"c": Noise((3, 5), shared=True)}, 20_000, torch.Generator().manual_seed(0))
+    assert alone["c"].shape == (3, 5)
 
 
 def test_a_game_updates_each_player_in_its_phase_on_fresh_batches(trainer, kinds):

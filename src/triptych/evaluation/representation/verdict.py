@@ -341,8 +341,8 @@ def _said(name: Name, e: Evidence, what: str, cause: str) -> Verdict:
     if e.backbone_rank is not None and e.backbone_dimension is not None:
         numbers.append(f"{_figures(e.backbone_rank)} of {e.backbone_dimension} in the backbone")
     if e.cosine is not None:
-        what = "predictions meet their targets" if e.only_agrees else "two looks at an image agree"
-        numbers.append(f"{what} with a cosine of {_signed(e.cosine)}")
+        who = "predictions meet their targets" if e.only_agrees else "two looks at an image agree"
+        numbers.append(f"{who} with a cosine of {_signed(e.cosine)}")
     if e.knn is not None:
         numbers.append("the nearest neighbours are right for " + _compared(e.knn))
     elif e.retrieval is not None:
