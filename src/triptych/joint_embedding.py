@@ -19,10 +19,13 @@ from triptych.nets.heads import projector
 from triptych.nets.resnet import ResNet, Stem
 from triptych.types import Batch, DataSpec, Group, Method, Phase, Selection
 
-__all__ = ["SGD", "JointEmbedding", "JointEmbeddingConfig"]
+__all__ = ["ADAM", "SGD", "JointEmbedding", "JointEmbeddingConfig"]
 
 SGD = OptimizerConfig(name="sgd", lr=0.06, momentum=0.9, weight_decay=5e-4, schedule="cosine")
 """How networks of this kind learn where nothing else is said, with batches of 128 images."""
+
+ADAM = OptimizerConfig(lr=1e-3, schedule="cosine", warmup=0.1)
+"""How they learn whose projections have lengths that count, where nothing else is said: plain steps of a useful size diverge."""
 
 C = TypeVar("C", bound="JointEmbeddingConfig")
 

@@ -182,6 +182,9 @@ class Method(nn.Module, ABC):
     only_agrees: ClassVar[bool] = True
     """Whether that cosine is all that is optimised, so that a low one is a failure; False where something else is
     weighed against it, which may leave it low in a good network."""
+    by_direction: ClassVar[bool] = True
+    """Whether projections are compared by their directions alone, as by a cosine. Where their lengths count too, and they are to
+    have a standard deviation of 1 in each dimension, that is their spread: directions do not show that all shrink to a point."""
     guard: ClassVar[str] = ""
     """What keeps the looks at all images from becoming one, as it reads after "see that": the advice after a collapse."""
     worth_compiling: ClassVar[bool] = True

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
 
-from triptych.config import WIDEST, limited
+from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
-from triptych.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from triptych.joint_embedding import ADAM, JointEmbedding, JointEmbeddingConfig
 from triptych.nets.joint import gathered
 from triptych.objectives.gaussianity import sketched
 from triptych.objectives.similarity import cosine
@@ -29,6 +29,8 @@ class SIGRegConfig(JointEmbeddingConfig):
     """Random directions along which a batch is held against N(0, 1), new ones in each step."""
     projector: tuple[int, ...] = (2048, 2048, 64)
     """Widths of the projector's layers; the last is the space in which views are compared."""
+    optimizer: OptimizerConfig = field(default=ADAM)
+    """How backbone and projector learn."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
@@ -58,6 +60,7 @@ class SIGReg(JointEmbedding):
     gathers = True
     cosine = "cosine"
     only_agrees = False
+    by_direction = False
     guard = "the regulariser has its weight"
     normalised = False
     config: SIGRegConfig

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
 
-from triptych.config import WIDEST, limited
+from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
-from triptych.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from triptych.joint_embedding import ADAM, JointEmbedding, JointEmbeddingConfig
 from triptych.nets.joint import gathered
 from triptych.objectives.redundancy import covariance_penalty, variance_hinge
 from triptych.objectives.similarity import cosine
@@ -31,6 +31,8 @@ class VICRegConfig(JointEmbeddingConfig):
     """ν, of the covariances of different dimensions; with 0 all dimensions may be the same."""
     projector: tuple[int, ...] = (2048, 2048, 2048)
     """Widths of the projector's layers; the last is the space in which views are compared."""
+    optimizer: OptimizerConfig = field(default=ADAM)
+    """How backbone and projector learn."""
 
     def __post_init__(self) -> None:
         """Refuse weights that are none, and a loss without any."""
@@ -60,6 +62,7 @@ class VICReg(JointEmbedding):
     gathers = True
     cosine = "cosine"
     only_agrees = False
+    by_direction = False
     guard = "the variance term and the covariance term have their weights"
     normalised = False
     config: VICRegConfig

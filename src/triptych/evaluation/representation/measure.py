@@ -98,7 +98,7 @@ class FeaturesMonitor:
         h1, h2 = (self.subject.encoded(view) for view in self._views)
         z1, z2 = self.method.project(h1), self.method.project(h2)
         values = (
-            geometry.unit_std(z1),
+            (geometry.unit_std if self.subject.method.by_direction else geometry.mean_std)(z1),
             geometry.effective_rank(z1),
             geometry.effective_rank(h1),
             geometry.alignment(z1, z2),
@@ -291,6 +291,8 @@ def _neighbours(subject: Subject, run: Run, split: str) -> dict[str, Result]:
 def _spread(subject: Subject, run: Run) -> dict[str, Result]:
     monitor = FeaturesMonitor(subject, run)
     protocol = subject.protocol(monitor.split, views="two fixed augmented views of each image")
+    if not subject.method.by_direction:
+        protocol["spread"] = "of projections as they are"
     found = {
         name: Result(value, None, monitor.images, protocol, NOT_INDEPENDENT)
         for name, value in monitor.measures().items()

@@ -162,7 +162,7 @@ class Evidence:
     """The numbers behind a verdict; those that are not known are none."""
 
     std: float
-    """`representation.unit_std` of the projections."""
+    """`representation.unit_std` of the projections, or `representation.mean_std` where their lengths count."""
     rank: float
     """`representation.effective_rank` of the projections."""
     dimension: int
