@@ -109,7 +109,7 @@ DECLARED: Mapping[str, Metric] = {
     "logistic_top1": _share("logistic probe top-1"),
     "floor/pixels_knn_top1": _share("test kNN top-1 of raw pixels"),
     "cosine": Metric("mean cosine of two looks at an image"),
-    "invariance": Metric("distance of two looks at an image", better="lower"),
+    "invariance": Metric("difference of two looks at an image", better="lower"),
     "redundancy": Metric("squared correlations of different dimensions", better="lower"),
     "variance": Metric("lack of spread in each dimension", better="lower"),
     "covariance": Metric("squared covariances of different dimensions", better="lower"),
