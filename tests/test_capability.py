@@ -20,7 +20,10 @@ ROOT = Path(next(iter(triptych.__path__)))
 CAN = {
     "vae": {"Decodes", "Encodes", "Reconstructs", "HasLikelihood"},
     "wgan": {"Samples", "HasCritic", "LipschitzCritic"},
-    "simsiam": {"Encodes", "Projects", "HasBackbone"},
+    **{
+        name: {"Encodes", "Projects", "HasBackbone"}
+        for name in ("simsiam", "simclr", "byol", "barlow", "vicreg", "sigreg")
+    },
 }
 ALL = {
     name: value

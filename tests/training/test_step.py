@@ -299,17 +299,17 @@ def test_compiled_operation_by_operation_a_step_is_the_eager_one_to_the_bit(
     assert len(made) == 2 + (capture == "on"), "a function for each phase, and the views"
 
 
+THIN = {"depth": 10, "width": 4, "stem": "half", "projector": [16, 16]}
 METHODS = {
     "vae": {
         "method": {"hidden": [16], "latent": 4, "optimizer": {"warmup": 0.3}},
         "data": {"binarize": "dynamic"},
     },
     "wgan": {"method": {"width": 4, "latent": 5, "critic_steps": 2, "ema": 0.9}},
-    "simsiam": {
-        "method": {
-            "depth": 10, "width": 4, "stem": "half", "projector": [16, 16], "predictor_width": 8,
-        }
-    },
+    "simsiam": {"method": {**THIN, "predictor_width": 8}},
+    "byol": {"method": {**THIN, "predictor_width": 8, "momentum": 0.9}},
+    "simclr": {"method": THIN},
+    "sigreg": {"method": {**THIN, "directions": 5}},
 }  # fmt: skip
 
 
