@@ -122,10 +122,12 @@ def static_step(method: Method, stream: Stream, bf16: bool, compiles: bool) -> C
         )
     ]
 
+    progress = torch.zeros((), device=stream.device)
+
     def step() -> None:
         for update in updates:
             update()
-        method.after_step()
+        method.after_step(progress)
 
     return step
 
@@ -138,7 +140,9 @@ def static_update(
     batch = stream.batch(0) if phase.images else Batch((), torch.empty(0, dtype=torch.int64))
     draw = {"normal": torch.randn, "uniform": torch.rand}
     noise = {
-        name: draw[wanted.kind](stream.batch_size, *wanted.shape, device=device)
+        name: draw[wanted.kind](
+            *(() if wanted.shared else (stream.batch_size,)), *wanted.shape, device=device
+        )
         for name, wanted in phase.noise.items()
     }
     progress = torch.zeros((), device=device)

@@ -28,7 +28,10 @@ CAN = {
     },
     "wgan": {"Samples", "HasCritic", "LipschitzCritic"},
     "gan": {"Samples", "HasCritic"},
-    "simsiam": {"Encodes", "Projects", "HasBackbone"},
+    **{
+        name: {"Encodes", "Projects", "HasBackbone"}
+        for name in ("simsiam", "simclr", "byol", "barlow", "vicreg", "sigreg")
+    },
 }
 ALL = {
     name: value

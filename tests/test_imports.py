@@ -52,9 +52,11 @@ LEAVES = {
     },
     "capability": set(),
     "types": {"capability", "config", "errors"},
+    "joint_embedding": {"config", "errors", "nets", "types"},
     "checkpoint": {"environment", "errors", "files", "records", "weights"},
     "plugins": {"data", "errors", "files", "source", "types"},
     "methods": {
+        "joint_embedding",
         "nets",
         "objectives",
         "types",

@@ -41,12 +41,15 @@ VALUES: list[Any] = [
     *([[[[[[]]]]]], {"x": {"y": 1}}, [1] * 30),
 ]
 
+THIN = {"depth": 10, "stem": "half", "width": 2, "projector": [4]}
 SMALL: dict[str, dict[str, Any]] = {
     "vae": {"hidden": [4], "latent": 2, "likelihood": "logistic", "width": 2},
     "hvae": {"upper": 2, "lower": 2, "hidden": [4], "likelihood": "logistic", "width": 2},
     "wgan": {"latent": 2, "width": 2},
     "gan": {"latent": 2, "width": 2},
-    "simsiam": {"depth": 10, "stem": "half", "width": 2, "projector": [4], "predictor_width": 2},
+    **{name: {**THIN, "predictor_width": 2} for name in ("simsiam", "byol")},
+    **{name: THIN for name in ("simclr", "barlow", "vicreg")},
+    "sigreg": {**THIN, "directions": 2},
 }
 
 

@@ -206,10 +206,10 @@ class Run:
         """The method as environment.json has it; of a folder that does not say, what its log shows.
 
         Example:
-            >>> run = Run.create(tmp_path / "older", {"method": {"name": "byol"}})
+            >>> run = Run.create(tmp_path / "older", {"method": {"name": "wae"}})
             >>> run.log({"step": 1, "features/std": 0.9})
             >>> run.method()
-            MethodFacts(name='byol', title='byol', about='', can=frozenset({'Projects'}), formula='')
+            MethodFacts(name='wae', title='wae', about='', can=frozenset({'Projects'}), formula='')
         """
         name = str(self.config.get("method", {}).get("name", ""))
         told: Any = self.environment().get("method")

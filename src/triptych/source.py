@@ -40,8 +40,8 @@ def as_source(told: object) -> Source | None:
     """What `Source.table` gave; none where nothing was told, and a `TriptychError` for anything else.
 
     Example:
-        >>> as_source({"file": "/home/me/byol.py", "digest": "0a1b"})
-        Source(file='/home/me/byol.py', digest='0a1b', package='')
+        >>> as_source({"file": "/home/me/wae.py", "digest": "0a1b"})
+        Source(file='/home/me/wae.py', digest='0a1b', package='')
     """
     if told is None:
         return None
@@ -73,9 +73,9 @@ def edited(folder: Path, config: Mapping[str, Any]) -> list[str]:
     """What became of the copy in a run's folder since the config that tells of it, in a clause; nothing where it is as it was.
 
     Example:
-        >>> _ = (tmp_path / "byol.py").write_text("class BYOL(Method): ...")
-        >>> edited(tmp_path, {"method": {"name": "byol", "source": {"file": "x", "digest": "0a1b"}}})
-        ['byol.py is not the file that it was trained with']
+        >>> _ = (tmp_path / "wae.py").write_text("class WAE(Method): ...")
+        >>> edited(tmp_path, {"method": {"name": "wae", "source": {"file": "x", "digest": "0a1b"}}})
+        ['wae.py is not the file that it was trained with']
     """
     method = config.get("method")
     told = method.get("source") if isinstance(method, Mapping) else None

@@ -94,6 +94,8 @@ class Noise:
 
     shape: tuple[int, ...]
     kind: Literal["normal", "uniform"] = "normal"
+    shared: bool = False
+    """One tensor of this very shape for the whole batch, the same on every device, and not one for each image."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,14 @@ class Method(nn.Module, ABC):
     cosine: ClassVar[str | None] = None
     """The logged term that is the mean cosine of predictions and targets, in [−1, 1]; `-NAME` where NAME is it with its
     sign turned. The verdict on a method that compares views asks for it, and does without where none is declared."""
+    only_agrees: ClassVar[bool] = True
+    """Whether that cosine is all that is optimised, so that a low one is a failure; False where something else is
+    weighed against it, which may leave it low in a good network."""
+    by_direction: ClassVar[bool] = True
+    """Whether projections are compared by their directions alone, as by a cosine. Where their lengths count too, and they are to
+    have a standard deviation of 1 in each dimension, that is their spread: directions do not show that all shrink to a point."""
+    guard: ClassVar[str] = ""
+    """What keeps the looks at all images from becoming one, as it reads after "see that": the advice after a collapse."""
     worth_compiling: ClassVar[bool] = True
     """Whether long runs on a CPU are compiled where nobody says; convolutions are slower for it there."""
     gathers: bool | None = None
@@ -253,8 +263,8 @@ class Method(nn.Module, ABC):
         A power iteration, for instance. Like `losses` it works on tensors alone.
         """
 
-    def after_step(self) -> None:
-        """Called when all phases of a step are done: the place for a moving average.
+    def after_step(self, progress: Tensor) -> None:
+        """Called when all phases of a step are done, with the progress that their losses saw: the place for a moving average.
 
         Like `losses` it works on tensors alone, those of its buffers: where a step is recorded and replayed,
         Python runs once.

@@ -254,7 +254,7 @@ def test_a_power_iteration_follows_every_update_of_the_critic_and_no_other():
             layer.weight.normal_()
     before = [layer.left.clone() for layer in layers]
     method.after_update("generator")
-    method.after_step()
+    method.after_step(torch.tensor(0.0))
     assert all(torch.equal(layer.left, kept) for layer, kept in zip(layers, before, strict=True))
     method.after_update("critic")
     moved = [not torch.equal(a.left, b) for a, b in zip(layers, before, strict=True)]

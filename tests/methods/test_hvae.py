@@ -226,7 +226,7 @@ def test_pseudo_inputs_begin_near_the_mean_image_and_stay_images():
     assert images.std(0).min() > 0.05
     with torch.no_grad():
         images.add_(draw(200, 1, 4, 4))
-    hvae.after_step()
+    hvae.after_step(torch.tensor(0.0))
     assert (images.min().item(), images.max().item()) == (0, 1)
     images.grad = None
     batch = Batch((binary(6),), torch.arange(6))

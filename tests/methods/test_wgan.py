@@ -174,7 +174,7 @@ def test_the_average_follows_the_generator_by_its_decay():
     # The first decays are (1 + n)/(10 + n), then 0.5: what is left of the start is their product.
     left, decays = 1.0, [0.1, 2 / 11, 3 / 12, 4 / 13, 5 / 14, 6 / 15, 7 / 16, 8 / 17, 0.5, 0.5]
     for decay in decays:
-        gan.after_step()
+        gan.after_step(torch.tensor(0.0))
         left *= decay
         for name, mean in gan.average.state_dict().items():
             whole = "num_batches" in name

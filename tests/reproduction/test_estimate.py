@@ -34,7 +34,7 @@ CONFIG = dataclasses.replace(
         validate_every=Duration(10, "steps"),
     ),
 )
-OWN = Path(__file__).parents[1] / "evaluation" / "own" / "byol.py"
+OWN = Path(__file__).parents[1] / "evaluation" / "own" / "follower.py"
 """A method of one's own."""
 
 PACE = Pace(step=2.0, looks=Looks(100.0, 30.0, 7.0), per_epoch=10.0)

@@ -16,7 +16,7 @@ from triptych.reproduction.plan import plan
 from triptych.reproduction.record import RECORD, Record, refuse_another
 from triptych.reproduction.reproduce import reproduce
 
-OWN = Path(__file__).parents[1] / "evaluation" / "own" / "byol.py"
+OWN = Path(__file__).parents[1] / "evaluation" / "own" / "follower.py"
 """A method of one's own."""
 
 

@@ -67,7 +67,7 @@ class Game(Method):
         self.critic = nn.Linear(spec.dimensions, 1)
         self.generator = nn.Linear(3, spec.dimensions)
         self.seen: list[dict[str, Any]] = []
-        self.steps_done = 0
+        self.steps_done: list[float] = []
 
     def phases(self):
         noise, optimizer = {"z": Noise((3,), "uniform")}, self.config.optimizer
@@ -94,8 +94,8 @@ class Game(Method):
             return Losses(fake - real + penalty, {"gap": real - fake})
         return Losses(-fake, {"fooled": fake})
 
-    def after_step(self):
-        self.steps_done += 1
+    def after_step(self, progress):
+        self.steps_done.append(progress.item())
 
 
 class Stop(BaseException):

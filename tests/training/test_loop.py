@@ -104,6 +104,8 @@ def test_noise_is_new_at_each_step_and_of_its_kind(trainer, kinds):
     assert drawn["a"].std().item() == pytest.approx(1, abs=4 / math.sqrt(600_000))
     assert 0 <= drawn["b"].min() < drawn["b"].max() < 1
     assert drawn["b"].mean().item() == pytest.approx(0.5, abs=4 / math.sqrt(12 * 20_000))
+    alone = draw_noise({"c": Noise((3, 5), shared=True)}, 20_000, torch.Generator().manual_seed(0))
+    assert alone["c"].shape == (3, 5)
 
 
 def test_a_game_updates_each_player_in_its_phase_on_fresh_batches(trainer, kinds):
@@ -112,7 +114,7 @@ def test_a_game_updates_each_player_in_its_phase_on_fresh_batches(trainer, kinds
     assert [s["phase"] for s in seen] == ["critic", "critic", "critic", "generator"] * 10
     assert [s["index"] for s in seen] == [stream.batch(i).index.tolist() for i in range(40)]
     assert len({s["noise"].sum().item() for s in seen}) == 40
-    assert method.steps_done == 10
+    assert method.steps_done == pytest.approx([step / 10 for step in range(10)])
     for number, (now, later) in enumerate(zip(seen, [*seen[1:], None], strict=True)):
         assert now["progress"] == pytest.approx((number // 4) / 10)
         assert all(name.startswith(now["phase"]) for name in now["trains"])

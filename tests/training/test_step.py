@@ -118,7 +118,7 @@ def quiet(kinds):
                 return Losses(fake - real + 0.1 * (real**2 + fake**2), {"gap": real - fake})
             return Losses(-fake, {"fooled": fake})
 
-        def after_step(self):
+        def after_step(self, progress):
             pass
 
     return {"regression": kinds["regression"], "game": Game}
@@ -157,7 +157,7 @@ def test_a_method_hears_of_every_update_of_a_phase_once_it_is_done(
                 self.apart += (now != self.kept).float()
                 self.kept.copy_(now)
 
-        def after_step(self):
+        def after_step(self, progress):
             # All updates of the step have been heard of.
             self.steps += (self.updates == self.each * (self.steps + 1)).all()
 
@@ -216,7 +216,7 @@ def test_what_counts_outside_of_its_tensors_is_not_recorded(trainer, quiet, fake
             self.register_buffer("average", torch.zeros(()))
             self.done = 0
 
-        def after_step(self):
+        def after_step(self, progress):
             self.done += 1
             self.average.lerp_(self.net.weight.detach().abs().mean(), 1 / self.done)
 
@@ -236,7 +236,7 @@ def test_a_buffer_of_any_name_is_put_back(trainer, quiet, fake_graphs):
             self.register_buffer("step", torch.zeros(()))
             self.register_buffer("skip", torch.zeros(()))
 
-        def after_step(self):
+        def after_step(self, progress):
             self.step += 1
             self.skip += 2
 
@@ -269,7 +269,7 @@ def test_a_warm_up_from_a_rate_of_nothing_hides_no_such_count(trainer, quiet, fa
         def after_initialise(self):
             self.average.copy_(self.net.weight.detach().sum(1))
 
-        def after_step(self):
+        def after_step(self, progress):
             self.done[0] += 1
             self.average.lerp_(self.net.weight.detach().sum(1), 1 / self.done[0])
 
@@ -287,7 +287,7 @@ def test_a_rehearsal_does_not_count_for_a_method(trainer, quiet, fake_graphs, tr
     class Warming(quiet["regression"]):
         done = 0
 
-        def after_step(self):
+        def after_step(self, progress):
             self.done += 1
             seen.append(self.done)
 
@@ -331,6 +331,7 @@ def test_compiled_operation_by_operation_a_step_is_the_eager_one_to_the_bit(
     assert len(made) == 2 + (capture == "on"), "a function for each phase, and the views"
 
 
+THIN = {"depth": 10, "width": 4, "stem": "half", "projector": [16, 16]}
 METHODS = {
     "vae": {
         "method": {"hidden": [16], "latent": 4, "optimizer": {"warmup": 0.3}},
@@ -343,11 +344,10 @@ METHODS = {
             "latent": 5, "ema": 0.9, "augment": {"colour": 1.0, "translation": 0.125, "cutout": 0.5},
         }
     },
-    "simsiam": {
-        "method": {
-            "depth": 10, "width": 4, "stem": "half", "projector": [16, 16], "predictor_width": 8,
-        }
-    },
+    "simsiam": {"method": {**THIN, "predictor_width": 8}},
+    "byol": {"method": {**THIN, "predictor_width": 8, "momentum": 0.9}},
+    "simclr": {"method": THIN},
+    "sigreg": {"method": {**THIN, "directions": 5}},
 }  # fmt: skip
 
 

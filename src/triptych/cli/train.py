@@ -32,7 +32,7 @@ USAGE = """usage: triptych train METHOD [--preset NAME] [--watch] [OPTIONS]
        triptych train --resume RUN [--watch] [--data-dir DIR] [--data PATH] [--device cpu|cuda|mps] [--devices N]
 
 Train a method into a new run folder, or go on with one that was interrupted. METHOD is a name, or a
-file of your own that defines one: ./byol.py; --preset is a name, or a file of your own: ./mine.toml.
+file of your own that defines one: ./wae.py; --preset is a name, or a file of your own: ./mine.toml.
 --watch shows the training on a page of this machine while it goes on, as triptych watch does.
 
 methods and their presets:

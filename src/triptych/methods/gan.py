@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
 from triptych.nets.augment import DRAWS, augment
-from triptych.nets.average import follow
+from triptych.nets.average import early, follow
 from triptych.nets.dcgan import Critic, VectorToImage
 from triptych.nets.sngan import ResidualCritic, ResidualGenerator
 from triptych.nets.spectral import iterate
@@ -265,10 +265,11 @@ class GAN(Method):
         if phase == "critic":
             iterate(self.critic)
 
-    def after_step(self) -> None:
+    def after_step(self, progress: Tensor) -> None:
         """Move the average towards the generator."""
         if self.average is not None:
-            follow(self.average, self.generator, self.averaged, self.config.ema)
+            follow(self.average, self.generator, early(self.averaged, self.config.ema))
+            self.averaged += 1
 
     def scaled(self, x: Tensor) -> Tensor:
         """[0, 1] → [−1, 1], the range of tanh."""

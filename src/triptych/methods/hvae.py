@@ -267,7 +267,7 @@ class HVAE(Method):
             )
         return Losses(-objective.elbo(terms["reconstruction"], kl * weight), terms)
 
-    def after_step(self) -> None:
+    def after_step(self, progress: Tensor) -> None:
         """Pseudo-inputs stay images."""
         if isinstance(self.mixture, PseudoInputs):
             self.mixture.project()

@@ -273,7 +273,7 @@ class VAE(Method):
         terms["importance_bound"] = importance_bound(objective.elbo(reconstruction, kl).detach())
         return Losses(-bound, terms)
 
-    def after_step(self) -> None:
+    def after_step(self, progress: Tensor) -> None:
         """Pseudo-inputs stay images."""
         if isinstance(self.mixture, PseudoInputs):
             self.mixture.project()

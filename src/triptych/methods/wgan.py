@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
-from triptych.nets.average import follow
+from triptych.nets.average import early, follow
 from triptych.nets.dcgan import Critic, VectorToImage
 from triptych.objectives.wasserstein import gradient_norm, interpolates, lipschitz_penalty
 from triptych.types import Batch, DataSpec, Group, Losses, Method, Noise, Phase, Selection
@@ -158,10 +158,11 @@ class WGAN(Method):
         if self.average is not None:
             self.average.load_state_dict(self.generator.state_dict())
 
-    def after_step(self) -> None:
+    def after_step(self, progress: Tensor) -> None:
         """Move the average towards the generator."""
         if self.average is not None:
-            follow(self.average, self.generator, self.averaged, self.config.ema)
+            follow(self.average, self.generator, early(self.averaged, self.config.ema))
+            self.averaged += 1
 
     def scaled(self, x: Tensor) -> Tensor:
         """[0, 1] → [−1, 1], the range of tanh, in which the critic is to be 1-Lipschitz."""

@@ -28,16 +28,19 @@ class _RandomLinear(nn.Linear):
             nn.init.zeros_(self.bias)
 
 
-def projector(inputs: int, widths: Sequence[int]) -> nn.Sequential:
+def projector(inputs: int, widths: Sequence[int], *, normalised: bool = True) -> nn.Sequential:
     """Linear layers without bias, each followed by batch norm and, but for the last, ReLU.
 
-    The last norm has no weights of its own and computes in float32.
+    The last norm has no weights of its own and computes in float32. Without it (``normalised`` false) the last layer is
+    linear alone, as where it matters how far projections vary.
     """
     layers: list[nn.Module] = []
     for a, b in pairwise((inputs, *widths[:-1])):
         layers += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU()]
     a, b = (inputs, *widths)[-2:]
-    layers += [nn.Linear(a, b, bias=False), Float(), nn.BatchNorm1d(b, affine=False)]
+    layers += [nn.Linear(a, b, bias=False), Float()]
+    if normalised:
+        layers.append(nn.BatchNorm1d(b, affine=False))
     return nn.Sequential(*layers)
 
 

@@ -53,10 +53,14 @@ def images_per_step(phases: Sequence[Phase]) -> int:
 def draw_noise(
     wanted: Mapping[str, Noise], count: int, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """One tensor count×shape for each name, on the generator's device."""
+    """One tensor count×shape for each name, or of the shape alone where it is shared; on the generator's device."""
     draw = {"normal": torch.randn, "uniform": torch.rand}
     return {
-        name: draw[noise.kind]((count, *noise.shape), generator=generator, device=generator.device)
+        name: draw[noise.kind](
+            noise.shape if noise.shared else (count, *noise.shape),
+            generator=generator,
+            device=generator.device,
+        )
         for name, noise in wanted.items()
     }
 
@@ -244,7 +248,11 @@ class Step:
                     generator = self.generators[phase.name, repeat]
                     # What is drawn for the others is drawn too: it does not depend on how many there are.
                     drawn = draw_noise(phase.noise, self.stream.batch_size, generator)
-                    noise = {name: z[slice(*self.stream.part)] for name, z in drawn.items()}
+                    part = slice(*self.stream.part)
+                    noise = {
+                        name: z if phase.noise[name].shared else z[part]
+                        for name, z in drawn.items()
+                    }
                 with torch.autocast(
                     self.at.device.type, torch.bfloat16, self.config.dtype == "bf16"
                 ):
@@ -260,7 +268,7 @@ class Step:
                 watch.see(values, bad, names, self.at)
                 optimizer.step(own)
                 self.method.after_update(phase.name)
-        self.method.after_step()
+        self.method.after_step(progress)
         self.at.add_(1)
 
     def _join(

@@ -11,6 +11,7 @@ from triptych.evaluation.representation.geometry import (
     LARGEST,
     alignment,
     effective_rank,
+    mean_std,
     retrieval,
     uniformity,
     unit_std,
@@ -34,6 +35,17 @@ def cross(k: int, d: int) -> torch.Tensor:
     """±e₁ … ±e_k: unit vectors with the same variance 1/k along each of k axes, and mean 0."""
     axes = torch.eye(d, dtype=torch.float64)[:k]
     return torch.cat([axes, -axes])
+
+
+def test_the_spread_of_lengths_sees_what_directions_do_not():
+    """All shrunk to a thousandth: directions as even as before, and nothing left of their lengths."""
+    z = normal(300, 64) + 2
+    expected = np.mean([np.std(z[:, j].numpy()) for j in range(64)])
+    assert mean_std(z) == pytest.approx(expected, rel=1e-12)
+    assert mean_std(z + 100) == pytest.approx(expected, rel=1e-9)
+    assert mean_std(z / 1000) == pytest.approx(expected / 1000, rel=1e-12)
+    assert unit_std(z / 1000) == pytest.approx(unit_std(z), rel=1e-12)
+    assert mean_std(torch.ones(5, 3)) == 0.0
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 40])

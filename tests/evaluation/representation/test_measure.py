@@ -19,8 +19,10 @@ from triptych.evaluation.representation.knn import scored
 from triptych.evaluation.subject import Subject
 from triptych.evaluation.suite import EvaluateConfig
 from triptych.methods.simsiam import SimSiam, SimSiamConfig
+from triptych.methods.vicreg import VICReg, VICRegConfig
 from triptych.reporting.terminal import result_lines
 from triptych.runs import Run
+from triptych.types import DataSpec
 
 TINY = SimSiamConfig(depth=10, stem="half", width=4, projector=(16, 16), predictor_width=8)
 
@@ -77,6 +79,28 @@ def test_a_labelled_run_is_scored_beside_its_baselines(files: tuple[Path, Path],
     )
     by_hand = scored(bank, splits["train"].labels, queries, splits["test"].labels)
     assert found["test/knn_top1_pixels"].value == by_hand.top1
+
+
+@pytest.mark.parametrize(("kind", "lengths"), [(SimSiam, False), (VICReg, True)])
+def test_that_all_shrink_to_a_point_is_seen_where_lengths_count(
+    kind: type[SimSiam | VICReg], lengths: bool, files: tuple[Path, Path], tmp_path: Path
+):
+    """A thousandth of every projection has the same directions."""
+    fields = {"depth": 10, "stem": "half", "width": 4, "projector": (16, 16)}
+    dataset = load(DataConfig(str(files[0])))
+    config = VICRegConfig(**fields) if lengths else TINY
+    method = kind(config, DataSpec(dataset.shape, "grey")).eval()
+    subject = Subject(method, dataset, "none", torch.device("cpu"))
+    monitor = measure.FeaturesMonitor(subject, Run.create(tmp_path / "run", {}))
+    before = monitor.measures()
+    plain = method.project
+    method.project = lambda h: plain(h) / 1000  # type: ignore[method-assign]
+    after = monitor.measures()
+    expected = 1 / 1000 if lengths else 1
+    assert after["features/std"] == pytest.approx(expected * before["features/std"], rel=1e-4)
+    assert after["features/effective_rank"] == pytest.approx(
+        before["features/effective_rank"], rel=1e-3
+    )
 
 
 def test_every_network_encodes_every_split_once(

@@ -95,6 +95,11 @@ def healthy() -> Iterator[Planted]:
             yield case(f"variances i^−{exponent}, {d}", "healthy", z, knn=LEARNED)
     for k in (4, 10, 100):
         yield case(f"{k} classes", "healthy", clusters(300, 128, k), knn=LEARNED)
+    for agreement in (0.1, 0.3, 0.5):
+        # Negatives, decorrelation or a prior keep the looks at an image from being the same.
+        words = f"agreement of {agreement} is weighed against something else"
+        weighed = {"cosine": agreement, "only_agrees": False}
+        yield case(words, "healthy", normal(300, 128), knn=LEARNED, **weighed)
     offset = normal(300, 128) + 0.8
     yield case("a common direction beside it", "healthy", offset, knn=LEARNED, backbone_rank=5.0)
     near = normal(300, 128) + 3
@@ -145,6 +150,11 @@ def dimensional_collapse() -> Iterator[Planted]:
             untrained_rank=10.0,
             retrieval=NOT_FOUND,
         )
+    for words, known in (
+        ("agreed on, neighbours know", {"cosine": 0.84, "knn": LEARNED}),
+        ("not agreed on, neighbours do not", {"cosine": 0.3, "knn": IDLE}),
+    ):
+        yield case(f"±u, {words}", "dimensional collapse", unlike, only_agrees=False, **known)
     narrow = normal(300, 128)
     yield case("a backbone of one", "dimensional collapse", narrow, knn=WORSE, backbone_rank=1.2)
 
@@ -175,6 +185,7 @@ def undecided() -> Iterator[Planted]:
     for words, known in (
         ("predictions on their way", {"cosine": 0.56}),
         ("nobody knows how far they agree", {"cosine": None}),
+        ("views that do not agree closely", {"cosine": 0.3, "only_agrees": False}),
     ):
         yield case(f"a line, {words}", "undecided", line, knn=LEARNED, **known)
 

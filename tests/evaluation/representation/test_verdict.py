@@ -6,6 +6,10 @@ expected. The other two are among the tuning runs now: a fixed predictor whose a
 of 0.42 was above the threshold of then, 0.4, and a default arm of 400 steps, which was
 to have been longer and is indeed no better than untrained by its interval.
 
+Of SimCLR, BYOL, Barlow Twins, VICReg and SIGReg runs of seed 0 are among the tuning runs: they showed that a low cosine is no failure
+where something is weighed against it, and that lengths that shrink are not seen by directions; no threshold was moved for
+them. All of the 24 of seeds 1 and 2 that were looked at afterwards were judged as expected.
+
 To add a run, add an entry: its name, the command that made it, the expected verdict
 (``collapse`` for either kind; ``without_labels`` where that is another one), and the
 fields of `Evidence` at its last look; the agreement is −loss where it was last logged.
@@ -24,6 +28,7 @@ import numpy as np
 import pytest
 
 from triptych.evaluation.representation.verdict import MET, Evidence, Gain, evidence, judge, sure
+from triptych.methods import find
 
 
 def runs(name: str) -> list[dict[str, Any]]:
@@ -36,7 +41,8 @@ FIXED = [run for run in TUNING + HELD_OUT if "fixed-random" in run["command"]]
 
 
 def recorded(run: dict[str, Any]) -> Evidence:
-    facts = dict(run["evidence"])
+    method = find(run["command"].split()[2])
+    facts = {"guard": method.guard, "only_agrees": method.only_agrees} | run["evidence"]
     for name in ("knn", "retrieval"):
         if facts.get(name) is not None:
             facts[name] = Gain(**facts[name])
@@ -124,6 +130,7 @@ def test_evidence_from_a_log_is_the_last_look_against_the_first():
 SEEN = Evidence(
     **{"std": 0.97, "rank": 11.7, "dimension": 512, "images": 2000, "step": 12_000},
     **{"cosine": 0.6, "untrained_rank": 8.16, "backbone_rank": 9.5, "backbone_dimension": 128},
+    guard="the gradient stops at the targets and that a predictor learns between the views",
 )
 
 
@@ -176,7 +183,7 @@ def test_features_that_got_better_without_agreement_are_said_to_have(share: floa
 
 
 def test_of_a_log_only_the_declared_term_is_a_cosine():
-    """BYOL's loss is 2 − 2cos, SimCLR's an entropy: read as −cos both would be far from met."""
+    """BYOL's loss is 4 − 4cos, SimCLR's an entropy: read as −cos both would be far from met."""
     looks = [
         {"step": step, "features/std": 1.0, "features/effective_rank": 9.0, "features/backbone_rank": 9.0}
         for step in (0, 100)
@@ -197,7 +204,7 @@ def test_of_a_log_only_the_declared_term_is_a_cosine():
     assert not evidence(broken, (9, 9), 10, 0).finite
 
 
-UNKNOWN = {"cosine": None, "knn": Gain(0.8, 0.4, 500)}
+UNKNOWN = {"cosine": None, "guard": "", "knn": Gain(0.8, 0.4, 500)}
 """A method that declares no cosine, whose neighbours know far more than the untrained network's."""
 
 
@@ -221,10 +228,36 @@ def test_without_a_cosine_spread_rank_and_neighbours_decide(changed: dict[str, A
     assert "gradient" not in found.sentence
 
 
+BALANCED = {"only_agrees": False, "guard": "the looks at other images count as negatives"}
+"""A method in which agreement is weighed against something else."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        # Of SimSiam this would be predictions that do not meet their targets.
+        ({"cosine": 0.2}, "healthy"),
+        ({"cosine": 0.5}, "healthy"),
+        ({"cosine": 0.2, "knn": Gain(0.31, 0.3, 2000)}, "not learning"),
+        # Met along a line: a collapse, however good the features of the backbone are yet.
+        ({"cosine": 0.84, "rank": 1.13}, "dimensional collapse"),
+        ({"cosine": 0.99, "std": 0.02}, "complete collapse"),
+        ({"cosine": 0.5, "rank": 1.13}, "undecided"),
+        ({"cosine": 0.5, "rank": 1.13, "knn": Gain(0.31, 0.3, 2000)}, "dimensional collapse"),
+    ],
+)
+def test_where_agreement_is_a_part_a_low_one_is_no_failure(changed: dict[str, Any], name: str):
+    found = judge(dataclasses.replace(SEEN, **{"knn": Gain(0.5, 0.3, 2000)} | BALANCED | changed))
+    assert found.name == name
+    assert "predict" not in found.sentence and "target" not in found.sentence
+    assert ("count as negatives" in found.sentence) == name.endswith("collapse")
+
+
 BETTER, SAME = Gain(0.5, 0.3, 2000), Gain(0.3, 0.3, 2000)
 
 
 @pytest.mark.parametrize("cosine", [None, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("only_agrees", [True, False])
 @pytest.mark.parametrize("knn", [BETTER, SAME])
 @pytest.mark.parametrize(
     ("field", "low", "high"),
@@ -235,9 +268,9 @@ BETTER, SAME = Gain(0.5, 0.3, 2000), Gain(0.3, 0.3, 2000)
         ("cosine", -1.0, 1.0),
     ],
 )
-def test_no_verdict_turns_into_its_opposite_by_a_hair(cosine, knn, field, low, high):
+def test_no_verdict_turns_into_its_opposite_by_a_hair(cosine, only_agrees, knn, field, low, high):
     """Along every number that has a threshold, health and collapse never touch."""
-    seen = dataclasses.replace(SEEN, cosine=cosine, knn=knn)
+    seen = dataclasses.replace(SEEN, cosine=cosine, knn=knn, only_agrees=only_agrees)
     values = np.linspace(low, high, 2001)
     names = [judge(dataclasses.replace(seen, **{field: float(v)})).name for v in values]
     for a, b in itertools.pairwise(names):

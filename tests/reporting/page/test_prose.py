@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import triptych
-from triptych import checkpoint
+from triptych import checkpoint, methods
 from triptych.cli.main import main
 from triptych.experiment import default_config
 from triptych.metrics import BASELINES, DECLARED, SPLITS, label, metric
@@ -49,7 +49,7 @@ CAUTIONS = (
 )
 
 DOTTED = sorted(
-    {field for name in METHODS for field in fields(default_config(name, "demo").tables())}
+    {field for name in methods.names() for field in fields(default_config(name).tables())}
 )
 
 

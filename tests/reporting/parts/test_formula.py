@@ -6,6 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from triptych import methods
+from triptych.config import merge
 from triptych.methods.hvae import HVAE, HVAEConfig
 from triptych.methods.simsiam import SimSiam, SimSiamConfig
 from triptych.methods.vae import VAE, VAEConfig
@@ -99,6 +101,40 @@ def test_the_loss_of_simsiam_has_what_its_arm_has(changes, said):
     config = SimSiamConfig(depth=10, width=4, projector=(16,), predictor_width=8)
     method = SimSiam(dataclasses.replace(config, **changes), COLOUR)
     assert read(method.formula()) == f"min−12[{said}]"
+
+
+THIN = {"depth": 10, "width": 4, "projector": [16]}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("simclr", {}, "min−logexp(cos(zi,zj)/τ)∑k≠iexp(cos(zi,zk)/τ),τ=0.5"),
+        ("simclr", {"negatives": False, "temperature": 0.1}, "min−1τcos(z1,z2),τ=0.1"),
+        ("byol", {"target": "copy"}, "minθ2−2cos(q(z1),stop(z2))+2−2cos(q(z2),stop(z1))"),
+        ("byol", {"target": "none", "predictor": "none"}, "minθ2−2cos(z1,z2)+2−2cos(z2,z1)"),
+        ("barlow", {}, "min∑i(1−Cii)2+λ∑i∑j≠iCij2,C=corr(z1,z2),λ=0.005"),
+        ("barlow", {"off_diagonal_weight": 0.0}, "min∑i(1−Cii)2,C=corr(z1,z2)"),
+        (
+            "vicreg",
+            {},
+            "minλ‖z1−z2‖2/d+μ12[v(z1)+v(z2)]+ν[c(z1)+c(z2)],λ=25,μ=25,ν=1",
+        ),
+        ("vicreg", {"variance_weight": 0.0}, "minλ‖z1−z2‖2/d+ν[c(z1)+c(z2)],λ=25,ν=1"),
+        ("sigreg", {"regulariser_weight": 0.0}, "min14d‖z1−z2‖2"),
+    ],
+)
+def test_the_loss_of_an_agreement_has_what_its_switches_leave(name, changes, said):
+    kind = methods.find(name)
+    method = kind(merge(kind.Config(), {**THIN, **changes}), COLOUR)
+    assert read(method.formula()) == said
+
+
+def test_the_moving_average_of_the_target_and_the_distance_from_a_normal_are_in_their_formulas():
+    for name, words in (("byol", ("ξ←τξ+(1−τ)θ", "τ:0.996→1")), ("sigreg", ("∫", "λ=0.02"))):
+        kind = methods.find(name)
+        said = read(kind(merge(kind.Config(), THIN), COLOUR).formula())
+        assert all(word in said for word in words), said
 
 
 @pytest.mark.parametrize(

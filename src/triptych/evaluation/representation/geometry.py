@@ -1,6 +1,6 @@
 """How features lie on the unit sphere: spread, dimensions, and what two views of an image share.
 
-Every measure is of rows of unit length, as the losses and the neighbours that
+Every measure but `mean_std` is of rows of unit length, as the losses and the neighbours that
 compare by cosine see them; a row of zeros stays one.
 """
 
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["alignment", "effective_rank", "retrieval", "uniformity", "unit_std"]
+__all__ = ["alignment", "effective_rank", "mean_std", "retrieval", "uniformity", "unit_std"]
 
 CHUNK = 500
 """Rows compared with all others at once."""
@@ -42,6 +42,22 @@ def unit_std(z: Tensor) -> float:
     """
     z = _unit(z)
     return float(z.std(0, correction=0).mean()) * math.sqrt(z.shape[1])
+
+
+def mean_std(z: Tensor) -> float:
+    """Mean over dimensions of std(z), of rows as they are (Bardes et al. 2022, arXiv 2105.04906, section 4.1).
+
+    For projections that are to have 1 in each dimension: 0 where all are one point, which directions do not show
+    where that point is nought.
+
+    Args:
+        z: N×d features.
+
+    Example:
+        >>> mean_std(torch.tensor([[1.0, 3.0], [-1.0, 3.0]]))
+        0.5
+    """
+    return float(_wide(z).std(0, correction=0).mean())
 
 
 def effective_rank(z: Tensor) -> float:
@@ -143,7 +159,11 @@ def retrieval(z1: Tensor, z2: Tensor) -> float:
 
 
 def _unit(z: Tensor) -> Tensor:
-    """Rows of unit length in float64, on the host where the device has none."""
+    """Rows of unit length in float64."""
+    return F.normalize(_wide(z), dim=1, eps=1e-30)
+
+
+def _wide(z: Tensor) -> Tensor:
+    """In float64, on the host where the device has none."""
     z = z.detach()
-    wide = z.cpu().double() if z.device.type == "mps" else z.double()
-    return F.normalize(wide, dim=1, eps=1e-30)
+    return z.cpu().double() if z.device.type == "mps" else z.double()

@@ -98,7 +98,7 @@ class FeaturesMonitor:
         h1, h2 = (self.subject.encoded(view) for view in self._views)
         z1, z2 = self.method.project(h1), self.method.project(h2)
         values = (
-            geometry.unit_std(z1),
+            (geometry.unit_std if self.subject.method.by_direction else geometry.mean_std)(z1),
             geometry.effective_rank(z1),
             geometry.effective_rank(h1),
             geometry.alignment(z1, z2),
@@ -119,8 +119,18 @@ class FeaturesMonitor:
             dimensions = self.method.project(h).shape[1], h.shape[1]
         who = self._who["valid"]
         queries = 0 if isinstance(who, str) else len(who.rows)
-        cosine = self.subject.method.cosine
-        return judge(evidence(lines, dimensions, self.images, queries, cosine))
+        method = self.subject.method
+        return judge(
+            evidence(
+                lines,
+                dimensions,
+                self.images,
+                queries,
+                method.cosine,
+                only_agrees=method.only_agrees,
+                guard=method.guard,
+            )
+        )
 
     def _judged(self, moment: Moment, found: Mapping[str, Any]) -> dict[str, str | float]:
         """The name of the verdict, and one alarm a run: at the first look at which a failure is sure."""
@@ -281,6 +291,8 @@ def _neighbours(subject: Subject, run: Run, split: str) -> dict[str, Result]:
 def _spread(subject: Subject, run: Run) -> dict[str, Result]:
     monitor = FeaturesMonitor(subject, run)
     protocol = subject.protocol(monitor.split, views="two fixed augmented views of each image")
+    if not subject.method.by_direction:
+        protocol["spread"] = "of projections as they are"
     found = {
         name: Result(value, None, monitor.images, protocol, NOT_INDEPENDENT)
         for name, value in monitor.measures().items()

@@ -6,9 +6,11 @@ random predictor varies in 2 of 512 directions, hardly more than one that collap
 (1.4), but predictions and targets agree to a cosine of 0.3 and not of 0.97: it does not
 learn, which Chen and He (2021, arXiv 2011.10566, section 4.2) tell apart from collapse.
 
-How far predictions and targets agree is known only of a method that declares which of its
+How far two looks at an image agree is known only of a method that declares which of its
 logged terms says so (`Method.cosine`); of any other, spread, rank and what the features are
-good for decide alone.
+good for decide alone. Where agreement is only a part of what is optimised (`Method.only_agrees`
+is false) it is no failure that it is low; that it is high still tells a collapse from features that are
+narrow for another reason.
 
 Every threshold is a `Band`: between its ends a number says neither yes nor no, and a verdict
 that hangs on it is *undecided*. So no verdict turns into its opposite by a hair.
@@ -89,15 +91,12 @@ Z = float(ndtri(0.975))
 
 LR = "a smaller learning rate is the first thing to try"
 SHORT = (
-    "agreement alone is met by saying nothing, so see that the gradient stops at the targets "
-    "and that a predictor learns between the views, then try a smaller learning rate"
+    "agreement alone is met by saying nothing, so see {guarded}, then try a smaller learning rate"
 )
-UNMET = "see that the predictor learns, that the learning rate is not far off, and train for longer"
-ANY = (
-    "agreement alone is met by saying nothing, so see what in the objective keeps images apart, "
-    "then try a smaller learning rate"
-)
+"""Of a collapse: what keeps images apart, as the method says of itself (`Method.guard`)."""
+UNSAID = "what in the objective keeps images apart"
 """Of a method of which nobody knows how it avoids a collapse."""
+UNMET = "see that the predictor learns, that the learning rate is not far off, and train for longer"
 EARLY = "so few steps teach little: train for longer"
 AGAIN = "train for longer, or look at more images"
 WEAK = (
@@ -163,7 +162,7 @@ class Evidence:
     """The numbers behind a verdict; those that are not known are none."""
 
     std: float
-    """`representation.unit_std` of the projections."""
+    """`representation.unit_std` of the projections, or `representation.mean_std` where their lengths count."""
     rank: float
     """`representation.effective_rank` of the projections."""
     dimension: int
@@ -174,6 +173,10 @@ class Evidence:
     """Steps trained."""
     cosine: float | None = None
     """Mean cosine of predictions and targets in training, of a method that declares it."""
+    only_agrees: bool = True
+    """Whether that is all that is optimised."""
+    guard: str = ""
+    """What keeps the looks at all images from becoming one, in words; empty where nobody says."""
     untrained_rank: float | None = None
     """``rank`` of the untrained network."""
     backbone_rank: float | None = None
@@ -194,6 +197,9 @@ def evidence(
     images: int,
     queries: int,
     cosine: str | None = None,
+    *,
+    only_agrees: bool = True,
+    guard: str = "",
 ) -> Evidence:
     """What a run's log says at its last look, with its first one, before any training, as the baseline.
 
@@ -203,6 +209,8 @@ def evidence(
         images: how many the features were measured on.
         queries: how many validation images ``valid/knn_top1`` is a share of.
         cosine: the logged term that is the mean cosine of predictions and targets, as `Method.cosine` declares it.
+        only_agrees: whether it is all that is optimised, as `Method.only_agrees` says.
+        guard: what keeps the method from collapsing, as `Method.guard` says.
     """
     looks = [line for line in lines if "features/std" in line]
     losses = [v for line in lines for k, v in line.items() if k.startswith("train/")]
@@ -218,6 +226,8 @@ def evidence(
         images=images,
         step=last["step"],
         cosine=_logged_cosine(lines, cosine),
+        only_agrees=only_agrees,
+        guard=guard,
         untrained_rank=first["features/effective_rank"],
         backbone_rank=last["features/backbone_rank"],
         backbone_dimension=dimensions[1],
@@ -248,8 +258,8 @@ class Verdict(NamedTuple):
 def judge(e: Evidence) -> Verdict:
     """Diverged, collapsed (and how), not learning, undecided or healthy: the first that the evidence shows.
 
-    A collapse is spread or rank with the cosine, where that is known. Where it is not, projections along
-    few directions are one only if the features are no better than untrained ones.
+    A collapse is spread or rank with the cosine, where that is known. Where it is not, or is low in a method that optimises
+    more than it, projections along few directions are one only if the features are no better than untrained ones.
 
     Example:
         >>> judge(Evidence(std=0.99, rank=1.02, dimension=512, images=2000, step=5000)).name
@@ -260,10 +270,12 @@ def judge(e: Evidence) -> Verdict:
     gain = e.knn if e.knn is not None else e.retrieval
     gained: Truth = "unknown" if gain is None else gain.gained()
     met: Truth = "unknown" if e.cosine is None else MET.above(e.cosine)
-    apart: Truth = "unknown" if e.cosine is None else APART.below(e.cosine)
+    apart: Truth = "unknown" if e.cosine is None or not e.only_agrees else APART.below(e.cosine)
+    if not e.only_agrees and met != "yes":
+        met = "unknown"
     flat, narrow = FLAT.below(e.std), NARROW.below(e.rank)
     few = _any(flat, narrow, _shrunk(e, met) if gained == "no" else "no")
-    short = SHORT if met != "unknown" else ANY
+    short = SHORT.format(guarded=f"that {e.guard}" if e.guard else UNSAID)
     collapse = met == "yes" or (met == "unknown" and gained in ("no", "unknown"))
     if e.rank < 1 or (collapse and flat == "yes"):
         return _said("complete collapse", e, "every image has nearly the same projection", short)
@@ -276,7 +288,10 @@ def judge(e: Evidence) -> Verdict:
         cause = EARLY if few == "no" and e.step < FEW else UNMET
         return _said("not learning", e, what, cause)
     if few != "no" and (met != "no" or gained != "no"):
-        return _said("undecided", e, _why(few, met, gained), AGAIN)
+        unmet = "and the method does not say how far predictions and targets agree"
+        if e.cosine is not None:
+            unmet = "and two looks at an image do not agree closely"
+        return _said("undecided", e, _why(few, met, gained, unmet), AGAIN)
     if gained == "no":
         cause = EARLY if e.step < FEW else WEAK
         return _said("not learning", e, "no collapse, but no better than untrained", cause)
@@ -302,7 +317,7 @@ def _shrunk(e: Evidence, met: Truth) -> Truth:
     return _any(narrow, SHRUNK.below(e.rank / e.untrained_rank) if e.untrained_rank > 0 else "no")
 
 
-def _why(few: Truth, met: Truth, gained: Truth) -> str:
+def _why(few: Truth, met: Truth, gained: Truth, unmet: str) -> str:
     """What keeps projections along few directions from being called a collapse."""
     if few == "undecided":
         return "projections that are near to having too little spread or too few directions"
@@ -311,7 +326,7 @@ def _why(few: Truth, met: Truth, gained: Truth) -> str:
     better = "are" if gained == "yes" else "may be"
     return (
         f"too little spread or too few directions, but the features {better} better than untrained ones, "
-        "and the method does not say how far predictions and targets agree"
+        f"{unmet}"
     )
 
 
@@ -326,7 +341,8 @@ def _said(name: Name, e: Evidence, what: str, cause: str) -> Verdict:
     if e.backbone_rank is not None and e.backbone_dimension is not None:
         numbers.append(f"{_figures(e.backbone_rank)} of {e.backbone_dimension} in the backbone")
     if e.cosine is not None:
-        numbers.append(f"predictions meet their targets with a cosine of {_signed(e.cosine)}")
+        who = "predictions meet their targets" if e.only_agrees else "two looks at an image agree"
+        numbers.append(f"{who} with a cosine of {_signed(e.cosine)}")
     if e.knn is not None:
         numbers.append("the nearest neighbours are right for " + _compared(e.knn))
     elif e.retrieval is not None:

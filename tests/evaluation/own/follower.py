@@ -1,4 +1,4 @@
-"""BYOL in a thin network, as somebody would write it who adds a method: its loss is no cosine with its sign turned."""
+"""A network that follows an average, as somebody would write it who adds a method: its loss is no cosine with its sign turned."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from triptych.types import Batch, DataSpec, Group, Losses, Method, Phase
 
 
 @dataclass(frozen=True)
-class BYOLConfig:
+class FollowerConfig:
     """A network for digits."""
 
     optimizer: OptimizerConfig = OptimizerConfig(name="sgd", lr=0.15, momentum=0.9)
     views: ViewsConfig = field(default_factory=lambda: ViewsConfig(crop_scale=(0.6, 1.0), flip=0.0))
 
 
-class BYOL(Method):
+class Follower(Method):
     """Predict what a moving average of the network projects (Grill et al. 2020, arXiv 2006.07733)."""
 
-    Config = BYOLConfig
+    Config = FollowerConfig
     gauge = "loss"
     worth_compiling = False
 
-    def __init__(self, config: BYOLConfig, spec: DataSpec) -> None:
+    def __init__(self, config: FollowerConfig, spec: DataSpec) -> None:
         super().__init__(config, spec)
         self.views = config.views
         self.backbone = ResNet(10, "half", 8, spec.shape[0])
@@ -59,7 +59,7 @@ class BYOL(Method):
         return Losses(loss, {"loss": loss})
 
     @torch.no_grad()
-    def after_step(self) -> None:
+    def after_step(self, progress: Tensor) -> None:
         """The average follows."""
         own = nn.Sequential(self.backbone, self.projector)
         for mean, now in zip(self.target.parameters(), own.parameters(), strict=True):
