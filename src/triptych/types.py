@@ -227,7 +227,7 @@ class Method(nn.Module, ABC):
         return config
 
     def formula(self) -> str:
-        """What is optimised, with this config, in LaTeX: the page opens with it; empty for none."""
+        """What is optimised, with this config, in LaTeX, a line or more: the page opens with it; empty for none."""
         return ""
 
     @property

@@ -213,7 +213,7 @@ def test_augmentation_beyond_its_range_is_refused():
 
 
 def read(latex):
-    return re.sub(r"\s", "", "".join(ElementTree.fromstring(formula(latex)).itertext()))
+    return re.sub(r"\s", "", "".join(ElementTree.fromstring(f"<p>{formula(latex)}</p>").itertext()))
 
 
 @pytest.mark.parametrize(

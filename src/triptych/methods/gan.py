@@ -173,7 +173,7 @@ class GAN(Method):
                 excess = rf"\max(0, {excess})"
             said += rf" + {_plain(config.penalty_weight)} \, \mathbb{{E}}\left({excess}\right)^2"
         held = r", \quad \|W\| = 1" if config.spectral else ""
-        found = rf"\min_D \; {said}{held}, \qquad \min_G \; {generator}"
+        found = f"\\min_D \\; {said}{held},\n\\min_G \\; {generator}"
         return found.replace("(G)", f"({sample})").replace("(x)", f"({x})")
 
     def phases(self) -> tuple[Phase, ...]:

@@ -239,7 +239,9 @@ class HVAE(Method):
         begin = r"\log p(x) \;\ge\; " if is_bound else r"\max \; "
         return (
             rf"{begin}\mathbb{{E}}_{{q(z_1, z_2 \mid x)}}\left[\log p(x \mid z_1, z_2) - {weight}{lower}\right]"
-            rf" - {weight}{upper}, \quad p(z_2) = {prior}"
+            rf" - {weight}{upper},"
+            "\n"
+            rf"p(z_2) = {prior}"
         )
 
     def phases(self) -> tuple[Phase, ...]:

@@ -20,7 +20,15 @@ COLOUR, BINARY = DataSpec((3, 32, 32), "colour"), DataSpec((1, 8, 8), "binary")
 
 def read(latex):
     """The letters of a formula as they are read, without spaces."""
-    return re.sub(r"\s", "", "".join(ElementTree.fromstring(formula(latex)).itertext()))
+    return re.sub(r"\s", "", "".join(ElementTree.fromstring(f"<p>{formula(latex)}</p>").itertext()))
+
+
+def test_a_line_is_a_block_of_its_own():
+    """A page of a phone's width does not show the end of a long one."""
+    two = formula("x = 1,\n\ny = 2")
+    assert two.count("<math") == 2
+    assert formula("x = 1,") + formula("y = 2") == two
+    assert formula("\n") == formula("") == ""
 
 
 def test_the_bound_of_the_vae():

@@ -32,7 +32,7 @@ NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 
 
 def formula(latex: str) -> Markup:
-    r"""One formula in a block of its own, with the LaTeX for readers that have no MathML; nothing for an empty text.
+    r"""Each line in a block of its own, with the LaTeX for readers that have no MathML; nothing for an empty text.
 
     Raises `ValueError` for what is no formula, is too long, or would bring anything else into the page.
 
@@ -43,10 +43,12 @@ def formula(latex: str) -> Markup:
         Traceback (most recent call last):
         ValueError: '\\text{<script>}' is no formula
     """
-    if not latex:
-        return Markup("")
     if len(latex) > LONGEST:
         raise ValueError(f"a formula of {len(latex):,} letters")
+    return Markup("").join(_line(line) for line in latex.splitlines() if line.strip())
+
+
+def _line(latex: str) -> Markup:
     try:
         found = ElementTree.fromstring(convert(latex, display="block"))
     # The converter has errors of a dozen kinds, and markup that is none has the parser's.
