@@ -75,6 +75,20 @@ def test_the_same_difference_with_every_seed_is_not_certain():
     assert not found.pairs[0].certain
 
 
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_where_seeds_are_missing_a_pair_goes_by_its_difference_and_not_by_the_means(better):
+    """Of a, two seeds failed, and those are the ones that are bad for b: seed by seed a is worse."""
+    times = 1 if better == "higher" else -1
+    a = {0: 0.50, 1: 0.51, 2: 0.49}
+    b = {0: 0.60, 1: 0.612, 2: 0.588, 3: 0.10, 4: 0.11}
+    values = {arm: {s: times * v for s, v in of.items()} for arm, of in (("a", a), ("b", b))}
+    found = ranked(values, better)
+    assert found.order == ["a", "b"], "by the means of what there is"
+    assert found.above("b") == ["a"]
+    assert found.above("a") == []
+    assert times * found.pairs[0].test.mean == pytest.approx(0.1)
+
+
 def test_one_seed_ranks_nothing():
     found = ranked({"a": {0: 1.0}, "b": {0: 0.0}, "c": {1: 0.5}}, "higher")
     assert found.pairs == []
@@ -109,6 +123,27 @@ def test_losses_of_two_objectives_are_not_compared():
         "objective; c minimises something else than a."
     )
     assert "ranking" not in found
+
+
+def test_of_an_arm_without_runs_nothing_is_said_but_that():
+    """What it minimises is in the folders of its runs, and there are none."""
+    values = {"a": numbers(planted(0.5)["a"]), "b": {}}
+    found = compare_metric("train/loss", values, "a", minimised={"a": "vae L", "b": "vae"})
+    assert found["findings"] == ["training loss was measured in no run of b."]
+
+
+def test_models_are_compared_whatever_their_prior_and_what_of_it_has_a_closed_form():
+    values = {}
+    for arm, kl in (("a", "analytic"), ("b", "levelwise analytic"), ("c", "Monte-Carlo")):
+        prior = {"prior": "VampPrior"} if arm == "c" else {}
+        about = {"K": 5, "method": arm, "estimator": f"ELBO, {kl} KL, 1 sample", **prior}
+        values[arm] = numbers(planted(0.5, 0.4, 0.3)[arm], **about)
+    found = compare_metric("test/elbo", values, "a")
+    assert list(found["differences"]) == ["b", "c"]
+    assert found["protocol"] == {"K": 5, "estimator": "ELBO, 1 sample"}
+    lone = compare_metric("test/elbo", {"c": values["c"]}, "c")
+    assert lone["protocol"]["prior"] == "VampPrior"
+    assert lone["protocol"]["estimator"] == "ELBO, Monte-Carlo KL, 1 sample"
 
 
 def test_an_arm_that_was_measured_otherwise_is_left_out_and_the_others_are_compared():

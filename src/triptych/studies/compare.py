@@ -200,7 +200,9 @@ def compare_metric(
         elif arm not in missing and base not in missing:
             read_in_units = [about.scale * each for each in d]
             findings.append(lone_finding(name, arm, base, read_in_units, unit))
-    findings += unlike(name, apart, bases) + absent(name, missing) + elsewhere(name, others)
+    # Of an arm without runs it is not known what it minimises, and not said.
+    known = [arm for arm in apart if not {arm, bases[arm]} & {*missing}]
+    findings += unlike(name, known, bases) + absent(name, missing) + elsewhere(name, others)
     plain = {arm: {s: n.value for s, n in found.items()} for arm, found in values.items()}
     compared: dict[str, Any] = {
         "protocol": protocol,

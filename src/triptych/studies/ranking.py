@@ -20,7 +20,10 @@ ROUNDING = 1e-9
 
 
 class Pair(NamedTuple):
-    """Two arms, that with the better mean first, and the paired difference first − second with its adjusted p."""
+    """Two arms, the better one first by their paired difference, first − second, with its adjusted p.
+
+    That is the order of the means unless one arm lacks seeds: then the means are of other seeds than the difference.
+    """
 
     first: str
     second: str
@@ -130,7 +133,10 @@ def ranked(values: Mapping[str, Mapping[int, float]], better: str) -> Ranking:
         of, other = values[first], values[second]
         differences = [of[seed] - other[seed] for seed in of if seed in other]
         if len(differences) > 1:
-            tests[first, second] = judged(differences)
+            test = judged(differences)
+            if sign * test.mean > 0:
+                first, second, test = second, first, judged([-d for d in differences])
+            tests[first, second] = test
     adjusted = holm([test.p for test in tests.values()])
     pairs = [Pair(*arms, test, p) for (arms, test), p in zip(tests.items(), adjusted, strict=True)]
     return Ranking(order, pairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -23,11 +24,11 @@ __all__ = [
 ]
 
 
-METHOD = "method"
-"""The field of a protocol that says whose numbers they are."""
+OF_MODEL = ("method", "prior")
+"""Fields of a protocol that say whose numbers they are: between two models, or two priors of one, a study is to decide."""
 
-OF_RUN = (*OF_WEIGHTS, METHOD)
-"""Fields of a protocol that say what was measured and not how: every run of a study has weights of its own."""
+ELBO = re.compile(r"^ELBO, .* KL, ")
+"""How the estimator of an ELBO is called. Each is unbiased for the same number, whatever of its divergence has a closed form."""
 
 
 class Number(NamedTuple):
@@ -90,7 +91,7 @@ def _where(run: Run, metric: str) -> dict[str, Any]:
 
 
 def one_protocol(values: Values) -> dict[str, Any]:
-    """The protocol that all numbers share; of several methods it names none, since they are what is compared.
+    """The protocol that all numbers share; of several methods, or priors, it names none, since they are what is compared.
 
     Raises:
         TriptychError: two numbers were measured differently; it names the first such field.
@@ -103,17 +104,34 @@ def one_protocol(values: Values) -> dict[str, Any]:
     every = [(Cell(a, s), n.protocol) for a, of in values.items() for s, n in of.items()]
     if not every:
         return {}
-    first, shared = every[0]
-    for cell, protocol in every[1:]:
-        for field in (f for f in dict.fromkeys((*shared, *protocol)) if f not in OF_RUN):
-            if shared.get(field) != protocol.get(field):
+    (first, shared), *others = every
+    how = _how(shared)
+    for cell, protocol in others:
+        other = _how(protocol)
+        for field in dict.fromkeys((*how, *other)):
+            if how.get(field) != other.get(field):
                 raise TriptychError(
-                    f"'{field}' is {shared.get(field)} for {first}, "
-                    f"but {protocol.get(field)} for {cell}"
+                    f"'{field}' is {how.get(field)} for {first}, but {other.get(field)} for {cell}"
                 )
-    methods = {protocol.get(METHOD) for _, protocol in every}
-    left_out = OF_RUN if len(methods) > 1 else OF_WEIGHTS
-    return {field: value for field, value in shared.items() if field not in left_out}
+    alike = {f for f, value in shared.items() if all(p.get(f) == value for _, p in others)}
+    return {
+        field: value if field in alike else how[field]
+        for field, value in shared.items()
+        if field not in OF_WEIGHTS and (field in alike or field in how)
+    }
+
+
+def _how(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a protocol that say how something was measured, and not what: every run has weights of its own.
+
+    Example:
+        >>> _how({"estimator": "ELBO, Monte-Carlo KL, 1 sample", "prior": "VampPrior", "split": "test"})
+        {'estimator': 'ELBO, 1 sample', 'split': 'test'}
+    """
+    how = {f: value for f, value in protocol.items() if f not in (*OF_WEIGHTS, *OF_MODEL)}
+    if isinstance(estimator := how.get("estimator"), str):
+        how["estimator"] = ELBO.sub("ELBO, ", estimator)
+    return how
 
 
 def measured_alike(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from triptych.metrics import label
 from triptych.reporting.figures.game import critic_curves, filmstrip, lipschitz
 from triptych.reporting.figures.style import MEASURED, TRAINED
 
@@ -62,6 +63,15 @@ def test_an_alarm_is_marked_at_its_step_and_said(game, style):
         assert any(line.get_xdata()[0] == 35 for line in axes.get_lines()[-1:])
     said = " ".join(t.get_text().replace("\n", " ") for t in figure.texts)
     assert "Alarm at step 700 (dotted): the samples collapsed at step 600." in said
+
+
+def test_slopes_at_images_and_at_samples_are_both_drawn(game, style):
+    before = len(critic_curves(game.run).axes)
+    for name in ("r1", "r2"):
+        game.run.log({"step": 1000, "epoch": 50, "seconds": 1.0, f"train/{name}": 0.5})
+    titles = [axes.get_title("left") for axes in critic_curves(game.run).axes]
+    assert len(titles) == before + 2
+    assert {label("r1"), label("r2")} <= {*titles}
 
 
 def test_a_run_without_a_game_has_neither(plant, style):

@@ -34,6 +34,7 @@ PLACES = {
     **{"critic-gap": (0, 0), "critic-memory": (0, 1), "gradient-norm": (1, 0)},
     **{"penalty": (1, 1), "diversity": (2, 0), "frechet-untrained": (2, 1)},
     **{"critic-loss": (3, 0), "r1": (3, 1), "real-score": (4, 0), "fake-score": (4, 1)},
+    **{"r2": (5, 0)},
 }
 """Row and column of every panel."""
 
