@@ -66,7 +66,10 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(trained: Run, tmp_path: Pat
         "title": "variational autoencoder",
         "about": "An encoder q(z|x) tells which hidden numbers z an image x may have, a decoder p(x|z) makes the image of them.",
         "formula": VAE(VAEConfig(latent=2), DataSpec((1, 8, 8), "binary")).formula(),
-        "can": ["Decodes", "Encodes", "Reconstructs", "HasLikelihood"],
+        "can": [
+            *("Decodes", "Encodes", "Reconstructs"),
+            *("HasLikelihood", "HasPrior", "HasImportanceBound"),
+        ],
         "cosine": None,
         "source": None,
     }
