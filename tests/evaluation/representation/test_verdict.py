@@ -264,6 +264,20 @@ def test_where_agreement_is_a_part_a_low_one_is_no_failure(changed: dict[str, An
     assert ("count as negatives" in found.sentence) == name.endswith("collapse")
 
 
+@pytest.mark.parametrize(
+    ("step", "std", "name"),
+    [(0, 0.006, "not learning"), (10, 0.061, "not learning"), (400, 0.025, "complete collapse")],
+)
+def test_what_has_hardly_begun_has_not_shrunk_to_a_point(step: int, std: float, name: str):
+    """VICReg on digits, seed 1: before its running statistics have settled all lengths are small; and without its variance term."""
+    rank, idle = {0: 3.26, 10: 10.99, 400: 53.5}[step], Gain(0.314, 0.314, 500)
+    early = {"step": step, "std": std, "rank": rank, "untrained_rank": 3.26, "backbone_rank": 8.0}
+    seen = dataclasses.replace(
+        SEEN, **BALANCED | early, cosine=None if step == 0 else 0.53, knn=idle
+    )
+    assert judge(seen).name == name
+
+
 BETTER, SAME = Gain(0.5, 0.3, 2000), Gain(0.3, 0.3, 2000)
 
 
