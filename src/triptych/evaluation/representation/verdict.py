@@ -70,8 +70,8 @@ FLAT = Band(0.1, 0.13)
 """Spread of the projections below which they are all the same; untrained networks have 0.15 and more."""
 
 SETTLED = 100
-"""Steps before which spread is not asked: running statistics of batch norms are not yet those of the network, and where lengths count
-a healthy VICReg had a spread of 0.006 before its first step, of 0.06 after ten and of 0.18 after twenty."""
+"""Steps before which spread is not asked: batch norms have not yet the statistics of their layers, and where lengths count a
+network that then was healthy had a spread of 0.006 at first, of 0.06 after ten steps and of 0.18 after twenty."""
 
 NARROW = Band(2.0, 2.5)
 """Directions below which projections lie along a line; untrained networks have 5 and more, healthy ones 3."""
