@@ -7,6 +7,7 @@ import torch
 
 from triptych import methods
 from triptych.config import merge
+from triptych.experiment import default_config
 from triptych.joint_embedding import JointEmbedding
 from triptych.nets.initialise import initialise
 from triptych.types import DataSpec, capabilities
@@ -48,3 +49,12 @@ def test_each_says_what_it_can_and_what_keeps_it_apart(name: str):
     assert method.guard and method.cosine
     z = method.project(method.encode(torch.rand(3, 3, 8, 8)))
     assert z.shape == (3, 8) and z.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_small_presets_differ_in_head_optimizer_and_objective_alone(name: str):
+    """`agreement-methods` compares them: backbone, views, images seen and batches are those of SimSiam's."""
+    one, other = default_config(name, "small"), default_config("simsiam", "small")
+    assert (one.seed, one.data, one.train) == (other.seed, other.data, other.train)
+    for field in ("depth", "stem", "width", "batch_norm", "mean", "std", "views"):
+        assert getattr(one.method, field) == getattr(other.method, field), field

@@ -167,6 +167,19 @@ def test_a_method_hears_of_every_update_of_a_phase_once_it_is_done(
     assert method.steps.item() == 24
 
 
+def test_a_method_that_would_not_be_told_the_progress_is_refused_before_the_first_step(
+    trainer, quiet
+):
+    """As methods were written before: a sentence, and no traceback out of the loop."""
+
+    class Old(quiet["regression"]):
+        def after_step(self):
+            raise AssertionError
+
+    with pytest.raises(TriptychError, match=r"after_step of Old .* def after_step\(self, progress"):
+        trainer("run", Old)
+
+
 def test_a_recorded_run_that_is_killed_goes_on_to_the_same_bits(trainer, stop, fake_graphs):
     def at(step: int) -> None:
         if step == 13:

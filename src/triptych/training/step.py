@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -167,6 +168,7 @@ class Step:
         seed: int,
         total: int,
     ) -> None:
+        _told(method)
         self.method, self.stream, self.config, self.seed = method, stream, config, seed
         self.optimizers, self.watches, self.skip = optimizers, watches, skip
         self.ranks = stream.ranks
@@ -469,6 +471,17 @@ def _reducing(method: Method, *, shared: bool) -> Losses:
         return reduce_losses(losses)
 
     return reduced
+
+
+def _told(method: Method) -> None:
+    """Refuse a method whose `Method.after_step` is of the time when it was told nothing, before the first step."""
+    try:
+        inspect.signature(method.after_step).bind(None)
+    except TypeError:
+        raise TriptychError(
+            f"after_step of {type(method).__name__} is told the progress of the training and takes none: "
+            "write it as def after_step(self, progress)"
+        ) from None
 
 
 def _counting(before: Counted, after: Counted) -> str | None:
