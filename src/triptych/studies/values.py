@@ -26,7 +26,10 @@ __all__ = [
 METHOD = "method"
 """The field of a protocol that says whose numbers they are."""
 
-OF_RUN = (*OF_WEIGHTS, METHOD)
+OF_MODEL = (METHOD, "prior")
+"""Fields that say of which model a number is: a prior that was learned is a part of it."""
+
+OF_RUN = (*OF_WEIGHTS, *OF_MODEL)
 """Fields of a protocol that say what was measured and not how: every run of a study has weights of its own."""
 
 
@@ -90,7 +93,7 @@ def _where(run: Run, metric: str) -> dict[str, Any]:
 
 
 def one_protocol(values: Values) -> dict[str, Any]:
-    """The protocol that all numbers share; of several methods it names none, since they are what is compared.
+    """The protocol that all numbers share; of several methods, or priors, it names none, since they are what is compared.
 
     Raises:
         TriptychError: two numbers were measured differently; it names the first such field.
@@ -111,8 +114,8 @@ def one_protocol(values: Values) -> dict[str, Any]:
                     f"'{field}' is {shared.get(field)} for {first}, "
                     f"but {protocol.get(field)} for {cell}"
                 )
-    methods = {protocol.get(METHOD) for _, protocol in every}
-    left_out = OF_RUN if len(methods) > 1 else OF_WEIGHTS
+    compared = (f for f in OF_MODEL if len({protocol.get(f) for _, protocol in every}) > 1)
+    left_out = (*OF_WEIGHTS, *compared)
     return {field: value for field, value in shared.items() if field not in left_out}
 
 
