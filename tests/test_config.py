@@ -188,7 +188,7 @@ def test_the_reference_preset_is_the_reference():
     ("tables", "sentence"),
     [
         ({}, "names no method"),
-        ({"method": {"name": "vea"}}, "there is no method 'vea'; did you mean 'vae' or"),
+        ({"method": {"name": "vea"}}, "there is no method 'vea'; did you mean 'vae' or 'hvae'?"),
         ({"method": {"name": "vae", "latnet": 3}}, "'method.latnet'; did you mean 'method.latent'"),
         ({"method": "vae"}, "method"),
         ({"method": {"name": "vae"}, "sede": 1}, "there is no option 'sede'; did you mean 'seed'?"),

@@ -154,7 +154,7 @@ def test_ctrl_c_saves_and_resume_finishes(here: Path):
     ("words", "said"),
     [
         (["trian"], "no verb 'trian'; did you mean 'train'?"),
-        (["train", "vea"], "no method 'vea'; did you mean 'vae' or"),
+        (["train", "vea"], "no method 'vea'; did you mean 'vae' or 'hvae'?"),
         (["train", "vae", "--data", "mnits"], "did you mean 'mnist'"),
         (["train", "vae", "--preset", "fsat"], "did you mean 'fast'?"),
         (["train", "vae", "--epohcs", "3"], "no option '--epohcs'; did you mean '--epochs'"),

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -268,7 +269,9 @@ def test_the_doubly_reparameterised_gradient_leaves_that_of_the_model_alone(prio
         assert same == (not name.startswith("encoder")), name
 
 
-def test_the_doubly_reparameterised_gradient_of_the_network_agrees_in_the_mean():
+@pytest.mark.parametrize("prior", ["standard", "mixture", "vamp"])
+@pytest.mark.parametrize("options", [{}, {"beta": 0.25}, {"beta": 2.0, "kl_warmup": 0.8}])
+def test_the_doubly_reparameterised_gradient_of_the_network_agrees_in_the_mean(prior, options):
     """Noise on a grid with its Gauss-Hermite weights: the expectation over two samples of one latent is a sum.
 
     Without hidden layers all is smooth, and the sum is as good as exact.
@@ -279,7 +282,8 @@ def test_the_doubly_reparameterised_gradient_of_the_network_agrees_in_the_mean()
     x = (draw(1, 1, 4, 4) > 0).float().expand(len(noise), -1, -1, -1)
     found = []
     for gradient in ("standard", "doubly-reparameterised"):
-        vae = build(VAEConfig(latent=1, hidden=(), samples=2, gradient=gradient), TINY)
+        config = VAEConfig(latent=1, hidden=(), samples=2, gradient=gradient, prior=prior)
+        vae = build(replace(config, components=3, **options), TINY)
         (weight * losses(vae, x, noise).minimise).sum().backward()
         found.append(torch.cat([p.grad.flatten() for p in vae.encoder.parameters()]))
     assert found[0].abs().max() > 0.01
@@ -287,8 +291,9 @@ def test_the_doubly_reparameterised_gradient_of_the_network_agrees_in_the_mean()
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-def test_losses_with_importance_weights_can_be_captured_as_one_graph():
-    vae, x, noise = weighted("doubly-reparameterised", prior="vamp")
+@pytest.mark.parametrize("warmup", [0.0, 0.9])
+def test_losses_with_importance_weights_can_be_captured_as_one_graph(warmup: float):
+    vae, x, noise = weighted("doubly-reparameterised", prior="vamp", kl_warmup=warmup)
     torch._dynamo.reset()
     captured = torch.compile(vae.losses, backend="eager", fullgraph=True, dynamic=False)
     batch, progress = Batch((x,), torch.arange(6)), torch.tensor(0.5)

@@ -14,7 +14,7 @@ from triptych.config import Duration
 from triptych.data import DataConfig, load
 from triptych.evaluation.latent_space.pullback import principal_directions, pullback_metrics
 from triptych.evaluation.samples.prior import prior_latents
-from triptych.evaluation.subject import Subject
+from triptych.evaluation.subject import Subject, generator
 from triptych.playable import export
 from triptych.playable.export import far, write_playable
 from triptych.playable.layers import apply, layers_of
@@ -67,6 +67,16 @@ def test_a_decoder_plays_where_the_encoder_branches(two_levels):
     with torch.no_grad():
         expected = method.encode(x).numpy()
     np.testing.assert_allclose(numbers(found["starts"], 7), expected, atol=1e-5)
+
+
+def test_a_prior_that_no_browser_draws_from_comes_as_draws(two_levels, vae):
+    found, method = bundle(two_levels), experiment.load_method(two_levels)
+    draw = generator(torch.device("cpu"), "samples")
+    noise = torch.cat([torch.randn(1, 7, generator=draw) for _ in range(128)])
+    with torch.no_grad():
+        expected = method.draw_prior(noise).numpy()
+    np.testing.assert_allclose(numbers(found["draws"], 7), expected, atol=1e-6)
+    assert "draws" not in bundle(vae)
 
 
 def test_a_vae_starts_from_encoded_images(vae):

@@ -52,6 +52,21 @@ def test_sentences_follow_the_numbers_in_both_directions():
         assert "4 seeds" in said
 
 
+def test_models_of_other_priors_are_compared_and_other_ways_to_measure_are_not():
+    """The prior is learned with the model; which samples estimate its likelihood is a choice of who measures."""
+    learned = {
+        s: Number(n.value + 0.1, {**PROTOCOL, "prior": "p"}) for s, n in numbers(*CONTROL).items()
+    }
+    values = {"default": numbers(*CONTROL), "learned": learned}
+    found = compare_metric("test/log_likelihood", values, "default")
+    assert found["differences"]["learned"]["mean"] == pytest.approx(0.1)
+    assert found["protocol"] == PROTOCOL
+    assert one_protocol({"learned": learned}) == {**PROTOCOL, "prior": "p"}
+    other = {s: Number(n.value, {**n.protocol, "k": 5000}) for s, n in learned.items()}
+    found = compare_metric("test/log_likelihood", values | {"other": other}, "default")
+    assert list(found["differences"]) == ["learned"]
+
+
 def test_two_seeds_whose_interval_has_0_in_it_decide_nothing():
     """37 apart on average, −27 to 101 by Student's factor of 12.7: no "no difference"."""
     values = {"default": numbers(500.0, 500.0), "warm": numbers(532.0, 542.0)}

@@ -42,7 +42,10 @@ OFFSET = 80.0
 """Logits beyond it are probabilities of 0 or 1 in fp32, whatever the network says."""
 
 LOG_VARIANCES = (-6.0, 2.0)
-"""Between these log-variances every Gaussian of the model stays, as the authors' do: no step can make one of them explode."""
+"""Between these log-variances every Gaussian that a network gives stays, as the authors' do: no step can make one of them explode."""
+
+UPPER = " on the upper level"
+"""Whose prior it is: p(z₁, z₂) is N(0, I) of no such model."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class HVAE(Method):
     gauge = "elbo"
     gathers = False
     config: HVAEConfig
-    prior = STANDARD_NORMAL
+    prior = f"{STANDARD_NORMAL}{UPPER}"
     divergence = "levelwise analytic"
 
     def __init__(self, config: HVAEConfig, spec: DataSpec) -> None:
@@ -163,12 +166,12 @@ class HVAE(Method):
         self.mixture: nn.Module | None = None
         if config.prior == "mixture":
             self.mixture = MixtureComponents(config.components, config.upper)
-            self.prior = f"mixture of {config.components} Gaussians"
+            self.prior = f"mixture of {config.components} Gaussians{UPPER}"
         elif config.prior == "vamp":
             self.mixture = PseudoInputs(config.components, spec.shape, spec.mean)
-            self.prior = f"VampPrior of {config.components} pseudo-inputs"
+            self.prior = f"VampPrior of {config.components} pseudo-inputs{UPPER}"
         if self.mixture is not None:
-            self.divergence = "Monte-Carlo"
+            self.divergence = "Monte-Carlo upper and analytic lower"
 
     def _build_networks(self, config: HVAEConfig, spec: DataSpec) -> None:
         widths, gated = config.hidden, config.layers == "gated"

@@ -261,7 +261,7 @@ class VAE(Method):
         z, doubly = q.sample(noise), self.config.gradient == "doubly-reparameterised"
         tag: Tensor | float = 0.0
         if doubly:
-            z, tag = doubly_reparameterised(z)
+            z, tag = doubly_reparameterised(z, weight)
             log_q = log_density_of_draws(z, noise, q.log_variance)
         else:
             log_q = self._log_q(q, noise)

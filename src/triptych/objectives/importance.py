@@ -45,21 +45,23 @@ def importance_bound(log_weights: Tensor) -> Tensor:
 
 
 class _Doubly(torch.autograd.Function):
-    """z and a tag of zeros, N×K; the gradient of z times that of the tag, as shares of the tag's sum over K."""
+    """z and a tag of zeros, N×K; the gradient of z times 1 − τ + τ w̄, w̄ that of the tag as a share of its sum over K."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, z: Tensor, temper: Tensor | float) -> tuple[Tensor, Tensor]:
+        ctx.temper = temper
         return z.view_as(z), z.new_zeros(z.shape[:-1])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         of_z, of_tag = gradients
         total = of_tag.sum(-1, keepdim=True)
         # An image that does not count has no gradient to divide.
-        return of_z * (of_tag / total.where(total != 0, 1)).unsqueeze(-1)
+        share = of_tag / total.where(total != 0, 1)
+        return of_z * (1 - ctx.temper + ctx.temper * share).unsqueeze(-1), None
 
 
-def doubly_reparameterised(z: Tensor) -> tuple[Tensor, Tensor]:
+def doubly_reparameterised(z: Tensor, temper: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
     """Samples N×K×d and a tag of zeros, N×K, to be added to their log-weights: the gradient of Tucker et al. (2018).
 
     With normalised weights w̄ (arXiv 1810.04152, equation 8), where q enters the weights only through z:
@@ -68,10 +70,14 @@ def doubly_reparameterised(z: Tensor) -> tuple[Tensor, Tensor]:
 
     `importance_bound` of log-weights and tag gives every log-weight its w̄, and every tag too: that is what the
     gradient of z is weighed with once more on its way to φ, in the same backward pass. Parameters that enter the
-    log-weights elsewhere, θ, get the gradient that they always have. The density of q must be that of
-    `log_density_of_draws`, which keeps its parameters out. With K = 1 it is the path derivative of Roeder et al. (2017).
+    log-weights elsewhere, θ, get the gradient that they always have; so do an encoder's by which a VampPrior is made.
+    The density of q must be that of `log_density_of_draws`, which keeps its parameters out. With K = 1 it is the path
+    derivative of Roeder et al. (2017).
+
+    Where log q counts ``temper`` times in the log-weights, τ, so does its score −τ ∂log q/∂φ, of which
+    E[w̄ ∂log q/∂φ] = E[w̄ (1 − w̄) ∂log w/∂z ∂z/∂φ]: the weight is (1 − τ) w̄ + τ w̄² then, and w̄² for τ = 1.
     """
-    found: tuple[Tensor, Tensor] = _Doubly.apply(z)  # type: ignore[no-untyped-call]
+    found: tuple[Tensor, Tensor] = _Doubly.apply(z, temper)  # type: ignore[no-untyped-call]
     return found
 
 

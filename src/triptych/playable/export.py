@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from triptych import experiment
 from triptych.errors import DamagedError, TriptychError
 from triptych.evaluation.latent_space.pullback import principal_directions, pullback_metrics
-from triptych.evaluation.samples.prior import prior_latents
+from triptych.evaluation.samples.prior import prior_latents, prior_name
 from triptych.evaluation.subject import Network, Subject, as_levels
 from triptych.playable.layers import Layer, apply, layers_of
 from triptych.playable.quantise import BITS, text
 from triptych.records import fit
 from triptych.runs import Run
-from triptych.types import Decodes, Encodes, Method, Samples
+from triptych.types import STANDARD_NORMAL, Decodes, Encodes, Method, Samples
 
 __all__ = ["bundle", "far", "write_playable"]
 
@@ -66,7 +66,7 @@ def bundle(run: Run, subject: Subject) -> dict[str, Any]:
     lists of layers (batch normalisation folded in) with weights of as few bits as keep every pixel within 1/255,
     also with one slider at its end; ``movement``, how far a step along each coordinate moves the picture, and the
     same of the first principal ``directions``; ``starts``, latents of a dozen samples, or, of a method that encodes,
-    of held-out images that come with them as ``pixels``; ``made_with``, which weights of the run all this is of.
+    of held-out images that come with them as ``pixels``; ``draws`` of a prior that is not N(0, I); ``made_with``, which weights of the run all this is of.
 
     Raises `TriptychError` for a network that the browser's runner does not know.
     """
@@ -75,7 +75,7 @@ def bundle(run: Run, subject: Subject) -> dict[str, Any]:
     decoder = "decode" if isinstance(method, Decodes) else "sample"
     values, rows = _principal(run, subject, getattr(method, decoder))
     with torch.inference_mode():
-        latents = prior_latents(subject, CALIBRATION)
+        latents = draws = prior_latents(subject, CALIBRATION)
         z = latents[:STARTS]
         latents = torch.cat([latents, far(latents, rows[:DIRECTIONS])])
         found: dict[str, Any] = {
@@ -97,6 +97,8 @@ def bundle(run: Run, subject: Subject) -> dict[str, Any]:
                 found["encode"] = _encoder(method, encoding)
         found |= {"decode": _decoder(method, decoder, latents)}
     found["starts"] = text(z.numpy())
+    if prior_name(method) != STANDARD_NORMAL:
+        found["draws"] = text(draws.numpy())
     return found | _directions(subject, values, rows)
 
 

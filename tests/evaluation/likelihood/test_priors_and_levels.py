@@ -113,8 +113,12 @@ def test_without_a_prior_of_its_own_latents_are_the_noise():
         (vae(kl="monte-carlo"), "ELBO, analytic KL, 1 sample", None),
         (vae(prior="mixture"), "ELBO, Monte-Carlo KL, 1 sample", "mixture of 4 Gaussians"),
         (vae(prior="vamp"), "ELBO, Monte-Carlo KL, 1 sample", "VampPrior of 4 pseudo-inputs"),
-        (hvae(), "ELBO, levelwise analytic KL, 1 sample", None),
-        (hvae(prior="vamp"), "ELBO, Monte-Carlo KL, 1 sample", "VampPrior of 4 pseudo-inputs"),
+        (hvae(), "ELBO, levelwise analytic KL, 1 sample", "N(0, I) on the upper level"),
+        (
+            hvae(prior="vamp"),
+            "ELBO, Monte-Carlo upper and analytic lower KL, 1 sample",
+            "VampPrior of 4 pseudo-inputs on the upper level",
+        ),
     ],
 )
 def test_a_protocol_says_which_divergence_and_which_prior(method, estimator, prior):
@@ -177,7 +181,10 @@ def test_the_divergence_of_each_coordinate_of_two_levels_sums_to_that_of_all():
     total = estimates.elbo(made, "test")["test/kl"]
     assert len(each.value) == 5
     assert sum(each.value) == pytest.approx(total.value, abs=1e-4)
-    assert each.n == found["latent/active_units"].n == COUNT
+    active = found["latent/active_units"]
+    assert each.n == active.n == COUNT
+    assert active.protocol["estimator"] == "Var over images of the code of x"
+    assert each.protocol["prior"] == "N(0, I) on the upper level"
 
 
 @pytest.mark.parametrize("build", [vae, hvae])
@@ -185,7 +192,8 @@ def test_the_divergence_of_each_coordinate_from_a_mixture_is_left_out_and_said(b
     found = active_units(subject(build(prior="mixture")), "test")
     left = found["latent/kl_per_dimension"]
     assert left.value is None
-    assert "mixture of 4 Gaussians, does not factorise" in left.note
+    assert "mixture of 4 Gaussians" in left.note
+    assert "does not factorise" in left.note
     assert found["latent/active_units"].value is not None
 
 
@@ -224,6 +232,24 @@ def test_a_traversal_reaches_as_far_as_the_prior_and_goes_by_spread():
     np.testing.assert_allclose(moved.numpy(), expected, atol=0.5)
     others = z.view(2, 3, 3)[0, :, [0, 2]]
     assert torch.equal(others, others[:1].expand(3, -1)), "the other coordinates stay"
+
+
+def test_a_lower_level_is_moved_within_its_own_prior_that_is_not_standard_normal():
+    """z₁ ~ N(7, e⁻⁴) whatever z₂ is: deviations of the prior are e⁻² wide about 7."""
+    method = hvae()
+    with torch.no_grad():
+        last = method.lower_prior[-1]
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([7.0] * 3 + [-4.0] * 3))
+    seen = []
+    decode = method.decode
+    method.decode = lambda z: (seen.append(z), decode(z))[1]
+    found = traversal(subject(method), "test", coordinates=5, steps=3, reach=2.0)
+    moved = seen[0].view(5, 3, 5)[torch.arange(5), :, found["coordinates"]]
+    for coordinate, values in zip(found["coordinates"], moved, strict=True):
+        centre, deviation = (0.0, 1.0) if coordinate < 2 else (7.0, math.exp(-2))
+        expected = centre + deviation * torch.tensor([-2.0, 0.0, 2.0])
+        torch.testing.assert_close(values, expected, rtol=0, atol=0.08 * deviation)
 
 
 def active_means(made: Subject) -> Tensor:

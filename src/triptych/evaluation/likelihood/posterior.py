@@ -28,6 +28,9 @@ ACTIVE = 0.01
 DRAWN = 10_000
 """Latents from a prior other than N(0, I) that tell how far its coordinates reach."""
 
+LATENTS = {"mean": "E[z|x]", "code": "the code of x"}
+"""What tells the latents of an image: of several levels a code has the mean of one at those above, which is no E[z|x]."""
+
 NO_MEAN = (
     "the method gives neither a diagonal Gaussian q(z|x) nor a code of every latent coordinate"
 )
@@ -36,8 +39,8 @@ NO_MEAN = (
 def _look(subject: Subject, split: str) -> dict[str, Tensor]:
     """Of every image the ``mean`` of its latents and the ``kl`` of each coordinate, N×latent, as far as they are known.
 
-    The mean is that of q(z|x) where it is a diagonal Gaussian, else the method's own code if it has one number for
-    each coordinate.
+    Where q(z|x) is no diagonal Gaussian there is the ``code`` in the mean's place, the method's own, if it has one
+    number for each coordinate.
     """
     method = subject.method
     assert isinstance(method, HasLikelihood)
@@ -61,7 +64,7 @@ def _look(subject: Subject, split: str) -> dict[str, Tensor]:
             elif isinstance(method, Encodes):
                 code = method.encode(x)
                 if code.shape == (len(x), method.latent):
-                    found["mean"] = code.cpu().double()
+                    found["code"] = code.cpu().double()
         return found
 
     return subject.rows(range(0, len(subject.dataset.splits[split]), BLOCK), look)
@@ -71,7 +74,7 @@ def _unknown(subject: Subject) -> str:
     """Why the divergence of each coordinate is not known."""
     method = subject.method
     if isinstance(method, HasPrior) and method.prior != STANDARD_NORMAL:
-        return f"the prior, {method.prior}, does not factorise over the latent coordinates: the divergence is one number"
+        return f"the prior, {method.prior}, does not factorise over the latent coordinates: its divergence is one number for all"
     return "q(z|x) is no diagonal Gaussian, and the method does not say the divergence of each coordinate"
 
 
@@ -79,14 +82,16 @@ def active_units(subject: Subject, split: str) -> dict[str, Result]:
     """``latent/active_units`` and ``latent/kl_per_dimension`` (nats, mean over images, by coordinate)."""
     method, found = subject.method, _look(subject, split)
     gaussian = not isinstance(method, HasCoordinateKL)
-    protocol = subject.protocol(split, threshold=ACTIVE, estimator="Var over images of E[z|x]")
+    known = next((name for name in LATENTS if name in found), None)
+    of = LATENTS[known or "mean"]
+    protocol = subject.protocol(split, threshold=ACTIVE, estimator=f"Var over images of {of}")
     count = len(subject.dataset.splits[split])
-    if "mean" not in found:
+    if known is None:
         active = Result.left_out(NO_MEAN, protocol)
     elif count < 2:
         active = Result.left_out("one image has no variance", protocol)
     else:
-        spread = found["mean"].var(0, correction=0)
+        spread = found[known].var(0, correction=0)
         active = Result(
             int((spread > ACTIVE).sum()), None, count, protocol, "a count of coordinates"
         )
@@ -122,10 +127,11 @@ def traversal(
     method = subject.method
     assert isinstance(method, HasLikelihood) and isinstance(method, Decodes)
     found = _look(subject, split)
-    if "mean" not in found:
+    known = next((name for name in LATENTS if name in found), None)
+    if known is None:
         return {}
     by = "kl" if "kl" in found else "spread"
-    size = found["kl"].mean(0) if by == "kl" else found["mean"].std(0, correction=0)
+    size = found["kl"].mean(0) if by == "kl" else found[known].std(0, correction=0)
     chosen = size.argsort(descending=True)[:coordinates]
     values = torch.linspace(-reach, reach, steps, device=subject.device)
     with torch.inference_mode():

@@ -206,5 +206,7 @@ def _kl_caption(results: Results, values: list[float]) -> str:
     said = f"Mean over {results['latent/kl_per_dimension']['n']:,} images; {sum(values):.2f} nats in all."
     active = results.get("latent/active_units")
     if active is not None and "threshold" in active["protocol"]:
-        said += f" Active: the variance of E[z|x] over images exceeds {active['protocol']['threshold']:g}."
+        protocol = active["protocol"]
+        of = str(protocol.get("estimator", "")).partition("Var over images of ")[2] or "E[z|x]"
+        said += f" Active: the variance of {of} over images exceeds {protocol['threshold']:g}."
     return said

@@ -245,10 +245,11 @@ const TriptychModel = (() => {
       encode = run;
     }
     const starts = rows(bundle.starts, latent), directions = rows(bundle.directions, latent);
+    const draws = bundle.draws ? rows(bundle.draws, latent) : [];
     const movement = bundle.movement.map(Number), principal = bundle.principal.map(Number);
     agree(starts.length > 0 && movement.length === latent && principal.length === directions.length);
     return {
-      shape, latent, decode, encode, starts, directions, movement, principal,
+      shape, latent, decode, encode, starts, draws, directions, movement, principal,
       binary: bundle.binary === true,
       originals: bundle.pixels ? rowsOfBytes(bundle.pixels, pixels) : [],
     };

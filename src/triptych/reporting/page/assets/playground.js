@@ -118,10 +118,17 @@
     connect() {
       this.find(".reach select").addEventListener("change", (event) => { this.reach = Number(event.target.value); this.dials.forEach((dial) => this.show(dial)); });
       this.find(".alpha").addEventListener("input", (event) => { this.alpha = Number(event.target.value); this.render(); });
-      this.find(".random").addEventListener("click", () => { this.from(Float32Array.from({ length: this.model.latent }, normal)); this.tell("A new latent, drawn from N(0, I)."); });
+      this.find(".random").addEventListener("click", () => this.random());
       this.find(".reset").addEventListener("click", () => { this.home(); this.tell("As it was at first."); });
       this.find(".link").addEventListener("click", () => this.copy());
       this.find(".save").addEventListener("click", () => this.save());
+    }
+
+    // Of a prior that the browser cannot draw from the bundle has draws.
+    random() {
+      const { draws, latent } = this.model;
+      this.from(draws.length ? draws[Math.floor(Math.random() * draws.length)] : Float32Array.from({ length: latent }, normal));
+      this.tell(draws.length ? `One of ${draws.length} latents that were drawn from the prior.` : "A new latent, drawn from N(0, I).");
     }
 
     home() {
