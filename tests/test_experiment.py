@@ -75,7 +75,7 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(trained: Run, tmp_path: Pat
     }
     facts = trained.method()
     assert (facts.name, facts.title) == ("vae", "variational autoencoder")
-    assert facts.can == {"Decodes", "Encodes", "Reconstructs", "HasLikelihood"}
+    assert facts.can == set(environment["method"]["can"])
 
 
 @pytest.mark.parametrize("told", [None, 3, {"name": "x"}, {"title": []}])

@@ -586,6 +586,16 @@ def test_a_package_cannot_take_the_name_of_one_of_ours(site: str):
     assert methods.find("vae").__module__ == "triptych.methods.vae"
 
 
+def test_a_run_of_a_name_that_came_along_later_still_opens(monkeypatch):
+    before = experiment.evaluate(trained().path, EvaluateConfig())
+    monkeypatch.setattr(methods, "_own", lambda: {"linear", "vae"})
+    another_process(monkeypatch)
+    assert experiment.load_method("run").latent == 2
+    assert experiment.evaluate("run", EvaluateConfig()) == before
+    with pytest.raises(TriptychError, match="a method called linear comes with Triptych"):
+        methods.find("linear.py")
+
+
 def test_what_is_trusted_is_kept_in_the_cache():
     run = trained()
     (known,) = (cache_root() / "trusted-methods").iterdir()

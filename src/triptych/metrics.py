@@ -6,10 +6,11 @@ else's say, is shown as it is named.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-__all__ = ["SPLITS", "Metric", "label", "metric", "of_objective"]
+__all__ = ["OF_MODEL", "SPLITS", "Metric", "estimated", "label", "metric", "of_objective"]
 
 Direction = Literal["higher", "lower", ""]
 
@@ -146,6 +147,22 @@ BASELINES: Mapping[str, str] = {
     "_last": "the last weights",
 }
 """How the name of a metric's baseline ends, and what it is measured on; and that of the weights of the end beside the best."""
+
+
+OF_MODEL = ("method", "prior")
+"""Fields of a protocol that say whose number it is, and not how it was measured: two models, or two priors of one, are there to be compared."""
+
+ELBO = re.compile(r"^ELBO, .* KL, ")
+
+
+def estimated(value: Any) -> Any:
+    """A field of a protocol, of an ELBO without how its divergence was computed: each way is unbiased for the same number.
+
+    Example:
+        >>> estimated("ELBO, Monte-Carlo KL, 1 sample"), estimated(200)
+        ('ELBO, 1 sample', 200)
+    """
+    return ELBO.sub("ELBO, ", value) if isinstance(value, str) else value
 
 
 def metric(name: str) -> Metric:

@@ -17,7 +17,7 @@ from triptych.evaluation.subject import Subject
 from triptych.experiment import ExperimentConfig
 from triptych.records import flat
 from triptych.studies.plan import Study, find, load
-from triptych.studies.values import Number, one_protocol
+from triptych.studies.values import Number, measured_alike, one_protocol
 from triptych.training.step import images_per_step
 from triptych.types import DataSpec, Method, capabilities
 
@@ -104,5 +104,8 @@ def test_the_likelihoods_are_measured_in_one_way():
         for name in ("test/elbo", "test/kl", "latent/active_units"):
             number = {0: Number(measured[name].value, measured[name].protocol)}
             found.setdefault(name, {})[arm] = number
+    # The code of a lower level is no posterior mean: that is counted apart.
+    alike, others = measured_alike(found.pop("latent/active_units"), "vae")
+    assert (set(alike), set(others)) == ({"vae", "iwae", "vae-vamp"}, {"hvae", "hvae-vamp"})
     for values in found.values():
         assert one_protocol(values)["split"] == "test"

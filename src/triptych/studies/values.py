@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from triptych.errors import TriptychError
+from triptych.metrics import OF_MODEL, estimated
 from triptych.runs import Run
 from triptych.studies.plan import Cell, Study
 from triptych.weights import OF_WEIGHTS
@@ -22,13 +22,6 @@ __all__ = [
     "objectives",
     "one_protocol",
 ]
-
-
-OF_MODEL = ("method", "prior")
-"""Fields of a protocol that say whose numbers they are: between two models, or two priors of one, a study is to decide."""
-
-ELBO = re.compile(r"^ELBO, .* KL, ")
-"""How the estimator of an ELBO is called. Each is unbiased for the same number, whatever of its divergence has a closed form."""
 
 
 class Number(NamedTuple):
@@ -128,10 +121,7 @@ def _how(protocol: Mapping[str, Any]) -> dict[str, Any]:
         >>> _how({"estimator": "ELBO, Monte-Carlo KL, 1 sample", "prior": "VampPrior", "split": "test"})
         {'estimator': 'ELBO, 1 sample', 'split': 'test'}
     """
-    how = {f: value for f, value in protocol.items() if f not in (*OF_WEIGHTS, *OF_MODEL)}
-    if isinstance(estimator := how.get("estimator"), str):
-        how["estimator"] = ELBO.sub("ELBO, ", estimator)
-    return how
+    return {f: estimated(v) for f, v in protocol.items() if f not in (*OF_WEIGHTS, *OF_MODEL)}
 
 
 def measured_alike(

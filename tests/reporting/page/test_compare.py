@@ -1,6 +1,7 @@
 """Two runs or studies side by side: subtracted only where both were measured in the same way."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,22 @@ def test_bounds_of_two_methods_are_not_subtracted_and_their_likelihoods_are(plan
     rows = {row.name: row for row in compare(vae.path, iwae.path).rows}
     assert rows["test/elbo"].refusal == "method is vae in one and iwae in the other"
     assert rows["test/log_likelihood"].difference == "0.0000 ± 0.3536 at most, not paired"
+
+
+def test_likelihoods_of_two_priors_are_subtracted(planted, tmp_path):
+    """A prior is of the model, and not of how it was measured; and a divergence has one value however it was computed."""
+    runs = []
+    for name, prior in (("plain", {}), ("vamp", {"prior": "VampPrior of 5 pseudo-inputs"})):
+        found = likelihood(-95.6)
+        how = "Monte-Carlo" if prior else "analytic"
+        found["test/elbo"] = Result(-98.0, 0.25, 10_000, {"estimator": f"ELBO, {how} KL, 1 sample"})
+        found = {n: replace(r, protocol={**r.protocol, **prior}) for n, r in found.items()}
+        config = {"seed": 0, "method": {"name": "vae"}, "data": {"name": "x"}}
+        runs.append(planted(tmp_path / name, config, found))
+    rows = {row.name: row for row in compare(*(run.path for run in runs)).rows}
+    for name in ("test/log_likelihood", "test/elbo"):
+        assert rows[name].refusal == ""
+        assert rows[name].difference == "0.0000 ± 0.3536 at most, not paired"
 
 
 def test_one_number_of_another_protocol_does_not_stop_the_others(planted, tmp_path):

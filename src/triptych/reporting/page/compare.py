@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from triptych.errors import TriptychError
-from triptych.metrics import label, metric
+from triptych.metrics import OF_MODEL, estimated, label, metric
 from triptych.reporting.fields import field_words
 from triptych.reporting.study.folder import read_study
 from triptych.reporting.words import called, value_with_error, with_error
@@ -122,14 +122,16 @@ def _compared(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared
     of = name.partition(", ")[0]
     first, second = (value_with_error(of, r["value"], r["stderr"]) for r in (a, b))
     fields = {*a["protocol"], *b["protocol"]} - {*OF_WEIGHTS}
-    fields -= set() if of.rpartition("/")[2] in OWN else {"method"}
+    fields -= {*OF_MODEL} - ({"method"} if of.rpartition("/")[2] in OWN else set())
     fields -= {"checkpoint"} if name.endswith(OF_DATA) else set()
     # Images are known by their content, whatever their folder is called.
     known = a["protocol"].get("fingerprint"), b["protocol"].get("fingerprint")
     fields -= {"data"} if known[0] is not None and known[0] == known[1] else set()
     if "source" in a["protocol"] or "source" in b["protocol"]:
         return Compared(name, first, second, "", LOGGED)
-    differing = sorted(f for f in fields if a["protocol"].get(f) != b["protocol"].get(f))
+    differing = sorted(
+        f for f in fields if estimated(a["protocol"].get(f)) != estimated(b["protocol"].get(f))
+    )
     if differing:
         said = "; ".join(
             f"{field_words(f)} is {a['protocol'].get(f, 'not said')} in one and {b['protocol'].get(f, 'not said')} in the other"
