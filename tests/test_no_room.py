@@ -142,6 +142,24 @@ def test_what_lacks_memory_anywhere_is_said_in_a_sentence(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith(said)
 
 
+def test_what_a_killed_process_left_goes_wherever_it_lies(tmp_path: Path):
+    """A reproduction was killed while it drew a run that was measured: nothing opened that run again."""
+    figures = tmp_path / "panel" / "arm" / "seed-0" / "figures"
+    figures.mkdir(parents=True)
+    code = (
+        "import os, sys; from pathlib import Path; from triptych.files import staged\n"
+        "with staged(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_bytes(b'half'); os._exit(0)"
+    )
+    for folder in (tmp_path, figures.parent, figures):
+        subprocess.run([sys.executable, "-c", code, str(folder / "a.png")], check=True)
+    (figures / ".mine").write_text("nobody's but the owner's")
+    assert len([p for p in tmp_path.rglob(".a.png.triptych-*")]) == 3
+    with alone(tmp_path):
+        assert not [p for p in tmp_path.rglob(".a.png.triptych-*")]
+    assert (figures / ".mine").exists()
+
+
 def test_what_the_first_rank_is_refused_all_are(tmp_path: Path):
     ranks = Ranks(1, 2, 1, 2)
     for error in (OSError(28, "full"), MachineError("no room in 'a'")):

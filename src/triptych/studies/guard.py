@@ -22,8 +22,8 @@ def alone(folder: Path) -> Iterator[None]:
     with machine("work in", folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock", f"another process works on '{folder}' just now", 1):
-        # Runs that are there are swept as they are opened; what was to become one lies beside it.
-        sweep(folder, *folder.glob("*/"), *folder.glob("*/*/"))
+        # At every depth: a run that is done is not opened again, and its figures may have been what was drawn.
+        sweep(folder, *folder.glob("**/"))
         yield
 
 
