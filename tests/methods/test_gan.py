@@ -200,6 +200,10 @@ def test_the_score_has_a_constant_only_where_it_has_an_effect(kind):
         ({"penalty_weight": -1.0}, r"--method.penalty-weight -1.0"),
         ({"ema": 1.0}, r"--method.ema 1.0"),
         ({"loss": "wasserstein"}, r"--method.loss wasserstein has no end .* --method.penalty"),
+        (
+            {"loss": "wasserstein", "penalty": "one-sided", "penalty_weight": 0.0},
+            r"--method.loss wasserstein has no end .* and a weight",
+        ),
     ],
 )
 def test_what_means_nothing_is_refused(change, said):
@@ -354,3 +358,10 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
     assert len(vectors) == 2 * 8
     assert state.keys() == again.keys()
     assert [name for name in state if not torch.equal(state[name], again[name])] == []
+
+
+def test_a_penalty_without_weight_promises_nothing():
+    free = build(penalty="one-sided", penalty_weight=0.0)
+    assert "LipschitzCritic" not in capabilities(free)
+    assert "LipschitzCritic" in capabilities(build(penalty="one-sided"))
+    assert free.formula() == build().formula()

@@ -104,11 +104,16 @@ class GANConfig:
             raise TriptychError(
                 f"--method.ema {self.ema} is no decay; give 0.999 for instance, or 0"
             )
-        if self.loss == "wasserstein" and self.penalty == "none" and not self.spectral:
+        if self.loss == "wasserstein" and not (self.penalised or self.spectral):
             raise TriptychError(
                 "--method.loss wasserstein has no end where the critic may be as steep as it likes: "
-                "give --method.penalty one-sided, or --method.spectral true"
+                "give --method.penalty one-sided and a weight, or --method.spectral true"
             )
+
+    @property
+    def penalised(self) -> bool:
+        """Whether a penalty holds the critic to slopes of 1; one without weight holds nothing."""
+        return self.penalty != "none" and self.penalty_weight > 0
 
 
 class GAN(Method):
@@ -140,7 +145,7 @@ class GAN(Method):
         absolute = config.loss not in ("wasserstein", *PAIRED)
         kind = Critic if config.net == "dcgan" else ResidualCritic
         self.critic = kind(spec.shape, config.width, offset=absolute, spectral=config.spectral)
-        if config.penalty != "none":
+        if config.penalised:
             self.lipschitz = 1.0
         self.average: nn.Module | None = None
         if config.ema > 0:
@@ -167,7 +172,7 @@ class GAN(Method):
         for at, weight in (("x", config.r1), ("G", config.r2)):
             if weight:
                 said += rf" + \frac{{{_plain(weight)}}}{{2}} \mathbb{{E}} \|\nabla D({at})\|^2"
-        if config.penalty != "none":
+        if config.penalised:
             excess = r"\|\nabla D(\hat{x})\| - 1"
             if config.penalty == "one-sided":
                 excess = rf"\max(0, {excess})"
@@ -183,7 +188,7 @@ class GAN(Method):
         paired = config.loss in PAIRED
         fake = {"fake": draws} if config.augment.alters else {}
         real = {"real": draws} if config.augment.alters else {}
-        between = {"t": Noise((), "uniform")} if config.penalty != "none" else {}
+        between = {"t": Noise((), "uniform")} if config.penalised else {}
         critic = Group(("critic",), config.critic_optimizer)
         generator = Group(("generator",), config.generator_optimizer)
         return (
@@ -215,7 +220,7 @@ class GAN(Method):
             if weight:
                 terms[name] = squared_norm(slopes[name])
                 minimise = 0.5 * weight * terms[name] + minimise
-        if config.penalty != "none":
+        if config.penalised:
             norm = gradient_norm(slopes["between"])
             penalty = lipschitz_penalty(norm, config.penalty)
             terms |= {"penalty": penalty, "gradient_norm": norm}
@@ -231,7 +236,7 @@ class GAN(Method):
             points["r1"] = real
         if self.config.r2:
             points["r2"] = fake
-        if self.config.penalty != "none":
+        if self.config.penalised:
             points["between"] = interpolates(real, fake, noise["t"])
         if not points:
             return {}
