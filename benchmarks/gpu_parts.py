@@ -22,6 +22,7 @@ import triptych
 from gpu_bench import (
     ASKED,
     FIRST,
+    THIN,
     Bench,
     OutOfTimeError,
     Row,
@@ -274,7 +275,7 @@ def cifar_stem(bench: Bench) -> Iterator[Row]:
 
 def parts(bench: Bench) -> dict[str, Callable[[], Iterator[Row]]]:
     """Every part by its name, the most wanted first."""
-    first = [f"{method}/demo" for method in methods.names()] if bench.miniature else list(FIRST)
+    first = [f"{method}/demo" for method in THIN] if bench.miniature else list(FIRST)
     others = [
         f"{method}/{preset}"
         for method in ([] if bench.miniature else methods.names())

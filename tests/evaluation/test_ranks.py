@@ -172,7 +172,7 @@ def test_of_the_looks_nothing_is_asked_for_twice(measured, name, size):
             asked[what] = asked.get(what, 0) + count
     assert asked == alone[0][name]["seen"][0]
     # 101 validation images are one block, and one rank's.
-    assert sum(map(bool, shared[0][name]["seen"])) == (1 if name == "vae" else 2)
+    assert sum(map(bool, shared[0][name]["seen"])) == (1 if name in ("vae", "hvae") else 2)
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -23,7 +23,7 @@ def statistic(x: Tensor) -> float:
         t = k * h
         normal = math.exp(-(t**2) / 2)
         apart = ((t * x).cos().mean() - normal) ** 2 + (t * x).sin().mean() ** 2
-        total += float(apart) * normal * h * (0.5 if k in (0, 16) else 1.0)
+        total += apart.item() * normal * h * (0.5 if k in (0, 16) else 1.0)
     return 2 * len(x) * total
 
 
