@@ -220,7 +220,7 @@ class GAN(Method):
             if weight:
                 terms[name] = squared_norm(slopes[name])
                 minimise = 0.5 * weight * terms[name] + minimise
-        if config.penalised:
+        if config.penalised and config.penalty != "none":
             norm = gradient_norm(slopes["between"])
             penalty = lipschitz_penalty(norm, config.penalty)
             terms |= {"penalty": penalty, "gradient_norm": norm}
