@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where environments and what is built go")
     parser.add_argument("--constraints", type=Path, required=True)
     parser.add_argument("--tests", action="store_true", help="run a part of the tests as well")
-    parser.add_argument("--demo", action="store_true", help="run triptych demo, minutes, as well")
+    parser.add_argument("--demo", action="store_true", help="run triptych demo --quick as well")
     chosen = parser.parse_args()
     folder, constraints = chosen.folder.resolve(), chosen.constraints.resolve()
     folder.mkdir(parents=True)
@@ -107,7 +107,7 @@ def main() -> None:
         python = made(folder / "empty", constraints, wheel)
         outside = folder / "outside"
         outside.mkdir()
-        demo = [["demo"]] if chosen.demo else []
+        demo = [["demo", "--quick"]] if chosen.demo else []
         for words in [*SESSION, *demo]:
             run([python.with_name("triptych"), *words], outside)
         say(f"{len(SESSION) + len(demo)} commands ran outside of the repository")
