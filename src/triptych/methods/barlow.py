@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
+from triptych.bases.formulas import plain
+from triptych.bases.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from triptych.config import WIDEST, limited
-from triptych.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from triptych.nets.joint import gathered
 from triptych.objectives.redundancy import cross_correlation, off_diagonal, on_diagonal
 from triptych.objectives.similarity import cosine
@@ -59,7 +59,7 @@ class Barlow(JointEmbedding):
         of = r"C = \operatorname{corr}(z_1, z_2)"
         if not self.config.off_diagonal_weight:
             return rf"{alike}, \quad {of}"
-        weight = np.format_float_positional(self.config.off_diagonal_weight, trim="-")
+        weight = plain(self.config.off_diagonal_weight)
         return rf"{alike} + \lambda \sum_i \sum_{{j \neq i}} C_{{ij}}^2, \quad {of}, \;\; \lambda = {weight}"
 
     def losses(

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from triptych.bases.formulas import plain
+from triptych.bases.joint_embedding import SGD, JointEmbedding, JointEmbeddingConfig
 from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
-from triptych.joint_embedding import SGD, JointEmbedding, JointEmbeddingConfig
 from triptych.nets.average import follow
 from triptych.nets.heads import predictor
 from triptych.objectives.similarity import cosine
@@ -92,7 +92,7 @@ class BYOL(JointEmbedding):
         loss = rf"\min_\theta \; {' + '.join(pairs)}"
         if self.config.target != "average":
             return loss
-        momentum = np.format_float_positional(self.config.momentum, trim="-")
+        momentum = plain(self.config.momentum)
         return (
             rf"{loss}, \quad z' = g_\xi, \;\; \xi \leftarrow \tau \xi + (1 - \tau) \theta, "
             rf"\;\; \tau: {momentum} \to 1"

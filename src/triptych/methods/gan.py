@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from triptych.bases.formulas import plain
+from triptych.bases.game import Game
 from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
 from triptych.nets.augment import DRAWS, augment
-from triptych.nets.average import early, follow
 from triptych.nets.dcgan import Critic, VectorToImage
 from triptych.nets.sngan import ResidualCritic, ResidualGenerator
 from triptych.nets.spectral import iterate
@@ -25,7 +25,7 @@ from triptych.objectives.adversarial import (
     squared_norm,
 )
 from triptych.objectives.wasserstein import gradient_norm, interpolates, lipschitz_penalty
-from triptych.types import Batch, DataSpec, Group, Losses, Method, Noise, Phase, Selection
+from triptych.types import Batch, DataSpec, Group, Losses, Noise, Phase
 
 __all__ = ["GAN", "AugmentConfig", "GANConfig"]
 
@@ -116,7 +116,7 @@ class GANConfig:
         return self.penalty != "none" and self.penalty_weight > 0
 
 
-class GAN(Method):
+class GAN(Game):
     """A critic D learns to tell images from samples of a generator G, and the generator to be taken for an image.
 
     Example:
@@ -127,41 +127,25 @@ class GAN(Method):
 
     Config = GANConfig
     title = "GAN"
-    # As of the WGAN: no figure without labels tells good samples from better ones.
-    selection = Selection("samples/healthy_step", "higher")
-    gauge = "critic_gap"
-    gathers = False
-    worth_compiling = False
     config: GANConfig
-    averaged: Tensor
+    critic: Critic | ResidualCritic
     lipschitz: float
     """Declared by a critic that a penalty holds to slopes of 1; layers of norm 1 are no promise of it."""
 
     def __init__(self, config: GANConfig, spec: DataSpec) -> None:
-        super().__init__(config, spec)
-        self.latent = config.latent
-        self.generator = self._generator()
         # Where a loss sees differences of scores alone, a constant would be trained by rounding errors.
         absolute = config.loss not in ("wasserstein", *PAIRED)
         kind = Critic if config.net == "dcgan" else ResidualCritic
-        self.critic = kind(spec.shape, config.width, offset=absolute, spectral=config.spectral)
+        critic = kind(spec.shape, config.width, offset=absolute, spectral=config.spectral)
+        super().__init__(config, spec, critic)
         if config.penalised:
             self.lipschitz = 1.0
-        self.average: nn.Module | None = None
-        if config.ema > 0:
-            self.average = self._generator()
-            self.register_buffer("averaged", torch.zeros(()))
-        # The layout in which the convolutions of CPUs and GPUs are fastest.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _generator(self) -> nn.Sequential:
+    def _layers(self) -> nn.Module:
         shape, config = self.spec.shape, self.config
-        stack: nn.Module
         if config.net == "dcgan":
-            stack = VectorToImage(config.latent, shape, config.width, batch_norm=True)
-        else:
-            stack = ResidualGenerator(config.latent, shape, 2 * config.width)
-        return nn.Sequential(stack, nn.Tanh())
+            return VectorToImage(config.latent, shape, config.width, batch_norm=True)
+        return ResidualGenerator(config.latent, shape, 2 * config.width)
 
     def formula(self) -> str:
         """What the critic minimises, with what is added to it, and what the generator does."""
@@ -171,12 +155,12 @@ class GAN(Method):
         said = critic
         for at, weight in (("x", config.r1), ("G", config.r2)):
             if weight:
-                said += rf" + \frac{{{_plain(weight)}}}{{2}} \mathbb{{E}} \|\nabla D({at})\|^2"
+                said += rf" + \frac{{{plain(weight)}}}{{2}} \mathbb{{E}} \|\nabla D({at})\|^2"
         if config.penalised:
             excess = r"\|\nabla D(\hat{x})\| - 1"
             if config.penalty == "one-sided":
                 excess = rf"\max(0, {excess})"
-            said += rf" + {_plain(config.penalty_weight)} \, \mathbb{{E}}\left({excess}\right)^2"
+            said += rf" + {plain(config.penalty_weight)} \, \mathbb{{E}}\left({excess}\right)^2"
         held = r", \quad \|W\| = 1" if config.spectral else ""
         found = f"\\min_D \\; {said}{held},\n\\min_G \\; {generator}"
         return found.replace("(G)", f"({sample})").replace("(x)", f"({x})")
@@ -260,31 +244,10 @@ class GAN(Method):
             return x
         return augment(x.float(), noise[which], to.colour, to.translation, to.cutout)
 
-    def after_initialise(self) -> None:
-        """The average begins where the generator does."""
-        if self.average is not None:
-            self.average.load_state_dict(self.generator.state_dict())
-
     def after_update(self, phase: str) -> None:
         """One power iteration for every update of the critic."""
         if phase == "critic":
             iterate(self.critic)
-
-    def after_step(self, progress: Tensor) -> None:
-        """Move the average towards the generator."""
-        if self.average is not None:
-            follow(self.average, self.generator, early(self.averaged, self.config.ema))
-            self.averaged += 1
-
-    def scaled(self, x: Tensor) -> Tensor:
-        """[0, 1] → [−1, 1], the range of tanh."""
-        return 2 * x - 1
-
-    def sample(self, z: Tensor) -> Tensor:
-        """(G(z) + 1) / 2, by the averaged generator where there is one."""
-        generator = self.generator if self.average is None else self.average
-        image: Tensor = generator(z)
-        return (image.float() + 1) / 2
 
 
 _FORMULAE: Mapping[Loss, tuple[str, str]] = {
@@ -307,7 +270,3 @@ _FORMULAE: Mapping[Loss, tuple[str, str]] = {
     "wasserstein": (r"\mathbb{E}\, D(G) - \mathbb{E}\, D(x)", r"-\mathbb{E}\, D(G)"),
 }
 """What critic and generator minimise, in LaTeX; (x) and (G) stand for what the critic sees."""
-
-
-def _plain(weight: float) -> str:
-    return np.format_float_positional(weight, trim="-")

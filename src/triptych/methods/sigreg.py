@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from torch import Tensor
 
+from triptych.bases.formulas import plain
+from triptych.bases.joint_embedding import ADAM, JointEmbedding, JointEmbeddingConfig
 from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
-from triptych.joint_embedding import ADAM, JointEmbedding, JointEmbeddingConfig
 from triptych.nets.joint import gathered
 from triptych.objectives.gaussianity import sketched
 from triptych.objectives.similarity import cosine
@@ -67,7 +67,7 @@ class SIGReg(JointEmbedding):
 
     def formula(self) -> str:
         """The share of the views, and that of the regulariser where it has one."""
-        weight = np.format_float_positional(self.config.regulariser_weight, trim="-")
+        weight = plain(self.config.regulariser_weight)
         views = r"\tfrac{1}{4 d} \|z_1 - z_2\|^2"
         if not self.config.regulariser_weight:
             return rf"\min \; {views}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
+from triptych.bases.formulas import plain
+from triptych.bases.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from triptych.config import WIDEST, limited
-from triptych.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from triptych.nets.joint import gathered
 from triptych.objectives.contrastive import nt_xent
 from triptych.objectives.similarity import cosine
@@ -57,7 +57,7 @@ class SimCLR(JointEmbedding):
 
     def formula(self) -> str:
         """The cross-entropy, or without negatives the cosine of the two looks alone."""
-        temperature = np.format_float_positional(self.config.temperature, trim="-")
+        temperature = plain(self.config.temperature)
         if not self.config.negatives:
             return rf"\min \; -\tfrac{{1}}{{\tau}} \cos(z_1, z_2), \quad \tau = {temperature}"
         return (

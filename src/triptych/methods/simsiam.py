@@ -9,8 +9,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from triptych.bases.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from triptych.config import WIDEST, OptimizerConfig, limited
-from triptych.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from triptych.nets.heads import predictor, random_predictor
 from triptych.objectives.similarity import symmetric_loss
 from triptych.types import Batch, DataSpec, Group, Losses, Phase

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from torch import Tensor
 
+from triptych.bases.formulas import plain
+from triptych.bases.joint_embedding import ADAM, JointEmbedding, JointEmbeddingConfig
 from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
-from triptych.joint_embedding import ADAM, JointEmbedding, JointEmbeddingConfig
 from triptych.nets.joint import gathered
 from triptych.objectives.redundancy import covariance_penalty, variance_hinge
 from triptych.objectives.similarity import cosine
@@ -77,9 +77,7 @@ class VICReg(JointEmbedding):
         )
         kept = [(sign, weight, of) for sign, weight, of in terms if weight]
         total = " + ".join(rf"{sign} {of}" for sign, _, of in kept)
-        values = r",\, ".join(
-            rf"{sign} = {np.format_float_positional(weight, trim='-')}" for sign, weight, _ in kept
-        )
+        values = r",\, ".join(rf"{sign} = {plain(weight)}" for sign, weight, _ in kept)
         return rf"\min \; {total}, \quad {values}"
 
     def losses(

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from triptych.bases.formulas import plain
+from triptych.bases.game import Game
 from triptych.config import WIDEST, OptimizerConfig, limited
 from triptych.errors import TriptychError
-from triptych.nets.average import early, follow
 from triptych.nets.dcgan import Critic, VectorToImage
 from triptych.objectives.wasserstein import gradient_norm, interpolates, lipschitz_penalty
-from triptych.types import Batch, DataSpec, Group, Losses, Method, Noise, Phase, Selection
+from triptych.types import Batch, DataSpec, Group, Losses, Noise, Phase
 
 __all__ = ["WGAN", "WGANConfig"]
 
@@ -64,7 +64,7 @@ class WGANConfig:
             )
 
 
-class WGAN(Method):
+class WGAN(Game):
     """A critic f, kept from being steeper than 1, scores images above samples of the generator G; the gap of its scores is how far apart the two are.
 
     The critic ascends E f(x) − E f(G(z)) − λ E penalty(‖∇f(x̂)‖) and the generator E f(G(z)).
@@ -77,37 +77,19 @@ class WGAN(Method):
 
     Config = WGANConfig
     title = "Wasserstein GAN with a Lipschitz penalty"
-    # No figure that needs neither labels nor training tells good samples from better ones: on SVHN
-    # the distance over random features rose while that over a classifier's fell. The last weights
-    # whose samples have not collapsed are the best.
-    selection = Selection("samples/healthy_step", "higher")
-    gauge = "critic_gap"
-    gathers = False
-    worth_compiling = False
     lipschitz = 1.0
     config: WGANConfig
-    averaged: Tensor
+    critic: Critic
 
     def __init__(self, config: WGANConfig, spec: DataSpec) -> None:
-        super().__init__(config, spec)
-        self.latent = config.latent
-        self.generator = self._generator()
-        self.critic = Critic(spec.shape, config.width)
-        self.average: nn.Module | None = None
-        if config.ema > 0:
-            self.average = self._generator()
-            self.register_buffer("averaged", torch.zeros(()))
-        # The layout in which the convolutions of CPUs and GPUs are fastest.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        super().__init__(config, spec, Critic(spec.shape, config.width))
 
-    def _generator(self) -> nn.Sequential:
-        shape, config = self.spec.shape, self.config
-        stack = VectorToImage(config.latent, shape, config.width, batch_norm=True)
-        return nn.Sequential(stack, nn.Tanh())
+    def _layers(self) -> nn.Module:
+        return VectorToImage(self.latent, self.spec.shape, self.config.width, batch_norm=True)
 
     def formula(self) -> str:
         """The game, with the penalty on a critic that is steeper than 1, or of two sides on one that is not as steep."""
-        weight = np.format_float_positional(self.config.penalty_weight, trim="-")
+        weight = plain(self.config.penalty_weight)
         excess = r"\|\nabla f(\hat{x})\| - 1"
         if self.config.penalty == "one-sided":
             excess = rf"\max(0, {excess})"
@@ -152,24 +134,3 @@ class WGAN(Method):
         gap = score_real - score_fake
         terms = {"critic_gap": gap, "penalty": penalty, "gradient_norm": norm}
         return Losses(self.config.penalty_weight * penalty - gap, terms)
-
-    def after_initialise(self) -> None:
-        """The average begins where the generator does."""
-        if self.average is not None:
-            self.average.load_state_dict(self.generator.state_dict())
-
-    def after_step(self, progress: Tensor) -> None:
-        """Move the average towards the generator."""
-        if self.average is not None:
-            follow(self.average, self.generator, early(self.averaged, self.config.ema))
-            self.averaged += 1
-
-    def scaled(self, x: Tensor) -> Tensor:
-        """[0, 1] → [−1, 1], the range of tanh, in which the critic is to be 1-Lipschitz."""
-        return 2 * x - 1
-
-    def sample(self, z: Tensor) -> Tensor:
-        """(G(z) + 1) / 2, by the averaged generator where there is one."""
-        generator = self.generator if self.average is None else self.average
-        image: Tensor = generator(z)
-        return (image.float() + 1) / 2

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from triptych import methods
+from triptych.bases.joint_embedding import JointEmbedding
 from triptych.config import merge
 from triptych.experiment import default_config
-from triptych.joint_embedding import JointEmbedding
 from triptych.nets.initialise import initialise
 from triptych.types import DataSpec, capabilities
 
