@@ -3,13 +3,14 @@
 import json
 import math
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from triptych import checkpoint, experiment
+from triptych import checkpoint, experiment, presets
 from triptych.config import merge
 from triptych.data.places import cache_root
 from triptych.errors import TriptychError
@@ -19,6 +20,8 @@ from triptych.methods.vae import VAE, VAEConfig
 from triptych.reporting.terminal import headline_words
 from triptych.runs import Run
 from triptych.types import DataSpec
+
+PRESETS = Path(presets.__file__).parent
 
 TABLES = {
     "method": {"latent": 3, "hidden": [16], "optimizer": {"lr": 3e-3}},
@@ -97,6 +100,31 @@ def test_evaluating_a_run_of_before_adds_what_its_method_can(trained: Run, tmp_p
     experiment.evaluate(copy.path, EvaluateConfig(samples=1))
     assert copy.environment() == {**environment, "method": told}
     assert copy.method().title == "variational autoencoder"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_precision_is_what_the_hardware_has(monkeypatch, tmp_path: Path, there: bool):
+    """Emulated, bf16 takes many times as long as fp32: nobody wants it who has not asked for it."""
+    for module in ("experiment.preparation", "training.step"):
+        monkeypatch.setattr(f"triptych.{module}.has_bf16", lambda device: there)
+    run = experiment.train(config(train={"dtype": "auto", "duration": "2 steps"}), tmp_path / "run")
+    assert run.config["train"]["dtype"] == ("bf16" if there else "fp32")
+    assert not any("note" in line for line in run.metrics())
+
+
+def test_who_asks_for_an_emulated_precision_gets_it_and_is_told(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr("triptych.training.step.has_bf16", lambda device: False)
+    asked = config(train={"dtype": "bf16", "duration": "2 steps"})
+    with pytest.warns(UserWarning, match="this cpu has no bf16 products of its own.*--dtype fp32"):
+        run = experiment.train(asked, tmp_path / "run")
+    assert run.config["train"]["dtype"] == "bf16"
+    assert sum("note" in line for line in run.metrics()) == 1
+
+
+@pytest.mark.parametrize("path", sorted(PRESETS.rglob("*.toml")), ids=lambda path: path.stem)
+def test_no_preset_asks_for_what_a_processor_may_lack(path: Path):
+    """`auto` is bf16 where the hardware has it: written out, it is emulated where it has not."""
+    assert tomllib.loads(path.read_text()).get("train", {}).get("dtype") in (None, "auto", "fp32")
 
 
 def test_another_seed_is_another_run(trained: Run, tmp_path: Path):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -155,6 +159,48 @@ def test_a_convolution_to_more_than_one_pixel_is_left_as_it_is(shape: tuple[int,
     plain = F.conv2d(x, conv.weight, stride=stride, padding=1)
     assert plain.shape[2:].numel() > 1
     torch.testing.assert_close(conv(x), plain, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (4, 4), (5, 5), (7, 4), (1, 6)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_shortcut_with_a_stride_is_the_convolution(size, layout):
+    """By the pixels that it reads: the value, and the gradients of image and weights, 0 at the others."""
+    conv = _Conv(5, 4, 1, 2).double().to(memory_format=layout)
+    x = torch.randn(6, 5, *size, dtype=torch.float64).contiguous(memory_format=layout)
+    x.requires_grad_()
+    plain = F.conv2d(x, conv.weight, stride=2)
+    upstream = torch.randn_like(plain)
+    expected = torch.autograd.grad(plain, (x, conv.weight), upstream)
+    found = conv(x)
+    torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, (x, conv.weight), upstream), expected, strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+LAPTOP = """
+import torch
+from triptych.nets.resnet import ResNet
+
+torch.set_num_threads(1)
+for stem in ("half", "imagenet", "cifar"):
+    for width, channels in ((4, 1), (8, 3), (16, 3)):
+        net = ResNet(10, stem, width, channels).to(memory_format=torch.channels_last)
+        for size in (16, 28, 32):
+            x = torch.randn(16, channels, size, size).contiguous(memory_format=torch.channels_last)
+            net(x).square().mean().backward()
+"""
+"""Sixty gradients of shortcuts: each could end the process, about one in four did."""
+
+
+def test_a_processor_without_avx512_trains_a_residual_network():
+    """A process apart, that a signal could end; one with more instructions is told to do without."""
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    ended = subprocess.run(
+        [sys.executable, "-c", LAPTOP], env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_convolutions_start_by_hes_rule():

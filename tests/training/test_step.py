@@ -364,6 +364,7 @@ METHODS = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:this cpu has no bf16")
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", METHODS)
 def test_a_recorded_training_of_every_method_is_the_eager_one(

@@ -22,8 +22,8 @@ class TrainConfig:
     """Where to compute; `auto` takes a GPU if there is one."""
     devices: int = 1
     """Devices that share every batch, a process each; the training is the same on any number, but for rounding."""
-    dtype: Literal["fp32", "bf16"] = "fp32"
-    """Precision of the networks' matrix products; losses and weights are always fp32."""
+    dtype: Literal["auto", "fp32", "bf16"] = "fp32"
+    """Precision of the networks' matrix products; losses and weights are always fp32. `auto` is bf16 where the hardware has it."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile the losses; `auto` does so when the run is long enough to pay for it."""
     capture: Literal["auto", "on", "off"] = "auto"

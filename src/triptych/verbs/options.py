@@ -56,7 +56,7 @@ class TrainOptions(DataOptions, total=False):
     batch_size: int
     device: DeviceName
     devices: int
-    dtype: Literal["fp32", "bf16"]
+    dtype: Literal["auto", "fp32", "bf16"]
     compile: Literal["auto", "on", "off"]
     capture: Literal["auto", "on", "off"]
     tf32: bool
