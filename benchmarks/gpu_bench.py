@@ -104,6 +104,9 @@ class Bench:
         """A preset, ``METHOD/PRESET``, on what the mirror has; in miniature thin, on some hundred embedded digits."""
         method, preset = name.split("/")
         config = experiment.default_config(method, preset)
+        if config.train.dtype == "auto":
+            # As a card decides it, so that rows are called the same in miniature.
+            config = changed(config, dtype="bf16")
         if self.miniature:
             network = replace(config.method, **THIN[method])
             # A classifier of the classes, over which samples would be compared, takes minutes to train.

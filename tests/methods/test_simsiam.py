@@ -27,9 +27,6 @@ from triptych.training.loop import fit
 from triptych.training.settings import TrainConfig
 from triptych.types import Batch, DataSpec
 
-# Their trainings are in bf16 wherever they run.
-pytestmark = pytest.mark.filterwarnings("ignore:this cpu has no bf16")
-
 SPEC = DataSpec((3, 8, 8), "colour", mean=(0.5, 0.4, 0.3), std=(0.3, 0.25, 0.2))
 TINY = SimSiamConfig(depth=10, stem="half", width=4, projector=(16, 8), predictor_width=6)
 ARMS = {

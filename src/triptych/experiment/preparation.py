@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from typing import Any, cast
 
 import torch
@@ -47,6 +48,12 @@ def prepare(
     device = ranks.own(device_for(config.train.device))
     spec = _spec(dataset, config.data)
     config = _resolved(config, spec, device, ranks)
+    if config.train.dtype == "bf16" and not has_bf16(device) and ranks.first:
+        warnings.warn(
+            f"this {device.type} has no bf16 products of its own: emulated, a step can take many times as long as with "
+            "--dtype fp32 (--dtype auto chooses)",
+            stacklevel=2,
+        )
     torch.set_num_threads(config.train.threads)
     with enough_memory(SMALLER):
         method = build(config, spec, device)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from triptych.data.stream import Stream
 from triptych.data.views import Parameters, apply, apply_on_device
-from triptych.environment import UNORDERED, has_bf16
+from triptych.environment import UNORDERED
 from triptych.errors import LostError, TriptychError
 from triptych.seeds import derive
 from triptych.training.ahead import Ahead
@@ -41,10 +41,6 @@ REHEARSALS = 3
 APART = 0.05
 """How far recorded steps may end from eager ones, as a share of the way that these went; kernels may sum in another order."""
 
-SLOW_BF16 = (
-    "this {} has no bf16 products of its own: emulated, a step can take many times as long as with --dtype fp32 "
-    "(--dtype auto chooses)"
-)
 
 PLAIN = (bool, int, float, str, tuple, type(None))
 """What a method may count in beside its tensors: a rehearsal puts it back, and a replay would not count it."""
@@ -197,20 +193,15 @@ class Step:
         What is tried for it is undone again.
         """
         self.at.fill_(step)
-        device = self.stream.device
-        on_cuda = device.type == "cuda"
+        on_cuda = self.stream.device.type == "cuda"
         wanted = self.config.compile == "on", self.config.capture == "on"
-        if step >= self.total:
+        if step >= self.total or not (on_cuda or any(wanted)):
             return []
-        said = []
-        if self.config.dtype == "bf16" and not has_bf16(device):
-            said += [SLOW_BF16.format(device.type)]
-        if not (on_cuda or any(wanted)):
-            return said
         self.ahead.before(step)
         # In the first step a rate that warms up is 0: nothing moves, and nothing could be seen to go astray.
         tried = (step + self.ahead.last(step)) // 2
         graph = CudaGraph() if wanted[1] else None
+        said = []
         with graph.aside() if graph else nullcontext():
             start = self._kept(), self._counted()
             if on_cuda:
