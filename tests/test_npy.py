@@ -103,6 +103,18 @@ def test_what_numpy_does_not_write_is_refused(tmp_path: Path):
         unpack(path)
 
 
+def test_a_header_that_no_parser_follows_is_not_called_a_lack_of_memory(tmp_path, monkeypatch):
+    """Python's parser raises a MemoryError of what is nested too deep, from 3.14 on of less."""
+
+    def deep(stream):
+        raise MemoryError("Parser stack overflowed - Python source too complex to parse")
+
+    monkeypatch.setattr("triptych.npy.layout.read_array_header_1_0", deep)
+    (tmp_path / "d.npy").write_bytes(header("(6,)") + bytes(48))
+    with pytest.raises(TriptychError, match="nested too deep"):
+        npy_format.mapped(tmp_path / "d.npy")
+
+
 @pytest.mark.parametrize("kind", ["<f4", ">i8", "|b1", "<U3", "|S2", "<c8", "<f2"])
 @pytest.mark.parametrize("shape", [(), (6,), (2, 3), (0, 4)])
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -68,7 +68,11 @@ def header(stream: IO[bytes]) -> Header:
     with catch_warnings():
         # NumPy remarks upon headers of Python 2 and odd types, which are told below if they matter.
         simplefilter("ignore")
-        shape, fortran, dtype = read(whole)
+        try:
+            shape, fortran, dtype = read(whole)
+        except MemoryError:
+            # Python 3.14's parser says so of what is nested too deep: ten thousand bytes want no memory.
+            raise ValueError("its header is nested too deep") from None
     if any(length < 0 for length in shape):
         raise ValueError(f"its header has the shape {shape}")
     return Header(tuple(map(int, shape)), dtype, bool(fortran), whole.tell())

@@ -67,8 +67,9 @@ def test_the_token_is_in_no_command_line(
         assert opened and token not in opened[0]
         with urllib.request.urlopen(opened[0]) as answer:
             assert answer.url == page.address and b"<h1>" in answer.read()
-        with pytest.raises(urllib.error.HTTPError, match="403"):
+        with pytest.raises(urllib.error.HTTPError, match="403") as refused:
             urllib.request.urlopen(opened[0])
+        refused.value.close()
         show(page.address, "")
     assert len(opened) == 1
     assert capsys.readouterr().out == f"page      {page.address}\n" * 2
