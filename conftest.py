@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,6 +14,16 @@ import triptych
 from triptych.data import DataConfig, load
 from triptych.data.spec import Dataset, Images
 from triptych.runs import Run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a C++ compiler a test that ``needs_compiler`` says what it would have shown."""
+    if any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))):
+        return
+    for item in items:
+        for mark in item.iter_markers("needs_compiler"):
+            reason = f"no C++ compiler: that {mark.args[0]} was not tested here"
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -105,7 +105,8 @@ def test_evaluating_a_run_of_before_adds_what_its_method_can(trained: Run, tmp_p
 @pytest.mark.parametrize("there", [True, False])
 def test_the_precision_is_what_the_hardware_has(monkeypatch, tmp_path: Path, there: bool):
     """Emulated, bf16 takes many times as long as fp32: nobody wants it who has not asked for it."""
-    monkeypatch.setattr("triptych.experiment.preparation.has_bf16", lambda device: there)
+    for module in ("environment", "experiment.preparation"):
+        monkeypatch.setattr(f"triptych.{module}.has_bf16", lambda device: there)
     run = experiment.train(config(train={"dtype": "auto", "duration": "2 steps"}), tmp_path / "run")
     assert run.config["train"]["dtype"] == ("bf16" if there else "fp32")
 

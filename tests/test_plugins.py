@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -364,10 +363,7 @@ def test_two_files_of_one_name_are_two_methods():
     assert methods.find(first) is configs[0].kind
 
 
-@pytest.mark.skipif(
-    not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))),
-    reason="no C++ compiler: that a method of one's own is compiled was not tested here",
-)
+@pytest.mark.needs_compiler("a method of one's own is compiled")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it loads its compiler
 def test_it_is_compiled_as_any_other():
     config = merge(

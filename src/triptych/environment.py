@@ -32,6 +32,7 @@ __all__ = [
     "has_bf16",
     "lacks_memory",
     "memory",
+    "precision",
     "tf32",
 ]
 
@@ -178,11 +179,25 @@ def enough_memory(remedy: str) -> Iterator[None]:
 def has_bf16(device: torch.device) -> bool:
     """Whether bf16 matrix products are faster there than fp32 ones.
 
-    Elsewhere PyTorch has them too, but emulated: on a CPU that lacks the instructions they take up to forty times as long.
+    Elsewhere PyTorch has them too, but emulated: on a CPU that lacks the instructions they take many times as long.
     """
     if device.type == "cpu":
         return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def precision(
+    wanted: Literal["auto", "fp32", "bf16"], device: torch.device
+) -> Literal["fp32", "bf16"]:
+    """What is wanted of matrix products there, where ``auto`` is bf16 if the device has it.
+
+    Example:
+        >>> precision("auto", torch.device("meta"))
+        'fp32'
+    """
+    if wanted != "auto":
+        return wanted
+    return "bf16" if has_bf16(device) else "fp32"
 
 
 @contextmanager

@@ -6,9 +6,7 @@ import colorsys
 import itertools
 import math
 import multiprocessing
-import os
 import random
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 
@@ -425,10 +423,7 @@ def test_views_on_a_device_are_one_graph():
     assert torch.equal(captured(x, p), apply_on_device(x, p))
 
 
-@pytest.mark.skipif(
-    not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))),
-    reason="no C++ compiler: that compiled views are those of the plain ones was not tested here",
-)
+@pytest.mark.needs_compiler("compiled views are those of the plain ones")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it loads its compiler
 @pytest.mark.parametrize("channels", [1, 3])
 def test_compiled_views_are_the_same(channels: int):

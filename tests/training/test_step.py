@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,10 +51,7 @@ def test_without_a_compiler_the_training_goes_on_and_says_so_once(tmp_path: Path
     assert elbos(tmp_path / "broken") == elbos(tmp_path / "eager")
 
 
-@pytest.mark.skipif(
-    not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))),
-    reason="no C++ compiler: that compiled losses are those of the plain ones was not tested here",
-)
+@pytest.mark.needs_compiler("compiled losses are those of the plain ones")
 def test_compiled_losses_are_those_of_the_plain_ones(tmp_path: Path):
     said = train(tmp_path / "compiled", "on").stderr
     assert "not compiled" not in said

@@ -12,7 +12,7 @@ import torch
 import tyro
 
 from triptych.config import THREADS, WIDEST, DeviceName, limited
-from triptych.environment import has_bf16
+from triptych.environment import precision
 from triptych.errors import TriptychError
 from triptych.evaluation.generation import generation
 from triptych.evaluation.labels import left_out
@@ -112,7 +112,8 @@ def _likelihood(subject: Subject, split: str, config: EvaluateConfig) -> dict[st
     for name in dict.fromkeys(("valid", split)):
         if name in subject.dataset.splits:
             found |= elbo(subject, name)
-    dtype = _dtype(config.dtype, subject.device)
+    fast = precision(config.dtype, subject.device) == "bf16"
+    dtype = torch.bfloat16 if fast else torch.float32
     found |= log_likelihood(subject, split, config.samples, dtype)
     return found | active_units(subject, split)
 
@@ -139,8 +140,3 @@ def _keep_pictures(subject: Subject, run: Run, split: str) -> dict[str, Result]:
             return left_out(subject, split, ["interpolation"], "one image leads to no other")
         run.save_arrays("interpolation", **as_arrays(between_images(subject, split)))
     return {}
-
-
-def _dtype(wanted: str, device: torch.device) -> torch.dtype:
-    fast = has_bf16(device) if wanted == "auto" else wanted == "bf16"
-    return torch.bfloat16 if fast else torch.float32

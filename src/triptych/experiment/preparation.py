@@ -12,7 +12,7 @@ import torch
 from triptych.config import DeviceName
 from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
-from triptych.environment import cores, device_for, enough_memory, has_bf16, memory
+from triptych.environment import cores, device_for, enough_memory, has_bf16, memory, precision
 from triptych.errors import TriptychError
 from triptych.experiment.config import ExperimentConfig
 from triptych.nets.initialise import Undrawn, initialise
@@ -113,13 +113,10 @@ def _resolved(
         )
     if capture == "auto":
         capture = "on" if on_cuda else "off"
-    dtype = config.train.dtype
-    if dtype == "auto":
-        dtype = "bf16" if has_bf16(device) else "fp32"
     train = dataclasses.replace(
         config.train,
         device=cast(DeviceName, device.type),
-        dtype=dtype,
+        dtype=precision(config.train.dtype, device),
         threads=threads,
         capture=capture,
     )
