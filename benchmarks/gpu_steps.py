@@ -282,7 +282,7 @@ def launches(bench: Bench, name: str) -> Iterator[Row]:
             for call in seen[1].calls
             if seen[1].calls[call] != seen[0].calls[call]
         }
-        busy = (seen[1].busy - seen[0].busy) / 1000 / count
+        busy = difference(seen[0].busy, seen[1].busy, count)
         ms = bench.value(f"{name}, {precision}, {mode}")
         yield row(
             f"{name}, {precision}, {mode}: kernels a step",
@@ -291,9 +291,17 @@ def launches(bench: Bench, name: str) -> Iterator[Row]:
             host_calls=round(sum(calls.values()), 2),
             calls=calls,
             busy_ms=busy,
-            idle=ms and max(0.0, 1 - busy / ms),
+            idle=max(0.0, 1 - busy / ms) if ms and busy else None,
             note=note,
         )
+
+
+def difference(short: float, long: float, steps: int) -> float | None:
+    """Milliseconds of work a step, of the microseconds of two windows that `steps` steps tell apart.
+
+    None where the shorter window took longer: on a CPU that others use too, noise can exceed the work.
+    """
+    return (long - short) / 1000 / steps if long > short else None
 
 
 def watched_windows(
