@@ -105,18 +105,21 @@ def test_evaluating_a_run_of_before_adds_what_its_method_can(trained: Run, tmp_p
 @pytest.mark.parametrize("there", [True, False])
 def test_the_precision_is_what_the_hardware_has(monkeypatch, tmp_path: Path, there: bool):
     """Emulated, bf16 takes many times as long as fp32: nobody wants it who has not asked for it."""
-    for module in ("environment", "experiment.preparation"):
-        monkeypatch.setattr(f"triptych.{module}.has_bf16", lambda device: there)
+    monkeypatch.setattr("triptych.environment.has_bf16", lambda device: there)
     run = experiment.train(config(train={"dtype": "auto", "duration": "2 steps"}), tmp_path / "run")
     assert run.config["train"]["dtype"] == ("bf16" if there else "fp32")
 
 
 def test_who_asks_for_an_emulated_precision_gets_it_and_is_told(monkeypatch, tmp_path: Path):
-    monkeypatch.setattr("triptych.experiment.preparation.has_bf16", lambda device: False)
+    monkeypatch.setattr("triptych.environment.has_bf16", lambda device: False)
     asked = config(train={"dtype": "bf16", "duration": "2 steps"})
-    with pytest.warns(UserWarning, match="this cpu has no bf16 products of its own.*--dtype fp32"):
+    said = "this cpu has no bf16 products of its own.*--dtype fp32"
+    with pytest.warns(UserWarning, match=said):
         run = experiment.train(asked, tmp_path / "run")
     assert run.config["train"]["dtype"] == "bf16"
+    with pytest.warns(UserWarning, match=said):
+        found = experiment.evaluate(run.path, EvaluateConfig(samples=2, dtype="bf16"))
+    assert found["test/log_likelihood"].note.startswith("bf16 differs from fp32 by")
 
 
 @pytest.mark.parametrize("path", sorted(PRESETS.rglob("*.toml")), ids=lambda path: path.stem)

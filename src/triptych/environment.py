@@ -187,17 +187,26 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def precision(
-    wanted: Literal["auto", "fp32", "bf16"], device: torch.device
+    wanted: Literal["auto", "fp32", "bf16"], device: torch.device, tell: bool = True
 ) -> Literal["fp32", "bf16"]:
     """What is wanted of matrix products there, where ``auto`` is bf16 if the device has it.
+
+    Warns of bf16 that is emulated, unless it is not to ``tell``: another rank does.
 
     Example:
         >>> precision("auto", torch.device("meta"))
         'fp32'
     """
+    fast = has_bf16(device)
+    if wanted == "bf16" and not fast and tell:
+        warnings.warn(
+            f"this {device.type} has no bf16 products of its own: emulated, they can take many times as long as with "
+            "--dtype fp32 (--dtype auto chooses)",
+            stacklevel=3,
+        )
     if wanted != "auto":
         return wanted
-    return "bf16" if has_bf16(device) else "fp32"
+    return "bf16" if fast else "fp32"
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import warnings
 from typing import Any, cast
 
 import torch
@@ -12,7 +11,7 @@ import torch
 from triptych.config import DeviceName
 from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
-from triptych.environment import cores, device_for, enough_memory, has_bf16, memory, precision
+from triptych.environment import cores, device_for, enough_memory, memory, precision
 from triptych.errors import TriptychError
 from triptych.experiment.config import ExperimentConfig
 from triptych.nets.initialise import Undrawn, initialise
@@ -48,12 +47,6 @@ def prepare(
     device = ranks.own(device_for(config.train.device))
     spec = _spec(dataset, config.data)
     config = _resolved(config, spec, device, ranks)
-    if config.train.dtype == "bf16" and not has_bf16(device) and ranks.first:
-        warnings.warn(
-            f"this {device.type} has no bf16 products of its own: emulated, a step can take many times as long as with "
-            "--dtype fp32 (--dtype auto chooses)",
-            stacklevel=2,
-        )
     torch.set_num_threads(config.train.threads)
     with enough_memory(SMALLER):
         method = build(config, spec, device)
@@ -116,7 +109,7 @@ def _resolved(
     train = dataclasses.replace(
         config.train,
         device=cast(DeviceName, device.type),
-        dtype=precision(config.train.dtype, device),
+        dtype=precision(config.train.dtype, device, tell=ranks.first),
         threads=threads,
         capture=capture,
     )
