@@ -235,6 +235,14 @@ def test_the_report_and_the_page_that_watches_never_import_torch():
     run(f"import sys, {', '.join(names)}; assert 'torch' not in sys.modules")
 
 
+def test_what_few_need_is_not_imported_by_every_training():
+    """Each takes a good part of a second, of every command, rank and run of a study."""
+    late = "scipy.stats", "sklearn", "matplotlib", "pyarrow", "onnx"
+    run(
+        f"import sys, triptych.studies.worker, triptych.experiment.rank; assert not {{*{late}}} & {{*sys.modules}}"
+    )
+
+
 def run(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -69,6 +69,8 @@ def cluster(cache: None) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # Its processes would wait for all that runs beside them, which here is other tests.
+        patch.setenv("RAY_worker_niceness", "0")
         # How Ray is told to stay on this machine; here it may have been imported before.
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         patch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
