@@ -291,6 +291,7 @@ def launches(bench: Bench, name: str) -> Iterator[Row]:
             host_calls=round(sum(calls.values()), 2),
             calls=calls,
             busy_ms=busy,
+            busy_ms_of_longer_window=seen[1].busy / 1000,
             idle=max(0.0, 1 - busy / ms) if ms and busy else None,
             note=note,
         )

@@ -16,6 +16,7 @@ from triptych.data.spec import Dataset, Images
 from triptych.evaluation.monitor import Monitor
 from triptych.evaluation.subject import Subject
 from triptych.nets.initialise import initialise
+from triptych.nets.resnet import _Conv
 from triptych.runs import Run
 from triptych.types import (
     Batch,
@@ -197,6 +198,22 @@ def test_losses_can_be_captured_as_one_graph(name: str, spec: DataSpec):
         given, drawn = batch(spec), noise(phase)
         found = captured(phase.name, given, drawn, torch.tensor(0.25))
         assert_equal(found, losses(method, phase, given, drawn))
+
+
+def test_no_convolution_whose_gradient_ends_the_process(name: str, spec: DataSpec):
+    """That of residual networks is mended."""
+    strided = [
+        key
+        for key, module in build(name, spec).named_modules()
+        if isinstance(module, torch.nn.Conv2d)
+        and not isinstance(module, _Conv)
+        and module.kernel_size == (1, 1)
+        and module.stride != (1, 1)
+    ]
+    assert strided == [], (
+        "on CPUs without AVX-512 PyTorch's gradient of a 1×1 convolution with a stride may write where it must not and "
+        "end the process; one without a stride on x[:, :, ::2, ::2] is the same"
+    )
 
 
 def test_losses_in_bf16_are_near_those_in_fp32(name: str, spec: DataSpec):

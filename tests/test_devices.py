@@ -1,6 +1,7 @@
 """One command on several devices: begun, stopped, broken off and gone on with."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,6 +208,26 @@ def test_looks_in_a_training_are_shared(tmp_path, run_ranks: Callable):
     parts = [int(rank.stdout) for rank in two]
     assert sum(parts) == int(one.stdout)
     assert min(parts) > 0
+
+
+MEASURE = """
+import platform, sys
+import triptych as tt
+from triptych import environment
+
+environment.has_bf16, platform.machine = lambda device: False, lambda: "x86_64"
+tt.evaluate(sys.argv[1], samples=2, dtype="bf16", progress=False)
+"""
+
+
+def test_of_ranks_that_a_launcher_began_the_first_says_what_is_emulated(
+    tmp_path, trained, run_ranks: Callable
+):
+    copy = shutil.copytree(trained.path, tmp_path / "run")
+    first, second = run_ranks(2, MEASURE, copy)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert first.stderr.count("this cpu has no bf16 products of its own") == 1
+    assert second.stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,39 @@ def flags() -> tuple[bool, ...]:
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.utils.deterministic.fill_uninitialized_memory,
     )
+
+
+def test_of_several_cards_each_is_asked_for_itself(monkeypatch) -> None:
+    """Card 0, the current one, multiplies in bf16, and card 1 emulates it."""
+    current = [0]
+
+    @contextmanager
+    def card(device: torch.device) -> Iterator[None]:
+        before, current[0] = current[0], device.index
+        yield
+        current[0] = before
+
+    def supported(including_emulation: bool = True) -> bool:
+        return including_emulation or current[0] == 0
+
+    monkeypatch.setattr(torch.cuda, "device", card)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    first, second = (torch.device("cuda", index) for index in range(2))
+    assert [environment.has_bf16(device) for device in (first, second)] == [True, False]
+    assert [environment.precision("auto", device) for device in (first, second)] == ["bf16", "fp32"]
+    assert environment.precision("bf16", first) == "bf16"
+    with pytest.warns(UserWarning, match="this cuda has no bf16 products of its own"):
+        assert environment.precision("bf16", second) == "bf16"
+
+
+@pytest.mark.parametrize(("device", "machine"), [("cpu", "aarch64"), ("mps", "arm64")])
+def test_of_processors_that_nobody_tried_it_is_not_said_that_they_emulate(
+    monkeypatch, device: str, machine: str
+) -> None:
+    monkeypatch.setattr(environment, "has_bf16", lambda device: False)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert environment.precision("bf16", torch.device(device)) == "bf16"
+    assert environment.precision("auto", torch.device(device)) == "fp32"
 
 
 def test_sums_on_a_gpu_are_in_one_order_and_flags_are_put_back(monkeypatch):

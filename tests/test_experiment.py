@@ -5,6 +5,7 @@ import math
 import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,8 +111,14 @@ def test_the_precision_is_what_the_hardware_has(monkeypatch, tmp_path: Path, the
     assert run.config["train"]["dtype"] == ("bf16" if there else "fp32")
 
 
-def test_who_asks_for_an_emulated_precision_gets_it_and_is_told(monkeypatch, tmp_path: Path):
+@pytest.fixture
+def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An x86 CPU without bf16."""
     monkeypatch.setattr("triptych.environment.has_bf16", lambda device: False)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+
+
+def test_who_asks_for_an_emulated_precision_gets_it_and_is_told(emulated, tmp_path: Path):
     asked = config(train={"dtype": "bf16", "duration": "2 steps"})
     said = "this cpu has no bf16 products of its own.*--dtype fp32"
     with pytest.warns(UserWarning, match=said):
@@ -122,10 +129,45 @@ def test_who_asks_for_an_emulated_precision_gets_it_and_is_told(monkeypatch, tmp
     assert found["test/log_likelihood"].note.startswith("bf16 differs from fp32 by")
 
 
+def test_a_run_that_goes_on_keeps_an_emulated_precision_and_is_told(monkeypatch, tmp_path: Path):
+    """It began where bf16 is fast; `--resume` takes no `--dtype`."""
+    monkeypatch.setattr("triptych.environment.has_bf16", lambda device: True)
+    run = experiment.train(config(train={"dtype": "auto", "duration": "2 steps"}), tmp_path / "run")
+    (run.path / "DONE").unlink()
+    shutil.rmtree(run.path / "checkpoints")
+    (run.path / "checkpoints").mkdir()
+    monkeypatch.setattr("triptych.environment.has_bf16", lambda device: False)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    with pytest.warns(UserWarning, match="this cpu has no bf16 products of its own") as said:
+        again = experiment.resume(run.path)
+    assert str(said[0].message).endswith("; the run keeps the precision that it began with")
+    assert "--dtype" not in str(said[0].message)
+    assert again.config["train"]["dtype"] == "bf16"
+
+
+def test_before_an_evaluation_on_several_devices_an_emulated_precision_is_told(
+    emulated, trained: Run, monkeypatch
+):
+    """Its ranks say it to nobody."""
+    monkeypatch.setattr("triptych.experiment.measurement.on_devices", lambda *job: [])
+    with pytest.warns(UserWarning, match=r"this cpu has no bf16 .*--dtype auto chooses"):
+        experiment.evaluate(trained.path, EvaluateConfig(devices=2, dtype="bf16"))
+    experiment.evaluate(trained.path, EvaluateConfig(devices=2, dtype="auto"))
+
+
+def dtypes(table: dict[str, Any]) -> list[str]:
+    """Wherever a table or one within it names a precision: presets have theirs in [train], studies and scales deeper."""
+    found = [table["dtype"]] if "dtype" in table else []
+    return found + [
+        name for value in table.values() if isinstance(value, dict) for name in dtypes(value)
+    ]
+
+
 @pytest.mark.parametrize("path", sorted(PRESETS.rglob("*.toml")), ids=lambda path: path.stem)
 def test_no_preset_asks_for_what_a_processor_may_lack(path: Path):
     """`auto` is bf16 where the hardware has it: written out, it is emulated where it has not."""
-    assert tomllib.loads(path.read_text()).get("train", {}).get("dtype") in (None, "auto", "fp32")
+    assert {*dtypes(tomllib.loads(path.read_text()))} <= {"auto", "fp32"}
+    assert dtypes({"arms": {"a": {"train": {"dtype": "bf16"}}}}) == ["bf16"]
 
 
 def test_another_seed_is_another_run(trained: Run, tmp_path: Path):

@@ -86,6 +86,7 @@ def test_a_step_stands_beside_the_plain_one_and_the_step_alone(measured, method:
         assert found["first_step_seconds"] > 0
         counted = row(measured, f"{method}/demo, {precision}, {mode}: kernels a step")
         assert counted["value"] >= counted["host_calls"] > 10
+        assert counted["busy_ms_of_longer_window"] > 0
         # Where the machine is shared, the difference of two windows can be noise: then it is not told.
         busy, idle = counted["busy_ms"], counted["idle"]
         assert (busy is None and idle is None) or (busy > 0 and 0 <= idle < 1)

@@ -177,31 +177,46 @@ def enough_memory(remedy: str) -> Iterator[None]:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether bf16 matrix products are faster there than fp32 ones.
+    """Whether bf16 matrix products are known to be faster there than fp32 ones.
 
-    Elsewhere PyTorch has them too, but emulated: on a CPU that lacks the instructions they take many times as long.
+    On an x86 CPU and a card that lack the instructions PyTorch has them too, but emulated: on that CPU they take many
+    times as long. Of other processors Triptych knows nothing.
     """
     if device.type == "cpu":
         return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cuda":
+        return False
+    # PyTorch tells it of the current card alone.
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def precision(
-    wanted: Literal["auto", "fp32", "bf16"], device: torch.device, tell: bool = True
+    wanted: Literal["auto", "fp32", "bf16"],
+    device: torch.device,
+    *,
+    tell: bool = True,
+    goes_on: bool = False,
 ) -> Literal["fp32", "bf16"]:
     """What is wanted of matrix products there, where ``auto`` is bf16 if the device has it.
 
-    Warns of bf16 that is emulated, unless it is not to ``tell``: another rank does.
+    Warns of bf16 that is emulated, unless it is not to ``tell``: another rank does. A run that ``goes_on`` has no choice.
 
     Example:
         >>> precision("auto", torch.device("meta"))
         'fp32'
     """
     fast = has_bf16(device)
-    if wanted == "bf16" and not fast and tell:
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    emulated = not fast and (device.type == "cuda" or (device.type == "cpu" and x86))
+    if wanted == "bf16" and emulated and tell:
+        choice = (
+            "in fp32; the run keeps the precision that it began with"
+            if goes_on
+            else "with --dtype fp32 (--dtype auto chooses)"
+        )
         warnings.warn(
-            f"this {device.type} has no bf16 products of its own: emulated, they can take many times as long as with "
-            "--dtype fp32 (--dtype auto chooses)",
+            f"this {device.type} has no bf16 products of its own: emulated, they can take many times as long as {choice}",
             stacklevel=3,
         )
     if wanted != "auto":

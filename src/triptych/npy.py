@@ -71,7 +71,7 @@ def header(stream: IO[bytes]) -> Header:
         try:
             shape, fortran, dtype = read(whole)
         except MemoryError:
-            # Python 3.14's parser says so of what is nested too deep: ten thousand bytes want no memory.
+            # Python's parser says so of what is nested too deep: ten thousand bytes want no memory.
             raise ValueError("its header is nested too deep") from None
     if any(length < 0 for length in shape):
         raise ValueError(f"its header has the shape {shape}")

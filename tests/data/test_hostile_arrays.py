@@ -238,6 +238,13 @@ def test_what_wants_more_memory_than_there_is_may_be_damaged_or_large(tmp_path, 
         raise MemoryError("malloc of size 1984351488 failed")
 
 
+def test_memory_that_python_itself_does_not_get_is_no_damage(tmp_path):
+    """Its own MemoryError has no words."""
+    said = r"d asks for more memory than there is \(how much, it was not said\); free some, or"
+    with pytest.raises(TriptychError, match=said), foreign(tmp_path / "d", "an array"):
+        bytes(10**16)
+
+
 def test_lines_that_memory_does_not_hold(tmp_path, refusal, monkeypatch):
     """As on a machine with 100 bytes left."""
     monkeypatch.setattr(part, "_memory", lambda: 100)

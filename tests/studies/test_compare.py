@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from triptych.config import dump
 from triptych.errors import TriptychError
 from triptych.runs import Result, Run
 from triptych.studies.compare import compare, compare_metric, write
-from triptych.studies.plan import Cell, Study, load
+from triptych.studies.plan import Cell, Study, load, open_folder
 from triptych.studies.values import Number, one_protocol
+from triptych.studies.worker import work
 
 PROTOCOL = {"data": "digits", "split": "test", "k": 200}
 CONTROL = [0.40, 0.43, 0.38, 0.41]
@@ -140,6 +142,71 @@ def test_two_protocols_are_not_put_in_one_column():
     found = compare_metric("m", values, "default")
     assert found["arms"] == found["differences"] == {}
     assert "'k' is 200" in found["findings"][0]
+
+
+def chosen(precision: str | None, of: dict[int, Number]) -> dict[int, Number]:
+    """The same of trainings whose precision the machine chose."""
+    return {seed: number._replace(precision=precision) for seed, number in of.items()}
+
+
+def test_arms_whose_machines_chose_unlike_precisions_are_not_compared():
+    values = {
+        "default": chosen("bf16", numbers(0.4, 0.5)),
+        "same": chosen("bf16", numbers(0.5, 0.6)),
+        "slow": chosen("fp32", numbers(0.6, 0.7)),
+        "written": numbers(0.7, 0.8),
+    }
+    found = compare_metric("test/knn_top1", values, "default")
+    assert list(found["arms"]) == ["default", "same", "written"]
+    assert found["protocol"] == PROTOCOL
+    (said,) = [s for s in found["findings"] if "without slow" in s]
+    assert said.endswith(
+        "'train.dtype', left to the machine, is bf16 for default, seed 0, but fp32 for slow, seed 0."
+    )
+
+
+def test_beside_a_control_of_a_written_precision_the_first_choice_counts():
+    values = {
+        "written": numbers(0.7, 0.8),
+        "a": chosen("bf16", numbers(0.4, 0.5)),
+        "b": chosen("fp32", numbers(0.5, 0.6)),
+        "c": chosen("bf16", numbers(0.6, 0.7)),
+    }
+    assert list(compare_metric("m", values, "written")["arms"]) == ["written", "a", "c"]
+
+
+def test_seeds_of_the_control_on_unlike_machines_are_one_quantity_no_more():
+    control = chosen("bf16", numbers(0.4)) | {1: Number(0.5, PROTOCOL, "fp32")}
+    found = compare_metric("m", {"default": control, "other": numbers(0.5, 0.6)}, "default")
+    assert found["arms"] == {}
+    assert "is bf16 for default, seed 0, but fp32 for default, seed 1" in found["findings"][0]
+
+
+def test_what_auto_came_to_on_each_machine_belongs_to_its_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: Callable[[], None]
+):
+    """Four arms, one of them trained where bf16 is emulated and one in a precision that is its own."""
+    monkeypatch.chdir(tmp_path)
+    squares()
+    base = {
+        "data": {"name": "mine.npy"},
+        "method": {"hidden": [4], "latent": 2},
+        "train": {"dtype": "auto", "duration": "2 steps", "batch_size": 8, "log_every": 1},
+    }
+    told = {"method": "vae", "seeds": [0], "evaluate": False, "metrics": ["train/elbo", "seconds"]}
+    arms = {"default": {}, "same": {}, "slow": {}, "written": {"train": {"dtype": "fp32"}}}
+    Path("mine.toml").write_text(dump({"study": told, "base": base, "arms": arms}))
+    study, folder = load(Path("mine.toml")), Path("studies")
+    open_folder(folder, study)
+    for cell in study.cells():
+        fast = cell.arm != "slow"
+        monkeypatch.setattr("triptych.environment.has_bf16", lambda device, fast=fast: fast)
+        work(folder, cell)
+    recorded = {cell.arm: Run(cell.path(folder)).config["train"]["dtype"] for cell in study.cells()}
+    assert list(recorded.values()) == ["bf16", "bf16", "fp32", "fp32"]
+    for metric, found in compare(study, folder)["metrics"].items():
+        assert list(found["arms"]) == ["default", "same", "written"], metric
+        assert any("without slow" in said and "fp32 for slow" in said for said in found["findings"])
 
 
 FILE = {

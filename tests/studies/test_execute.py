@@ -11,13 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from triptych.cli.main import main
 from triptych.runs import Run
 from triptych.studies.compare import write
-from triptych.studies.execute import Ended, default_jobs, execute, unfinished
+from triptych.studies.execute import Ended, check, default_jobs, execute, unfinished
 from triptych.studies.plan import Cell, Study, load, open_folder
 from triptych.studies.watch import Row, watch
+from triptych.studies.where import Where
 from triptych.studies.worker import work
 
 FILE = """
@@ -51,6 +53,22 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: Callable[[], 
     squares()
     Path("mine.toml").write_text(FILE)
     return tmp_path
+
+
+def test_a_check_says_nothing_of_the_cpu_that_stands_in_for_another_processor(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """An arm in bf16, checked on a CPU that emulates it, for a card of this machine and for a cluster."""
+    monkeypatch.setattr("triptych.environment.has_bf16", lambda device: False)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    study = load(Path("mine.toml"), ["train.dtype=bf16"])
+    cells = [Cell("default", 0)]
+    for kind in ("ray", "slurm"):
+        check(study, cells, on=Where(kind))
+    with pytest.warns(UserWarning, match="this cpu has no bf16"):
+        check(study, cells)
+    monkeypatch.setattr("triptych.studies.execute.device_for", lambda wanted: torch.device("cuda"))
+    check(study, cells)
 
 
 def start() -> subprocess.Popen[str]:

@@ -112,7 +112,7 @@ def _likelihood(subject: Subject, split: str, config: EvaluateConfig) -> dict[st
     for name in dict.fromkeys(("valid", split)):
         if name in subject.dataset.splits:
             found |= elbo(subject, name)
-    fast = precision(config.dtype, subject.device) == "bf16"
+    fast = precision(config.dtype, subject.device, tell=subject.ranks.first) == "bf16"
     dtype = torch.bfloat16 if fast else torch.float32
     found |= log_likelihood(subject, split, config.samples, dtype)
     return found | active_units(subject, split)

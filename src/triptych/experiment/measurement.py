@@ -9,7 +9,7 @@ import torch
 
 from triptych.config import to_dict
 from triptych.data.spec import Dataset
-from triptych.environment import at_most, cores, device_for, enough_memory, tf32
+from triptych.environment import at_most, cores, device_for, enough_memory, precision, tf32
 from triptych.errors import TriptychError, unknown
 from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
 from triptych.evaluation.suite import EvaluateConfig
@@ -77,7 +77,11 @@ def _on_devices(
 ) -> dict[str, Result]:
     """The same by a process on each device of this machine; all that stands in results.json then."""
     run = Run.open(path)
-    refuse_missing(device_for(config.device), config.devices)
+    device = device_for(config.device)
+    refuse_missing(device, config.devices)
+    if config.dtype == "bf16" and "HasLikelihood" in run.method().can:
+        # It may warn, and what a rank says nobody hears.
+        precision(config.dtype, device)
     where = {"data_dir": data_dir, "data": data}
     job = {
         "verb": "evaluate",

@@ -33,12 +33,12 @@ MANY_STEPS = 10_000
 
 
 def prepare(
-    config: ExperimentConfig, dataset: Dataset, ranks: Ranks = ALONE
+    config: ExperimentConfig, dataset: Dataset, ranks: Ranks = ALONE, *, goes_on: bool = False
 ) -> tuple[ExperimentConfig, Method, Stream]:
     """What `triptych.training.loop.fit` needs: the config with every ``auto`` decided, method and batches.
 
-    Of several ``ranks`` each gets the same method and its part of the batches. Also sets the number of threads that
-    the config asks for.
+    Of several ``ranks`` each gets the same method and its part of the batches. A run that ``goes_on`` has chosen: no
+    warning offers it a choice. Also sets the number of threads that the config asks for.
 
     Raises `TriptychError` for what does not fit, also on as many devices as the config has, where this is one process.
     """
@@ -46,7 +46,7 @@ def prepare(
         events.need()
     device = ranks.own(device_for(config.train.device))
     spec = _spec(dataset, config.data)
-    config = _resolved(config, spec, device, ranks)
+    config = _resolved(config, spec, device, ranks, goes_on)
     torch.set_num_threads(config.train.threads)
     with enough_memory(SMALLER):
         method = build(config, spec, device)
@@ -91,7 +91,7 @@ def _spec(dataset: Dataset, data: DataConfig) -> DataSpec:
 
 
 def _resolved(
-    config: ExperimentConfig, spec: DataSpec, device: torch.device, ranks: Ranks
+    config: ExperimentConfig, spec: DataSpec, device: torch.device, ranks: Ranks, goes_on: bool
 ) -> ExperimentConfig:
     """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
     # A rank knows its share; here are those of all that will be begun.
@@ -109,7 +109,7 @@ def _resolved(
     train = dataclasses.replace(
         config.train,
         device=cast(DeviceName, device.type),
-        dtype=precision(config.train.dtype, device, tell=ranks.first),
+        dtype=precision(config.train.dtype, device, tell=ranks.first, goes_on=goes_on),
         threads=threads,
         capture=capture,
     )

@@ -148,7 +148,7 @@ def resume(
             capture = config.train.capture if device == before else "auto"
             train = dataclasses.replace(config.train, device=device, capture=capture)
             config = dataclasses.replace(config, train=train)
-        config, method, stream = prepare(config, dataset, ranks)
+        config, method, stream = prepare(config, dataset, ranks, goes_on=True)
         if not method.normalises_jointly and config.train.devices != devices_before:
             raise TriptychError(
                 f"'{path}' normalises each device's part of a batch by itself, and was trained on "

@@ -33,7 +33,7 @@ class _Conv(nn.Conv2d):
         1×1 map that is the centre tap, a ninth of the work.
 
         A 1×1 convolution with a stride is one without on the pixels that it reads. On CPUs with AVX2 and no AVX-512
-        the gradient of the former, channels last, writes where it must not (PyTorch 2.6 to 2.13) and ends the process.
+        the gradient of the former, channels last, writes where it must not (PyTorch 2.6 and 2.13) and ends the process.
         """
         height, width = input.shape[2:]
         if self.kernel_size == (1, 1) and self.stride != (1, 1) and input.device.type == "cpu":

@@ -102,7 +102,7 @@ def reproduce(
     if record.done and (folder / PAGE).is_file():
         return Outcome(folder, False, True, _failures(plan, folder), {})
     if not record.done:
-        _check(plan, folder)
+        _check(plan, folder, on)
     if plan.threads:
         torch.set_num_threads(plan.threads)
     with ExitStack() as stack:
@@ -132,15 +132,15 @@ def reproduce(
     return work.outcome(stopped=False)
 
 
-def _check(plan: Plan, folder: Path) -> None:
+def _check(plan: Plan, folder: Path, on: Where) -> None:
     """See that all data are there and fit, before anything takes long."""
     for name, panel in plan.panels.items():
         if isinstance(panel, StudyPanel):
-            check(panel.study, unfinished(panel.study, folder / name), plan.data_dir)
+            check(panel.study, unfinished(panel.study, folder / name), plan.data_dir, on=on)
         elif left_of(folder / name).trains:
             config = plan.here(panel.config)
-            if plan.on_card:
-                config = dataclasses.replace(config, train=elsewhere(config.train))
+            if on.kind != "here" or plan.on_card:
+                config = dataclasses.replace(config, train=elsewhere(config.train, on))
             experiment.prepare(config, data_plane.load(config.data))
 
 

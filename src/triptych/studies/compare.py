@@ -137,12 +137,13 @@ def _ended(run: Run) -> dict[str, Any]:
 
 
 def _numbers(study: Study, folder: Path, arm: str, metric: str) -> dict[int, Number]:
-    found = {}
+    found, left_open = {}, study.arms[arm].train.dtype == "auto"
     for seed in study.config.seeds:
         run = Run(Cell(arm, seed).path(folder))
         number = number_of(run, metric) if (run.path / "DONE").exists() else None
         if number is not None:
-            found[seed] = number
+            chosen = run.config.get("train", {}).get("dtype") if left_open else None
+            found[seed] = number._replace(precision=chosen)
     return found
 
 

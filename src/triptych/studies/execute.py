@@ -95,12 +95,14 @@ def check(
 def elsewhere(settings: TrainConfig, on: Where = HERE) -> TrainConfig:
     """The same training on the CPU, to see whether it can begin: a context on the card would take memory of the runs.
 
-    A run that is done ``on`` a cluster may ask for a card that this machine does not have.
+    A run that is done ``on`` a cluster may ask for a card that this machine does not have. Where the CPU stands in for
+    another processor, nothing is said of the precisions that it lacks.
     """
-    far = on.kind != "here" and settings.device == "cuda"
-    on_cuda = far or device_for(settings.device).type == "cuda"
-    capture = "auto" if on_cuda else settings.capture
-    return dataclasses.replace(settings, device="cpu", capture=capture)
+    far = on.kind != "here"
+    device = "cuda" if far and settings.device == "cuda" else device_for(settings.device).type
+    capture = "auto" if device == "cuda" else settings.capture
+    dtype = "fp32" if far or device != "cpu" else settings.dtype
+    return dataclasses.replace(settings, device="cpu", capture=capture, dtype=dtype)
 
 
 def default_jobs(study: Study, room: int | None = None) -> int:

@@ -29,6 +29,8 @@ class Number(NamedTuple):
 
     value: float
     protocol: Mapping[str, Any]
+    precision: str | None = None
+    """What the training's ``auto`` came to on its machine; none where the study says the precision."""
 
 
 Values: TypeAlias = Mapping[str, Mapping[int, Number]]
@@ -87,17 +89,18 @@ def one_protocol(values: Values) -> dict[str, Any]:
     """The protocol that all numbers share; of several methods, or priors, it names none, since they are what is compared.
 
     Raises:
-        TriptychError: two numbers were measured differently; it names the first such field.
+        TriptychError: two numbers were measured differently, or their machines chose another precision for the
+            training; it names the first such field.
 
     Example:
         >>> one_protocol({"a": {0: Number(0.5, {"k": 200})}, "b": {0: Number(0.6, {"k": 20})}})
         Traceback (most recent call last):
         triptych.errors.TriptychError: 'k' is 200 for a, seed 0, but 20 for b, seed 0
     """
-    every = [(Cell(a, s), n.protocol) for a, of in values.items() for s, n in of.items()]
+    every = [(Cell(a, s), n) for a, of in values.items() for s, n in of.items()]
     if not every:
         return {}
-    (first, shared), *others = every
+    (first, shared), *others = [(cell, number.protocol) for cell, number in every]
     how = _how(shared)
     for cell, protocol in others:
         other = _how(protocol)
@@ -106,6 +109,13 @@ def one_protocol(values: Values) -> dict[str, Any]:
                 raise TriptychError(
                     f"'{field}' is {how.get(field)} for {first}, but {other.get(field)} for {cell}"
                 )
+    chosen = [(cell, number.precision) for cell, number in every if number.precision]
+    for cell, precision in chosen[1:]:
+        before, known = chosen[0]
+        if precision != known:
+            raise TriptychError(
+                f"'train.dtype', left to the machine, is {known} for {before}, but {precision} for {cell}"
+            )
     alike = {f for f, value in shared.items() if all(p.get(f) == value for _, p in others)}
     return {
         field: value if field in alike else how[field]
@@ -127,7 +137,7 @@ def _how(protocol: Mapping[str, Any]) -> dict[str, Any]:
 def measured_alike(
     values: Values, control: str
 ) -> tuple[dict[str, Mapping[int, Number]], dict[str, str]]:
-    """The arms that were measured as the control was, or as the first where that has no number; and why not, of the others.
+    """The arms that were made and measured as the control was, or as the first where that has no number; and why not, of the others.
 
     Raises `TriptychError` where no two arms can be compared so.
 
@@ -139,15 +149,17 @@ def measured_alike(
     """
     first = control if values.get(control) else next((a for a, of in values.items() if of), control)
     one_protocol({first: values.get(first, {})})
-    alike: dict[str, Mapping[int, Number]] = {}
+    alike: dict[str, Mapping[int, Number]] = {first: values.get(first, {})}
     others: dict[str, str] = {}
     for arm, of in values.items():
         try:
-            one_protocol({first: values.get(first, {}), arm: of})
+            # With all of them: where the first says its precision, two others may have chosen unlike ones.
+            one_protocol({**alike, arm: of})
         except TriptychError as error:
             others[arm] = str(error)
         else:
             alike[arm] = of
+    alike = {arm: of for arm, of in values.items() if arm not in others}
     if others and sum(map(bool, alike.values())) < 2:
         raise TriptychError(next(iter(others.values())))
     return alike, others

@@ -160,6 +160,35 @@ def test_two_learning_rates_are_no_ablation_of_the_references(ablation, tmp_path
         assert "−1" not in found.sentence
 
 
+def precisions(folder, **arms):
+    """What a resolved config has as the precision of each arm."""
+    for arm, dtype in arms.items():
+        for path in folder.glob(f"{arm}/seed-*/config.toml"):
+            text = path.read_text()
+            assert 'dtype = "fp32"' in text
+            path.write_text(text.replace('dtype = "fp32"', f'dtype = "{dtype}"'))
+
+
+def test_an_arm_without_runs_is_of_the_ablation_whatever_precision_auto_is(ablation, tmp_path):
+    """A run has what auto came to, and study.toml auto itself."""
+    study = ablation(tmp_path)
+    forget(study, "no-predictor")
+    (tmp_path / "study.toml").write_text(
+        '[study]\nmethod = "simsiam"\n'
+        '[arms.no-predictor]\ntrain.dtype = "auto"\n'
+        'method.stop_gradient = true\nmethod.predictor = "none"\n'
+    )
+    assert "Which arms learn (Figure 8b)" in by_title(study)
+    assert study_not_comparable(study) == ""
+
+
+def test_arms_of_two_precisions_are_of_the_ablation(ablation, tmp_path):
+    study = ablation(tmp_path)
+    precisions(tmp_path, **{"no-predictor": "bf16"})
+    assert "Which arms learn (Figure 8b)" in by_title(study)
+    assert study_not_comparable(study) == ""
+
+
 def test_the_arms_of_another_method_are_told_by_their_own_numbers(ablation, tmp_path):
     study = ablation(tmp_path, loss=dict.fromkeys(ARMS, 3.2))
     for path in tmp_path.glob("*/seed-*/config.toml"):

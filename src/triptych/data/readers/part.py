@@ -78,7 +78,7 @@ def damaged(path: Path, kind: str, why: object) -> TriptychError:
 
 def lacking(path: Path, why: MemoryError) -> TriptychError:
     """The error for a file that wants more memory than there is: it may be large, or damaged and only say that it is."""
-    told = " ".join(str(why).split())[:200]
+    told = " ".join(str(why).split())[:200] or "how much, it was not said"
     return TriptychError(
         f"{path} asks for more memory than there is ({told}); free some, or, if it is no file of that size, "
         "download or copy it again: it may be damaged"
@@ -97,8 +97,7 @@ def foreign(path: Path, kind: str) -> Iterator[None]:
     except TriptychError:
         raise
     except Exception as why:
-        if isinstance(why, MemoryError) and str(why):
-            # One without a word is what Python's own parser says of brackets that are too deep.
+        if isinstance(why, MemoryError):
             raise lacking(path, why) from why
         if isinstance(why, OSError) and why.filename is not None:
             raise

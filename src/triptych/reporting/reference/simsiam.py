@@ -171,7 +171,8 @@ def arms(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     once = len(set(known)) == len(named)
     if not (once and len(known) > 1 and "default" in known):
         return {}
-    for field in PROTOCOL:
+    # A run has the precision that a study file's "auto" came to; which one is not of the protocol.
+    for field in PROTOCOL.keys() - {"train.dtype"}:
         # Of an arm whose runs are not there only what its table changes is known.
         values = [v for c in configs.values() if (v := look_up(c, field)) is not None]
         if any(value != values[0] for value in values):

@@ -81,7 +81,7 @@ PROTOCOL: Allowed = {
     "method.optimizer.warmup": (0.0,),
     "train.batch_size": (64,),
     # Other precision is other arithmetic, not another protocol; figures name it.
-    "train.dtype": ("fp32", "bf16", "auto"),
+    "train.dtype": ("fp32", "bf16"),
     "train.tf32": (True, False, None),
 }
 """The fields of a run's config that make the reference's protocol, and the values they may have.

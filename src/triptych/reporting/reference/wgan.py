@@ -57,7 +57,7 @@ PROTOCOL: Allowed = {
     "train.batch_size": (64,),
     "train.duration": ("50000 steps",),
     # Other precision is other arithmetic, not another protocol; figures name it.
-    "train.dtype": ("fp32", "bf16", "auto"),
+    "train.dtype": ("fp32", "bf16"),
     # None: of before there was a choice.
     "train.tf32": (True, False, None),
 }
