@@ -258,7 +258,9 @@ def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
 
 def wrong(ended: Ended, yard: Yard, path: Path, thing: str, verb: str, seconds: float) -> str:
     """What a command did that it may not; empty where it did nothing of the kind."""
-    pages = "".join(p.read_text(encoding="utf-8") for p in Path("out").rglob("*.*") if p.is_file())
+    # A command may leave pictures beside its pages.
+    made = (path for path in Path("out").rglob("*.*") if path.is_file())
+    pages = "".join(page.read_text(encoding="utf-8", errors="replace") for page in made)
     told = [line for line in ended.said.splitlines() if line.startswith("triptych: ")]
     named = str(path) in ended.said.replace("\n", "") or path.name in ended.said
     leads_out = thing.startswith("link") or thing == "pipe"

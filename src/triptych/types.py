@@ -61,7 +61,9 @@ LARGEST_IMAGE = 10**9
 """Numbers in one image at most: times `WIDEST` units they still can be counted."""
 
 
-class Batch(NamedTuple):
+# No named tuple: of one the compiler of PyTorch 2.10 and before reads no property.
+@dataclass(frozen=True, eq=False)
+class Batch:
     """One batch as a method sees it.
 
     ``views`` holds one or more tensors N×C×H×W of floats in [0, 1], different
@@ -69,7 +71,7 @@ class Batch(NamedTuple):
     """
 
     views: tuple[Tensor, ...]
-    index: Tensor  # type: ignore[assignment]
+    index: Tensor
 
     @property
     def x(self) -> Tensor:

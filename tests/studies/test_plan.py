@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 from triptych import data, experiment
+from triptych.cli.main import main
 from triptych.config import dump, read_toml
 from triptych.errors import TriptychError
 from triptych.studies.plan import Cell, Study, find, load, open_folder
@@ -193,3 +195,16 @@ def test_the_arms_of_a_seed_see_the_same_batches_and_start_from_the_same_weights
     assert torch.equal(mine, other), "an arm that keeps the predictor keeps its start"
     other = weights[Cell("default", 4)]["backbone.conv1.weight"]
     assert not torch.equal(weights[first]["backbone.conv1.weight"], other)
+
+
+@pytest.mark.parametrize("words", [["--status"], []])
+@pytest.mark.parametrize("what", ["a link to nothing", "a pipe", "a folder"])
+def test_a_study_file_that_is_none_is_named(tmp_path: Path, monkeypatch, capsys, what, words):
+    """And no study of the folder's name is looked for in its place."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    file = Path("mine/study.toml")
+    make = {"a link to nothing": lambda: file.symlink_to("gone"), "a pipe": lambda: os.mkfifo(file)}
+    make.get(what, file.mkdir)()
+    assert main(["study", "mine", *words]) == 2
+    assert "'mine/study.toml'" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -113,10 +114,12 @@ def _named(name: str, options: Options) -> tuple[Study, Path]:
     from triptych.studies.plan import find, load
 
     own = Path(name) / "study.toml"
-    if own.is_file():
+    # A link that leads nowhere is there as well: what is wrong with it is said, and no study of that name looked for.
+    there = os.path.lexists(own)
+    if there:
         enclosed(name)
-    study = load(own if own.is_file() else find(name), options.changes, options.seeds)
-    default = Path(name) if own.is_file() else Path("studies") / study.config.name
+    study = load(own if there else find(name), options.changes, options.seeds)
+    default = Path(name) if there else Path("studies") / study.config.name
     return study, options.out or default
 
 

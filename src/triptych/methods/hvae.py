@@ -69,7 +69,7 @@ class TwoLevels(NamedTuple):
     log_variance: Tensor
     features: Tensor
 
-    @property
+    # No property: the compiler of PyTorch 2.10 and before reads none of a named tuple.
     def upper(self) -> DiagonalGaussian:
         """q(z₂|x)."""
         return DiagonalGaussian(self.mean, self.log_variance)
@@ -185,9 +185,9 @@ class HVAE(LatentVariableModel):
         drawn = self._drawn(q, noise)
         lower = objective.kl_diagonal_gaussians(*drawn.q1, *drawn.p1)
         if self.mixture is None:
-            upper = objective.kl_to_standard_normal(*q.upper)
+            upper = objective.kl_to_standard_normal(*q.upper())
         else:
-            log_q2 = log_q(q.upper, noise[..., : self.config.upper])
+            log_q2 = log_q(q.upper(), noise[..., : self.config.upper])
             upper = objective.kl_monte_carlo(log_q2, self._log_prior(drawn.z2)).unsqueeze(-1)
         kl_upper, kl_lower = upper.sum(-1), lower.sum(-1)
         reconstruction = self.log_likelihood(x, torch.cat([drawn.z2, drawn.z1], -1))
@@ -204,7 +204,7 @@ class HVAE(LatentVariableModel):
     def _drawn(self, q: TwoLevels, noise: Tensor) -> Drawn:
         """Both levels from noise N×latent, or N×K×latent."""
         e2, e1 = torch.split(noise, [self.config.upper, self.config.lower], -1)
-        z2 = q.upper.sample(e2)
+        z2 = q.upper().sample(e2)
         features = q.features if noise.ndim == 2 else q.features.unsqueeze(1)
         q1, p1 = self._lower_posterior(features, z2), _gaussian(self.lower_prior(z2))
         # N×K×lower each where there are K of them: element for element.
@@ -239,7 +239,7 @@ class HVAE(LatentVariableModel):
         p1 = objective.gaussian_log_likelihood(drawn.p1.mean, 0.5 * drawn.p1.log_variance, drawn.z1)
         p = self._log_prior(drawn.z2) + p1
         likelihood = self.log_likelihood(x, torch.cat([drawn.z2, drawn.z1], -1))
-        return p + likelihood - log_q(q.upper, e2) - log_q(drawn.q1, e1)
+        return p + likelihood - log_q(q.upper(), e2) - log_q(drawn.q1, e1)
 
     def draw_prior(self, noise: Tensor) -> Tensor:
         """(z₂, z₁) with z₂ ~ p(z₂) and z₁ ~ p(z₁|z₂) of noise from N(0, I), N×latent."""

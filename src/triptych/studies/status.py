@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -42,7 +43,7 @@ def status(study: Study, folder: Path) -> Status:
 
     Raises `TriptychError` for a folder that holds no study.
     """
-    if not (folder / "study.toml").is_file():
+    if not os.path.lexists(folder / "study.toml"):
         raise TriptychError(f"'{folder}' holds no study; name a study's folder, or begin it first")
     enclosed(folder)
     queued, note = _asked(folder)

@@ -158,10 +158,10 @@ def _fit(network: Classifier, subject: Subject) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     draw = generator(torch.device("cpu"), "classifier")
     for step in range(steps):
-        x, truth = stream.batch(step)
+        batch = stream.batch(step)
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
-            logits = network(_shifted(x[0], draw))
-        F.cross_entropy(logits.float(), labels[truth.to(device)]).backward()  # type: ignore[no-untyped-call]
+            logits = network(_shifted(batch.x, draw))
+        F.cross_entropy(logits.float(), labels[batch.index.to(device)]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
