@@ -71,4 +71,4 @@ class Barlow(JointEmbedding):
         invariance, redundancy = on_diagonal(c), off_diagonal(c)
         loss = invariance + self.config.off_diagonal_weight * redundancy
         terms = {"loss": loss, "invariance": invariance, "redundancy": redundancy}
-        return Losses(loss, terms | {"cosine": cosine(z1, z2)})
+        return Losses(loss, {**terms, "cosine": cosine(z1, z2)})

@@ -198,7 +198,7 @@ class GAN(Game):
         terms = {"critic_gap": score_real - score_fake}
         if config.loss != "wasserstein":
             terms["critic_loss"] = minimise
-        terms |= {"real_score": score_real, "fake_score": score_fake}
+        terms.update(real_score=score_real, fake_score=score_fake)
         slopes = self._gradients(real, fake, noise)
         for name, weight in (("r1", config.r1), ("r2", config.r2)):
             if weight:
@@ -207,7 +207,7 @@ class GAN(Game):
         if config.penalised and config.penalty != "none":
             norm = gradient_norm(slopes["between"])
             penalty = lipschitz_penalty(norm, config.penalty)
-            terms |= {"penalty": penalty, "gradient_norm": norm}
+            terms.update(penalty=penalty, gradient_norm=norm)
             minimise = config.penalty_weight * penalty + minimise
         return Losses(minimise, terms)
 

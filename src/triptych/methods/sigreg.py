@@ -95,4 +95,4 @@ class SIGReg(JointEmbedding):
         weight = self.config.regulariser_weight
         loss = (1 - weight) * invariance + weight * regulariser
         terms = {"loss": loss, "invariance": invariance, "regulariser": regulariser}
-        return Losses(loss, terms | {"cosine": cosine(z1, z2)})
+        return Losses(loss, {**terms, "cosine": cosine(z1, z2)})

@@ -99,4 +99,4 @@ class VICReg(JointEmbedding):
             + config.covariance_weight * covariance
         )
         terms = {"loss": loss, "invariance": invariance, "variance": variance}
-        return Losses(loss, terms | {"covariance": covariance, "cosine": agreement})
+        return Losses(loss, {**terms, "covariance": covariance, "cosine": agreement})
