@@ -238,7 +238,8 @@ def _write_onnx(
             path,
             input_names=["images"],
             output_names=["features"],
-            dynamic_shapes={"images": {0: torch.export.Dim("N")}},
+            # With an end: without one PyTorch 2.7 finds that the number must not be 2⁶³ − 1, and refuses.
+            dynamic_shapes={"images": {0: torch.export.Dim("N", max=2**31)}},
             dynamo=True,
             external_data=False,
             verbose=False,
