@@ -107,14 +107,15 @@ def export(
     if not isinstance(to, str) or to not in WRITERS:
         raise unknown("format", to, WRITERS)
     write, read, packages = WRITERS[to]
-    if any(importlib.util.find_spec(package) is None for package in packages):
-        raise TriptychError("ONNX needs more packages: pip install 'triptych[onnx]'")
     trained = experiment.open_trained(
         path, checkpoint, data_dir=data_dir, data=data, device="cpu", progress=progress
     )
     subject, about = trained.subject, _about(trained)
     method = subject.method
     assert isinstance(method, HasBackbone)
+    # After what no package can help with.
+    if any(importlib.util.find_spec(package) is None for package in packages):
+        raise TriptychError("ONNX needs more packages: pip install 'triptych[onnx]'")
     out = Path(out or trained.run.path / f"backbone.{to}")
     with machine("write", out), staged(out) as temporary:
         write(temporary, method, subject, about)

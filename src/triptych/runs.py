@@ -181,6 +181,8 @@ class Run:
         # A pipe of that name is no config either; another folder, a home say, is not walked through.
         if _holds(path, "config.toml"):
             enclosed(path)
+        if not os.path.lexists(path):
+            raise TriptychError(f"'{path}' is not a run folder: there is nothing of that name")
         if not (path / "config.toml").is_file():
             below = "*/seed-*/config.toml" if kind(path) == "study" else "*/config.toml"
             inside = sorted(str(p.parent.relative_to(path)) for p in path.glob(below))

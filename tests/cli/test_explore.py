@@ -34,5 +34,6 @@ def test_a_folder_that_is_no_run_is_said_to_be_none(tmp_path, capsys):
     assert main(["explore", str(tmp_path / "nothing")]) == 2
     said = capsys.readouterr().err
     assert (
-        said == f"triptych: '{tmp_path / 'nothing'}' is not a run folder: it has no config.toml\n"
+        said
+        == f"triptych: '{tmp_path / 'nothing'}' is not a run folder: there is nothing of that name\n"
     )
