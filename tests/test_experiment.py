@@ -120,7 +120,7 @@ def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_who_asks_for_an_emulated_precision_gets_it_and_is_told(emulated, tmp_path: Path):
     asked = config(train={"dtype": "bf16", "duration": "2 steps"})
-    said = "this cpu has no bf16 products of its own.*--dtype fp32"
+    said = "this cpu has no bf16 products of its own.*dtype fp32"
     with pytest.warns(UserWarning, match=said):
         run = experiment.train(asked, tmp_path / "run")
     assert run.config["train"]["dtype"] == "bf16"
@@ -150,7 +150,7 @@ def test_before_an_evaluation_on_several_devices_an_emulated_precision_is_told(
 ):
     """Its ranks say it to nobody."""
     monkeypatch.setattr("triptych.experiment.measurement.on_devices", lambda *job: [])
-    with pytest.warns(UserWarning, match=r"this cpu has no bf16 .*--dtype auto chooses"):
+    with pytest.warns(UserWarning, match=r"this cpu has no bf16 .*auto chooses"):
         experiment.evaluate(trained.path, EvaluateConfig(devices=2, dtype="bf16"))
     experiment.evaluate(trained.path, EvaluateConfig(devices=2, dtype="auto"))
 

@@ -213,7 +213,7 @@ def precision(
         choice = (
             "in fp32; the run keeps the precision that it began with"
             if goes_on
-            else "with --dtype fp32 (--dtype auto chooses)"
+            else "with dtype fp32 (auto chooses)"
         )
         warnings.warn(
             f"this {device.type} has no bf16 products of its own: emulated, they can take many times as long as {choice}",

@@ -14,7 +14,8 @@ from triptych.errors import TriptychError
 from triptych.experiment import default_config
 from triptych.reproduction.plan import plan
 from triptych.reproduction.record import RECORD, Record, refuse_another
-from triptych.reproduction.reproduce import reproduce
+from triptych.reproduction.reproduce import _check, reproduce
+from triptych.studies.where import Where
 
 OWN = Path(__file__).parents[1] / "evaluation" / "own" / "follower.py"
 """A method of one's own."""
@@ -270,3 +271,17 @@ def test_threads_are_those_of_this_call_and_no_other_config(tmp_path):
     assert given.here(given.runs["vae"].config).train.threads == 3
     refuse_another(given, begun(tmp_path / "there"))
     assert plan("demo", threads=0).threads is None
+
+
+def test_a_check_says_nothing_of_the_cpu_that_stands_in_for_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A panel in bf16, checked on a CPU that emulates it: a warning would be an error here."""
+    monkeypatch.setattr("triptych.environment.has_bf16", lambda device: False)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    (tmp_path / "preset.toml").write_text('[method]\nhidden = [8]\n[train]\ndtype = "bf16"\n')
+    (tmp_path / "one.toml").write_text('[panels.first]\nmethod = "vae"\npreset = "preset.toml"\n')
+    asked = plan(str(tmp_path / "one.toml"))
+    _check(asked, tmp_path / "out", Where("ray"))
+    with pytest.warns(UserWarning, match="this cpu has no bf16"):
+        _check(asked, tmp_path / "out", Where())

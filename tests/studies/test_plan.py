@@ -208,3 +208,42 @@ def test_a_study_file_that_is_none_is_named(tmp_path: Path, monkeypatch, capsys,
     make.get(what, file.mkdir)()
     assert main(["study", "mine", *words]) == 2
     assert "'mine/study.toml'" in capsys.readouterr().err
+
+
+def test_a_link_of_a_study_files_name_is_no_study_that_comes_with_triptych(
+    tmp_path: Path, monkeypatch, capsys
+):
+    """One that leads nowhere, and a pipe; a folder of that name is none of the file's."""
+    monkeypatch.chdir(tmp_path)
+    name = "simsiam-ablation.toml"
+    Path(name).symlink_to("gone")
+    assert main(["study", name, "--status"]) == 2
+    assert f"there is no file '{name}'" in capsys.readouterr().err
+    Path(name).unlink()
+    os.mkfifo(name)
+    assert main(["study", name, "--status"]) == 2
+    assert f"'{name}'" in capsys.readouterr().err
+    Path(name).unlink()
+    Path(name).mkdir()
+    assert find(name).is_file()
+
+
+@pytest.mark.parametrize("what", ["a link to nothing", "a pipe", "a folder", "nothing"])
+def test_the_state_is_asked_of_a_folder_with_a_study(tmp_path: Path, monkeypatch, capsys, what):
+    """Of the folder that is named beside a study file, whatever stands there for its own."""
+    monkeypatch.chdir(tmp_path)
+    Path("other").mkdir()
+    file = Path("other/study.toml")
+    make = {
+        "a link to nothing": lambda: file.symlink_to("gone"),
+        "a pipe": lambda: os.mkfifo(file),
+        "a folder": file.mkdir,
+    }
+    make.get(what, lambda: None)()
+    assert main(["study", "simsiam-ablation-demo", "--out", "other", "--status"]) == 2
+    said = (
+        "'other/study.toml'"
+        if what in ("a link to nothing", "a pipe")
+        else "'other' holds no study"
+    )
+    assert said in capsys.readouterr().err

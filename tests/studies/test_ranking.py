@@ -152,4 +152,4 @@ def test_an_arm_that_was_measured_otherwise_is_left_out_and_the_others_are_compa
     found = compare_metric("test/knn_top1", values, "a")
     assert list(found["arms"]) == ["a", "b"], "methods are what is compared"
     assert found["protocol"] == {"k": 200}
-    assert "without c, measured in another way: 'k' is 200 for a" in found["findings"][-1]
+    assert "without c, made or measured in another way: 'k' is 200 for a" in found["findings"][-1]

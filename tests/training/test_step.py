@@ -366,7 +366,7 @@ METHODS = {
 def test_a_recorded_training_of_every_method_is_the_eager_one(
     tmp_path, fake_graphs, monkeypatch, name, dtype
 ):
-    """Real digits, real looks, and in fp32 an epoch that ends within a step (109 batches of 32)."""
+    """Real digits, real looks, and of the WGAN in fp32 an epoch that ends within a step (109 batches of 32)."""
     from triptych.experiment import preparation
 
     # A CPU without bf16 takes many times as long; a look and two checkpoints are in half of the steps too.

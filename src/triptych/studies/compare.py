@@ -178,7 +178,9 @@ def compare_metric(
         values, others = measured_alike(values, control)
         protocol = one_protocol(values)
     except TriptychError as error:
-        return _silent(f"{name} is not compared, as it was not measured in one way: {error}.")
+        return _silent(
+            f"{name} is not compared, as it was not made and measured in one way: {error}."
+        )
     if not any(values.values()):
         return _silent(f"{name} was measured in no run.")
     bases = {arm: of.get(arm, control) for arm in values if arm != control}

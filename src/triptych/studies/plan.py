@@ -171,7 +171,8 @@ def find(name: str) -> Path:
         True
     """
     path = as_path(name, "a study file")
-    if path.is_file():
+    # A link to nothing or a pipe of that name as well: what is wrong with it is said, and no other study taken.
+    if os.path.lexists(path) and not path.is_dir():
         return path
     packaged = presets.studies()
     if path.stem not in packaged:

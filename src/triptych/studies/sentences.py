@@ -116,15 +116,15 @@ def absent(name: str, arms: Sequence[str]) -> list[str]:
 
 
 def elsewhere(name: str, why: Mapping[str, str]) -> list[str]:
-    """Which arms are left out, since they were measured in another way.
+    """Which arms are left out, since they were made or measured in another way.
 
     Example:
         >>> elsewhere("test kNN top-1", {"b": "'k' is 200 for a, seed 0, but 20 for b, seed 0"})
-        ["test kNN top-1 is shown and compared without b, measured in another way: 'k' is 200 for a, seed 0, but 20 for b, seed 0."]
+        ["test kNN top-1 is shown and compared without b, made or measured in another way: 'k' is 200 for a, seed 0, but 20 for b, seed 0."]
     """
     if not why:
         return []
     first = next(iter(why.values()))
     return [
-        f"{name} is shown and compared without {both(list(why))}, measured in another way: {first}."
+        f"{name} is shown and compared without {both(list(why))}, made or measured in another way: {first}."
     ]

@@ -43,9 +43,11 @@ def status(study: Study, folder: Path) -> Status:
 
     Raises `TriptychError` for a folder that holds no study.
     """
-    if not os.path.lexists(folder / "study.toml"):
+    # What is wrong with a link or a pipe of that name is said first.
+    if os.path.lexists(folder / "study.toml"):
+        enclosed(folder)
+    if not (folder / "study.toml").is_file():
         raise TriptychError(f"'{folder}' holds no study; name a study's folder, or begin it first")
-    enclosed(folder)
     queued, note = _asked(folder)
     somebody = held(folder)
     cells = {cell: str(cell.path(folder).relative_to(folder)) for cell in study.cells()}

@@ -75,7 +75,7 @@ def compare(axes: Values, random: Values) -> Comparison:
         axes: one value an axis.
         random: values of 20 or more independent random unit directions.
     """
-    # Here and not above: it would be a quarter of the time that every command and every rank takes to begin.
+    # Here and not above: it would be a good part of the time that every training and every rank takes to begin.
     from scipy.stats import mannwhitneyu
 
     spread = float(random.std(ddof=1))
