@@ -184,9 +184,9 @@ def test_one_that_ended_meanwhile_is_not_trained_again(tmp_path: Path, monkeypat
     (run.path / "DONE").rename(run.path / "later")
     before, prepare = without_clock(run), training.prepare
 
-    def slow(*given):
+    def slow(*given, **how):
         (run.path / "later").rename(run.path / "DONE")
-        return prepare(*given)
+        return prepare(*given, **how)
 
     monkeypatch.setattr(training, "prepare", slow)
     with pytest.raises(TriptychError, match="is done already: trained for 6 steps"):
