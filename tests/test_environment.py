@@ -166,9 +166,10 @@ def test_of_several_cards_each_is_asked_for_itself(monkeypatch) -> None:
     first, second = (torch.device("cuda", index) for index in range(2))
     assert [environment.has_bf16(device) for device in (first, second)] == [True, False]
     assert [environment.precision("auto", device) for device in (first, second)] == ["bf16", "fp32"]
-    assert environment.precision("bf16", first) == "bf16"
+    assert [environment.precision("bf16", device) for device in (first, second)] == ["bf16", "bf16"]
+    environment.warn_if_emulated("bf16", first)
     with pytest.warns(UserWarning, match="this cuda has no bf16 products of its own"):
-        assert environment.precision("bf16", second) == "bf16"
+        environment.warn_if_emulated("bf16", second)
 
 
 @pytest.mark.parametrize(("device", "machine"), [("cpu", "aarch64"), ("mps", "arm64")])
@@ -177,6 +178,7 @@ def test_of_processors_that_nobody_tried_it_is_not_said_that_they_emulate(
 ) -> None:
     monkeypatch.setattr(environment, "has_bf16", lambda device: False)
     monkeypatch.setattr("platform.machine", lambda: machine)
+    environment.warn_if_emulated("bf16", torch.device(device))
     assert environment.precision("bf16", torch.device(device)) == "bf16"
     assert environment.precision("auto", torch.device(device)) == "fp32"
 

@@ -34,6 +34,7 @@ __all__ = [
     "memory",
     "precision",
     "tf32",
+    "warn_if_emulated",
 ]
 
 UNORDERED = "(.+) does not have a deterministic implementation"
@@ -192,36 +193,37 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def precision(
-    wanted: Literal["auto", "fp32", "bf16"],
-    device: torch.device,
-    *,
-    tell: bool = True,
-    goes_on: bool = False,
+    wanted: Literal["auto", "fp32", "bf16"], device: torch.device
 ) -> Literal["fp32", "bf16"]:
     """What is wanted of matrix products there, where ``auto`` is bf16 if the device has it.
-
-    Warns of bf16 that is emulated, unless it is not to ``tell``: another rank does. A run that ``goes_on`` has no choice.
 
     Example:
         >>> precision("auto", torch.device("meta"))
         'fp32'
     """
-    fast = has_bf16(device)
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    emulated = not fast and (device.type == "cuda" or (device.type == "cpu" and x86))
-    if wanted == "bf16" and emulated and tell:
-        choice = (
-            "in fp32; the run keeps the precision that it began with"
-            if goes_on
-            else "with dtype fp32 (auto chooses)"
-        )
-        warnings.warn(
-            f"this {device.type} has no bf16 products of its own: emulated, they can take many times as long as {choice}",
-            stacklevel=3,
-        )
     if wanted != "auto":
         return wanted
-    return "bf16" if fast else "fp32"
+    return "bf16" if has_bf16(device) else "fp32"
+
+
+def warn_if_emulated(wanted: str, device: torch.device, goes_on: bool = False) -> None:
+    """Warn of bf16 that is wanted where it is known to be emulated; a run that ``goes_on`` has no choice any more.
+
+    For one process to call, where several compute.
+    """
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    known = device.type == "cuda" or (device.type == "cpu" and x86)
+    if wanted != "bf16" or not known or has_bf16(device):
+        return
+    choice = (
+        "in fp32; the run keeps the precision that it began with"
+        if goes_on
+        else "with dtype fp32 (auto chooses)"
+    )
+    warnings.warn(
+        f"this {device.type} has no bf16 products of its own: emulated, they can take many times as long as {choice}",
+        stacklevel=2,
+    )
 
 
 @contextmanager

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from triptych.types import Method
 
-__all__ = ["MethodFacts", "Result", "Run", "Status", "grouped", "kind", "list_runs"]
+__all__ = ["MethodFacts", "Result", "Run", "Status", "grouped", "holds", "kind", "list_runs"]
 
 Status = Literal["done", "failed", "running", "interrupted"]
 
@@ -179,7 +179,7 @@ class Run:
     @staticmethod
     def _must_be_there(path: Path) -> None:
         # A pipe of that name is no config either; another folder, a home say, is not walked through.
-        if _holds(path, "config.toml"):
+        if holds(path, "config.toml"):
             enclosed(path)
         if not os.path.lexists(path):
             raise TriptychError(f"'{path}' is not a run folder: there is nothing of that name")
@@ -566,7 +566,7 @@ def list_runs(folder: str | Path = "runs") -> list[Run]:
 
 
 def _found(folder: Path, deep: int) -> Iterator[Path]:
-    if _holds(folder, "config.toml"):
+    if holds(folder, "config.toml"):
         yield folder
         return
     try:
@@ -574,13 +574,13 @@ def _found(folder: Path, deep: int) -> Iterator[Path]:
         inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError:
         return
-    a_study = _holds(folder, "study.toml")
+    a_study = holds(folder, "study.toml")
     for path in inside:
-        leads_on = deep and not path.is_symlink() and (a_study or _holds(path, *OURS))
-        if leads_on or _holds(path, "config.toml"):
+        leads_on = deep and not path.is_symlink() and (a_study or holds(path, *OURS))
+        if leads_on or holds(path, "config.toml"):
             yield from _found(path, deep - 1)
 
 
-def _holds(folder: Path, *names: str) -> bool:
+def holds(folder: Path, *names: str) -> bool:
     """Whether something of one of these names is in a folder, a link that leads nowhere included: it is to be named, not hidden."""
     return any(os.path.lexists(folder / name) for name in names)

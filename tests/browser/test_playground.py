@@ -188,15 +188,16 @@ def test_a_picture_of_the_reference_generator_takes_less_than_50_ms(gan, visit):
         """() => {
             const text = document.querySelector('.playground .bundle').textContent;
             const model = TriptychModel.read(JSON.parse(text)), z = model.starts[0];
-            return Array.from({ length: 25 }, () => {
+            const round = () => Array.from({ length: 25 }, () => {
                 const began = performance.now();
                 model.decode(z);
                 return performance.now() - began;
-            }).sort((a, b) => a - b);
+            }).sort((a, b) => a - b)[12];
+            return Array.from({ length: 5 }, round);
         }"""
     )
-    # The least of them: what a picture takes where others use the processor too says nothing of the page.
-    assert 0 < taken[0] < 50
+    # Medians of five rounds: one in which nobody else used the processor tells of the page.
+    assert 0 < min(taken) < 50
 
 
 def test_the_picture_at_first_is_that_of_the_first_start(gan, visit):

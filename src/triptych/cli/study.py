@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -111,11 +110,12 @@ def run(words: list[str]) -> int:
 
 def _named(name: str, options: Options) -> tuple[Study, Path]:
     """The study of a file or of its own folder, and its folder."""
+    from triptych.runs import holds
     from triptych.studies.plan import find, load
 
     own = Path(name) / "study.toml"
-    # A link that leads nowhere is there as well: what is wrong with it is said, and no study of that name looked for.
-    there = os.path.lexists(own)
+    # What is wrong with a link or a pipe there is said, and no study of that name looked for.
+    there = holds(Path(name), "study.toml")
     if there:
         enclosed(name)
     study = load(own if there else find(name), options.changes, options.seeds)

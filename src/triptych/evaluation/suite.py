@@ -12,7 +12,7 @@ import torch
 import tyro
 
 from triptych.config import THREADS, WIDEST, DeviceName, limited
-from triptych.environment import precision
+from triptych.environment import precision, warn_if_emulated
 from triptych.errors import TriptychError
 from triptych.evaluation.generation import generation
 from triptych.evaluation.labels import left_out
@@ -112,7 +112,9 @@ def _likelihood(subject: Subject, split: str, config: EvaluateConfig) -> dict[st
     for name in dict.fromkeys(("valid", split)):
         if name in subject.dataset.splits:
             found |= elbo(subject, name)
-    fast = precision(config.dtype, subject.device, tell=subject.ranks.first) == "bf16"
+    if subject.ranks.first:
+        warn_if_emulated(config.dtype, subject.device)
+    fast = precision(config.dtype, subject.device) == "bf16"
     dtype = torch.bfloat16 if fast else torch.float32
     found |= log_likelihood(subject, split, config.samples, dtype)
     return found | active_units(subject, split)

@@ -9,7 +9,7 @@ import torch
 
 from triptych.config import to_dict
 from triptych.data.spec import Dataset
-from triptych.environment import at_most, cores, device_for, enough_memory, precision, tf32
+from triptych.environment import at_most, cores, device_for, enough_memory, tf32, warn_if_emulated
 from triptych.errors import TriptychError, unknown
 from triptych.evaluation.samples.extractors import Extractor, from_encoder, from_torchscript
 from triptych.evaluation.suite import EvaluateConfig
@@ -79,9 +79,9 @@ def _on_devices(
     run = Run.open(path)
     device = device_for(config.device)
     refuse_missing(device, config.devices)
-    if config.dtype == "bf16" and "HasLikelihood" in run.method().can:
-        # It may warn, and what a rank says nobody hears.
-        precision(config.dtype, device)
+    # What a rank says nobody hears; only importance sampling has the precision.
+    if "HasLikelihood" in run.method().can:
+        warn_if_emulated(config.dtype, device)
     where = {"data_dir": data_dir, "data": data}
     job = {
         "verb": "evaluate",

@@ -11,7 +11,14 @@ import torch
 from triptych.config import DeviceName
 from triptych.data.spec import DataConfig, Dataset
 from triptych.data.stream import Stream
-from triptych.environment import cores, device_for, enough_memory, memory, precision
+from triptych.environment import (
+    cores,
+    device_for,
+    enough_memory,
+    memory,
+    precision,
+    warn_if_emulated,
+)
 from triptych.errors import TriptychError
 from triptych.experiment.config import ExperimentConfig
 from triptych.nets.initialise import Undrawn, initialise
@@ -46,7 +53,9 @@ def prepare(
         events.need()
     device = ranks.own(device_for(config.train.device))
     spec = _spec(dataset, config.data)
-    config = _resolved(config, spec, device, ranks, goes_on)
+    config = _resolved(config, spec, device, ranks)
+    if ranks.first:
+        warn_if_emulated(config.train.dtype, device, goes_on)
     torch.set_num_threads(config.train.threads)
     with enough_memory(SMALLER):
         method = build(config, spec, device)
@@ -91,7 +100,7 @@ def _spec(dataset: Dataset, data: DataConfig) -> DataSpec:
 
 
 def _resolved(
-    config: ExperimentConfig, spec: DataSpec, device: torch.device, ranks: Ranks, goes_on: bool
+    config: ExperimentConfig, spec: DataSpec, device: torch.device, ranks: Ranks
 ) -> ExperimentConfig:
     """Decide every ``auto`` once: what the run records, and a resumed run obeys."""
     # A rank knows its share; here are those of all that will be begun.
@@ -109,7 +118,7 @@ def _resolved(
     train = dataclasses.replace(
         config.train,
         device=cast(DeviceName, device.type),
-        dtype=precision(config.train.dtype, device, tell=ranks.first, goes_on=goes_on),
+        dtype=precision(config.train.dtype, device),
         threads=threads,
         capture=capture,
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from triptych.enclosed import enclosed
 from triptych.errors import TriptychError
-from triptych.runs import Run
+from triptych.runs import Run, holds
 from triptych.studies import on_slurm
 from triptych.studies.guard import held
 from triptych.studies.plan import Cell, Study
@@ -44,7 +43,7 @@ def status(study: Study, folder: Path) -> Status:
     Raises `TriptychError` for a folder that holds no study.
     """
     # What is wrong with a link or a pipe of that name is said first.
-    if os.path.lexists(folder / "study.toml"):
+    if holds(folder, "study.toml"):
         enclosed(folder)
     if not (folder / "study.toml").is_file():
         raise TriptychError(f"'{folder}' holds no study; name a study's folder, or begin it first")

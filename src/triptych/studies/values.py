@@ -149,16 +149,16 @@ def measured_alike(
     """
     first = control if values.get(control) else next((a for a, of in values.items() if of), control)
     one_protocol({first: values.get(first, {})})
-    alike: dict[str, Mapping[int, Number]] = {first: values.get(first, {})}
+    so_far: dict[str, Mapping[int, Number]] = {first: values.get(first, {})}
     others: dict[str, str] = {}
     for arm, of in values.items():
         try:
             # With all of them: where the first says its precision, two others may have chosen unlike ones.
-            one_protocol({**alike, arm: of})
+            one_protocol({**so_far, arm: of})
         except TriptychError as error:
             others[arm] = str(error)
         else:
-            alike[arm] = of
+            so_far[arm] = of
     alike = {arm: of for arm, of in values.items() if arm not in others}
     if others and sum(map(bool, alike.values())) < 2:
         raise TriptychError(next(iter(others.values())))
