@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +26,9 @@ ATTACKS = ("kills", "full", "hostile", "together", "folders", "pages")
 
 TOLD_EVERY = 60.0
 """Seconds between two lines of what there is so far."""
+
+STOPPED = threading.Event()
+"""Whether the end was asked for: where the signal came within a hook of a fork, Python has dropped what it raised."""
 
 
 def carry_out(
@@ -41,6 +45,8 @@ def carry_out(
             if blow.lost:
                 print(f"{name}: LOST {figures.lost[-1]}", flush=True)
             figures.seconds = time.monotonic() - began
+            if STOPPED.is_set():
+                raise KeyboardInterrupt
             over = figures.seconds >= seconds if count is None else figures.kinds.total() >= count
             if over:
                 break
@@ -61,6 +67,7 @@ def stop(number: int, frame: FrameType | None) -> None:
     """End the attack, once: what takes its disks and processes away is not to be ended itself."""
     for other in (signal.SIGINT, signal.SIGTERM):
         signal.signal(other, signal.SIG_IGN)
+    STOPPED.set()
     raise KeyboardInterrupt
 
 

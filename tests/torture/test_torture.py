@@ -1,12 +1,18 @@
 """The attacks of torture/ for seconds: the program that tries for hours, with few blows."""
 
+import importlib.util
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from attack import Blow
 from specimens import FOREIGN, PICTURES
 
 from triptych.data.picture import FORMATS
@@ -46,6 +52,25 @@ def test_an_attack_that_is_ended_says_its_figures_and_leaves_nothing(name: str, 
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
     left = [process for process in Path("/proc").glob("[0-9]*") if str(tmp_path) in about(process)]
     assert left == []
+
+
+def test_an_end_that_python_drops_is_heard_after_the_next_blow(monkeypatch: pytest.MonkeyPatch):
+    """Within a hook of a fork an exception is ignored, the one of a signal's handler too."""
+    spec = importlib.util.spec_from_file_location("attacks", TORTURE / "__main__.py")
+    assert spec and spec.loader
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    monkeypatch.setattr(signal, "signal", lambda *given: None)
+
+    def attack(folder: Path, draw: random.Random) -> Iterator[Blow]:
+        while True:
+            with suppress(KeyboardInterrupt):
+                program.stop(signal.SIGTERM, None)
+            yield Blow("deaf")
+
+    monkeypatch.setattr(program, "import_module", lambda name: SimpleNamespace(attack=attack))
+    figures = program.carry_out("deaf", 0, 60.0, None, None)
+    assert figures.stopped and figures.kinds.total() == 1
 
 
 def about(process: Path) -> str:
